@@ -1,0 +1,1 @@
+//! Kinesis batch in, the Parquet event lake out.

@@ -1,0 +1,1 @@
+//! Kinesis batch in, user state and realtime features out.

@@ -1,0 +1,1 @@
+//! HTTP writes: events, catalogue, user deletion.

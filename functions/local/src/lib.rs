@@ -1,0 +1,1 @@
+//! reelway: every function in one process, and the operator's commands.

@@ -1,0 +1,1 @@
+//! Fills the shared tier before it is asked.

@@ -1,0 +1,1 @@
+//! HTTP reads: /recommend, /similar, /trending, /latest.

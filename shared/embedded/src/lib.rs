@@ -1,0 +1,1 @@
+//! Adapters for one machine: LSM tables, event log, object folder, watched config.

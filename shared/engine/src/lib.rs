@@ -1,0 +1,30 @@
+//! Recommending, pure: from a prepared [`Query`] and a mapped generation to a ranked [`Slate`].
+//!
+//! ```text
+//! sources ──► merge ──► filters ──► ranker ──► rerankers ──► slate
+//!    └──────────── all read one Index, one Tuning, one Deadline
+//! ```
+//!
+//! Nothing here touches a socket, a file, the environment or a clock of its own: time and
+//! randomness are arguments, the index reads a byte slice it is handed.
+//! Read in the order `id`, `video`, `event`, `user`, `query`, `pipeline`, `slate`, `index`.
+#![forbid(unsafe_code)]
+
+pub mod event;
+pub mod id;
+pub mod index;
+pub mod pipeline;
+pub mod query;
+pub mod slate;
+pub mod tuning;
+pub mod user;
+pub mod video;
+
+pub use event::{Event, EventKind};
+pub use id::{CreatorId, InvalidId, UserId, VideoId};
+pub use index::Index;
+pub use query::{CategoriesMatch, Query, Recipe};
+pub use slate::{Item, Reason, ReasonKind, Rung, Slate};
+pub use tuning::EngineTuning;
+pub use user::{Interaction, Profile, UserState};
+pub use video::{Media, Video};

@@ -1,0 +1,1 @@
+//! The way from a query to a slate.

@@ -1,0 +1,113 @@
+//! The engine's section of the hot document.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How recommendations are made; hot, validated, swapped whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineTuning {
+    /// Budgets of the stages.
+    pub budgets: Budgets,
+    /// What a scene does not name is taken from `home`.
+    pub scenes: BTreeMap<String, Scene>,
+    /// Watched at least this long, or to the end, is a long view. Milliseconds.
+    pub long_view_ms: u32,
+}
+
+/// Longest times of the stages, in milliseconds. No stage outlives its request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budgets {
+    /// The whole request, 10 to 10,000.
+    pub request_ms: u32,
+    /// All sources together.
+    pub recall_ms: u32,
+    /// All rerankers together.
+    pub rerank_ms: u32,
+    /// Features for the ranker.
+    pub features_ms: u32,
+}
+
+/// How one place in the product is served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scene {
+    /// Weight per source, 0 to 1; a source that is not named or weighs 0 is off.
+    pub weights: BTreeMap<String, f32>,
+    /// Candidates each source may propose, 10 to 2,000.
+    pub candidates_max: u32,
+    /// Videos of one creator allowed in any `diversity_window` neighbours, at least 1.
+    pub creator_max: u32,
+    /// Videos of one category allowed in any `diversity_window` neighbours, at least 1.
+    pub category_max: u32,
+    /// Length of the window the two caps look at, 2 to 50.
+    pub diversity_window: u32,
+}
+
+impl Default for EngineTuning {
+    fn default() -> Self {
+        Self {
+            budgets: Budgets::default(),
+            scenes: BTreeMap::from([("home".to_owned(), Scene::default())]),
+            long_view_ms: crate::event::LONG_VIEW_MS,
+        }
+    }
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self { request_ms: 200, recall_ms: 80, rerank_ms: 80, features_ms: 30 }
+    }
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        let weights = [("cf", 0.4), ("content", 0.35), ("trending", 0.25)];
+        Self {
+            weights: weights.into_iter().map(|(name, w)| (name.to_owned(), w)).collect(),
+            candidates_max: 300,
+            creator_max: 2,
+            category_max: 4,
+            diversity_window: 10,
+        }
+    }
+}
+
+impl EngineTuning {
+    /// The tuning of a scene; an unknown one is served like `home`.
+    #[must_use]
+    pub fn scene(&self, name: &str) -> Option<&Scene> {
+        self.scenes.get(name).or_else(|| self.scenes.get("home"))
+    }
+
+    /// Names every value that is out of bounds; empty when the document may be applied.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |holds: bool, what: String| {
+            if !holds {
+                problems.push(what);
+            }
+        };
+        let b = &self.budgets;
+        check((10..=10_000).contains(&b.request_ms), "budgets.request_ms is not 10 to 10000".into());
+        check(self.scenes.contains_key("home"), "scenes.home is missing".into());
+        for (name, scene) in &self.scenes {
+            let weights = scene.weights.values();
+            let in_range = weights.clone().all(|w| (0.0..=1.0).contains(w));
+            check(in_range, format!("scenes.{name}.weights has one that is not 0 to 1"));
+            let any = weights.clone().any(|w| *w > 0.0);
+            check(any, format!("scenes.{name}.weights switches every source off"));
+            let candidates = (10..=2_000).contains(&scene.candidates_max);
+            check(candidates, format!("scenes.{name}.candidates_max is not 10 to 2000"));
+            let caps = scene.creator_max >= 1 && scene.category_max >= 1;
+            check(caps, format!("scenes.{name} has a diversity cap below 1"));
+            let window = (2..=50).contains(&scene.diversity_window);
+            check(window, format!("scenes.{name}.diversity_window is not 2 to 50"));
+        }
+        problems
+    }
+}

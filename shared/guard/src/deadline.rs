@@ -1,0 +1,92 @@
+//! An instant that is passed down and never grows.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::Clock;
+
+/// No stage starts with less than this left.
+pub const STAGE_MIN: Duration = Duration::from_millis(5);
+
+/// An instant by which an answer must exist, and the cancellation of everybody who works for it.
+///
+/// Clones share both. A child ends no later than its parent and is cancelled with it.
+#[derive(Debug, Clone)]
+pub struct Deadline {
+    clock: Arc<dyn Clock>,
+    at: Duration,
+    cancelled: CancellationToken,
+}
+
+/// Why a wait ended without its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elapsed {
+    /// The instant passed.
+    Timeout,
+    /// The caller went away.
+    Cancelled,
+}
+
+impl Deadline {
+    /// A deadline `budget` from now.
+    #[must_use]
+    pub fn after(clock: Arc<dyn Clock>, budget: Duration) -> Self {
+        let at = clock.now().mono.saturating_add(budget);
+        Self { clock, at, cancelled: CancellationToken::new() }
+    }
+
+    /// A deadline `budget` from now or at the parent's instant, whichever is earlier.
+    #[must_use]
+    pub fn child(&self, budget: Duration) -> Self {
+        let at = self.clock.now().mono.saturating_add(budget).min(self.at);
+        Self { clock: Arc::clone(&self.clock), at, cancelled: self.cancelled.child_token() }
+    }
+
+    /// What is left; zero when past or cancelled.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        if self.cancelled.is_cancelled() {
+            return Duration::ZERO;
+        }
+        self.at.saturating_sub(self.clock.now().mono)
+    }
+
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn expired(&self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// Whether enough is left ([`STAGE_MIN`]) to start another stage.
+    #[must_use]
+    pub fn allows_stage(&self) -> bool {
+        self.remaining() >= STAGE_MIN
+    }
+
+    /// Cancels this deadline and its children.
+    pub fn cancel(&self) {
+        self.cancelled.cancel();
+    }
+
+    /// The clock this deadline is read against.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Waits for `work` no longer than the deadline.
+    ///
+    /// # Errors
+    /// [`Elapsed`] says whether the instant passed or the caller went away; `work` is dropped.
+    pub async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let remaining = self.remaining();
+        tokio::select! {
+            biased;
+            () = self.cancelled.cancelled() => Err(Elapsed::Cancelled),
+            done = tokio::time::timeout(remaining, work) => done.map_err(|_| Elapsed::Timeout),
+        }
+    }
+}

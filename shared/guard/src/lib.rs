@@ -1,0 +1,22 @@
+//! Time and load: the mechanisms that keep an outage of anything from failing an answer.
+//!
+//! ```text
+//! Deadline ── bounds every wait          Gate ──── bounds work in flight
+//! Breaker ─── stops asking the broken    Limiter ─ bounds what callers may ask
+//! Flight ──── one load per key           Tasks ─── the one place that spawns
+//! ```
+//!
+//! Nothing here knows Reelway: no ids, no videos, no stores. Deciding uses an injected
+//! [`Clock`]; waiting is tokio's. Read in the order `clock`, `deadline`, `outcome`, `breaker`,
+//! `gate`, `limiter`, `tasks`, `flight`.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod deadline;
+pub mod outcome;
+pub mod tasks;
+
+pub use clock::{Clock, ManualClock, Now};
+pub use deadline::{Deadline, Elapsed};
+pub use outcome::Outcome;
+pub use tasks::Tasks;

@@ -1,0 +1,1 @@
+//! The Parquet event lake and profile tables: schemas, readers, writers.

@@ -1,0 +1,1 @@
+//! What the night does: index builder, evaluation; serving never links it.

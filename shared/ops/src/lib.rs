@@ -1,0 +1,1 @@
+//! Operating: settings, real clock, logs, traces, metric names.

@@ -1,0 +1,1 @@
+//! Contract, scenario, chaos, deploy and tidy tests, and the kit they stand on.
