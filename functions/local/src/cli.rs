@@ -1,0 +1,172 @@
+//! The words of the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// A video-recommendation service in one process, and its operator's commands.
+#[derive(Debug, Parser)]
+#[command(name = "reelway", version, about, max_term_width = 100)]
+#[command(after_help = "Without a command: serve. Exit codes: 0 done, 1 failed, 2 wrong usage.")]
+pub struct Cli {
+    /// What to do; `serve` when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Where everything is kept.
+    #[arg(long, global = true, value_name = "FOLDER", help = "where everything is kept [default: .reelway, or REELWAY_DATA]")]
+    pub data: Option<PathBuf>,
+
+    /// One JSON document on standard output instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer requests; makes a demo catalogue when there is nothing to recommend.
+    #[command(after_help = "Examples:\n  reelway serve\n  reelway serve --addr 127.0.0.1:8080 --no-demo")]
+    Serve(Serve),
+    /// Take in a catalogue and what people did.
+    #[command(after_help = "Examples:
+  reelway import --preset kuairand data/kuairand-pure
+  reelway import --preset movietweetings data/movietweetings
+  reelway import --preset sessions train.txt
+  reelway import views.csv --map user_id=user,video_id=item,ts=time --kind watch
+  reelway import views.jsonl --map user_id=u,video_id=v,ts=at,kind=what --videos videos.csv --map-videos id=v,title=name")]
+    Import(Import),
+    /// Run the T+1 job: profiles and the next generation.
+    #[command(after_help = "Examples:\n  reelway profile\n  reelway profile --date 2026-11-21")]
+    Profile(Profile),
+    /// Fill the shared tier before it is asked.
+    #[command(after_help = "Example:\n  reelway preload --region eu-west-1 --batch-size 5000 --ttl 7200 --resume")]
+    Preload(Preload),
+    /// Recommend without a server.
+    #[command(after_help = "Examples:\n  reelway recommend --user u1\n  reelway recommend --all --out slates.tsv --limit 20")]
+    Recommend(Recommend),
+    /// Check or show the tuning document.
+    #[command(subcommand)]
+    Config(Config),
+    /// Print the completions of a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// `reelway serve`.
+#[derive(Debug, Args, Default)]
+pub struct Serve {
+    /// Where to listen.
+    #[arg(long, help = "where to listen [default: 127.0.0.1:3000, or REELWAY_ADDR]")]
+    pub addr: Option<SocketAddr>,
+    /// Leave an empty store empty.
+    #[arg(long)]
+    pub no_demo: bool,
+    /// Run the T+1 job every so many hours; 0 leaves it to `reelway profile` and the admin route.
+    #[arg(long, default_value_t = 24, value_name = "HOURS")]
+    pub profile_every: u32,
+}
+
+/// `reelway import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Files or folders to read.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// A data set whose shape is known.
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
+    /// Columns of the events: `user_id=…,video_id=…[,ts=…][,kind=…][,watch_ms=…][,duration_ms=…]`.
+    #[arg(long, value_name = "FIELD=COLUMN,…", conflicts_with = "preset")]
+    pub map: Option<String>,
+    /// The kind of every event, where no column says it.
+    #[arg(long, default_value = "watch", conflicts_with = "preset")]
+    pub kind: String,
+    /// A catalogue to read as well.
+    #[arg(long, value_name = "PATH", conflicts_with = "preset")]
+    pub videos: Option<PathBuf>,
+    /// Columns of the catalogue: `id=…[,title=…][,creator=…][,categories=…][,tags=…]…`.
+    #[arg(long, value_name = "FIELD=COLUMN,…", requires = "videos")]
+    pub map_videos: Option<String>,
+    /// Share of malformed rows above which nothing is taken in, 0 to 1.
+    #[arg(long, default_value_t = 0.01)]
+    pub max_bad: f64,
+}
+
+/// Data sets whose shape is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// KuaiRand-Pure: a folder with impressions, history and video features.
+    Kuairand,
+    /// MovieLens: a folder with `ratings` and `movies`.
+    Movielens,
+    /// MovieTweetings: a folder with `ratings.dat` and `movies.dat`.
+    Movietweetings,
+    /// An export of gorse: `items.csv`, `feedback.csv`.
+    Gorse,
+    /// Click sessions: `SessionId ItemId Time`, separated by tabs.
+    Sessions,
+}
+
+/// `reelway profile`.
+#[derive(Debug, Args)]
+pub struct Profile {
+    /// The last day to learn from (UTC); the newest day there is when left out.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<jiff::civil::Date>,
+}
+
+/// `reelway preload`.
+#[derive(Debug, Args)]
+pub struct Preload {
+    /// The region whose tier is filled; names the lease and the checkpoint.
+    #[arg(long, default_value = "local")]
+    pub region: String,
+    /// Slates per batch.
+    #[arg(long, default_value_t = 5000)]
+    pub batch_size: usize,
+    /// Life of what is written, in seconds.
+    #[arg(long, default_value_t = 7200)]
+    pub ttl: u32,
+    /// Go on where an interrupted run stopped.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// `reelway recommend`.
+#[derive(Debug, Args)]
+pub struct Recommend {
+    /// For this user.
+    #[arg(long, conflicts_with = "all", required_unless_present = "all")]
+    pub user: Option<String>,
+    /// For every known user.
+    #[arg(long, requires = "out")]
+    pub all: bool,
+    /// Where to write: a header, then user, rank and item separated by tabs.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Videos per user, 1 to 200.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub limit: u16,
+    /// The place in the product.
+    #[arg(long, default_value = "home")]
+    pub scene: String,
+}
+
+/// `reelway config`.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Say what is wrong with a tuning document, if anything.
+    Validate {
+        /// The document.
+        file: PathBuf,
+    },
+    /// Print the tuning document with every default.
+    Show,
+    /// Print its JSON Schema.
+    Schema,
+}

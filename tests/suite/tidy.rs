@@ -1,0 +1,334 @@
+//! The house rules that a program can check: ARCHITECTURE.md's invariants over `cargo metadata`
+//! and the sources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace")
+}
+
+fn metadata() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(vec!["--offline".into()])
+        .exec()
+        .expect("cargo metadata")
+}
+
+/// Direct dependencies of each workspace package, dev-dependencies left out.
+fn direct() -> BTreeMap<String, BTreeSet<String>> {
+    let normal = |kind| matches!(kind, DependencyKind::Normal | DependencyKind::Build);
+    let packages = metadata().packages;
+    let entry = |package: &cargo_metadata::Package| {
+        let named = package.dependencies.iter().filter(|d| normal(d.kind)).map(|d| d.name.clone());
+        (package.name.to_string(), named.collect())
+    };
+    packages.iter().map(entry).collect()
+}
+
+/// Rust files under version control or not yet, by path relative to the workspace.
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = root();
+    let mut paths = Vec::new();
+    for room in ["functions", "shared", "tests"] {
+        walk(&root.join(room), &mut paths);
+    }
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let name = path.strip_prefix(&root).expect("inside").display().to_string();
+        (name, std::fs::read_to_string(path).expect("readable"))
+    };
+    paths.iter().map(read).collect()
+}
+
+fn check(problems: Vec<String>) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+const FUNCTIONS: [&str; 7] =
+    ["archive", "clickstream", "ingest", "local", "preload", "profile", "recommend"];
+
+#[test]
+fn nothing_points_up() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("guard", &[][..]),
+        ("ops", &["guard"]),
+        ("engine", &["guard"]),
+        ("learn", &["engine"]),
+        ("store", &["engine", "guard", "ops"]),
+        ("aws", &["engine", "guard", "ops", "store"]),
+        ("embedded", &["engine", "guard", "ops", "store"]),
+        ("lake", &["engine", "guard", "ops", "store"]),
+        ("web", &["engine", "guard", "ops", "store"]),
+        ("lambda", &["guard", "ops", "store"]),
+        ("recommend", &["aws", "engine", "guard", "lambda", "ops", "store", "web"]),
+        ("ingest", &["aws", "engine", "guard", "lambda", "ops", "store", "web"]),
+        ("clickstream", &["aws", "engine", "guard", "lambda", "ops", "store"]),
+        ("archive", &["aws", "engine", "guard", "lake", "lambda", "ops", "store"]),
+        ("profile", &["aws", "engine", "guard", "lake", "lambda", "learn", "ops", "store"]),
+        ("preload", &["aws", "engine", "guard", "lake", "lambda", "ops", "store"]),
+    ]);
+    let packages = direct();
+    let ours: BTreeSet<&str> = packages.keys().map(String::as_str).collect();
+    let mut problems = Vec::new();
+    for (package, dependencies) in &packages {
+        let Some(allowed) = allowed.get(package.as_str()) else { continue };
+        for dependency in dependencies.iter().map(String::as_str) {
+            if ours.contains(dependency) && !allowed.contains(&dependency) {
+                problems.push(format!("{package} must not depend on {dependency}"));
+            }
+        }
+    }
+    for room in allowed.keys() {
+        assert!(ours.contains(room), "{room} is gone: mend this table");
+    }
+    check(problems);
+}
+
+#[test]
+fn a_function_depends_on_no_other_function() {
+    let mut problems = Vec::new();
+    for (package, dependencies) in direct() {
+        if package == "local" || package == "tests" {
+            continue;
+        }
+        for function in FUNCTIONS.iter().filter(|f| dependencies.contains(**f)) {
+            problems.push(format!("{package} depends on the function {function}"));
+        }
+    }
+    check(problems);
+}
+
+#[test]
+fn each_technology_has_one_room() {
+    let http = ["web", "recommend", "ingest", "local"];
+    let mut problems = Vec::new();
+    for (package, dependencies) in direct() {
+        if package == "tests" {
+            continue; // the kit speaks every protocol on purpose
+        }
+        for dependency in &dependencies {
+            let name = dependency.as_str();
+            let home: &[&str] = match name {
+                _ if name.starts_with("aws-") => &["aws"],
+                _ if name.starts_with("lambda_") || name.starts_with("lambda-") => &["lambda"],
+                "aws_lambda_events" => &["lambda"],
+                "redis" | "moka" | "memmap2" => &["store"],
+                "fjall" => &["embedded"],
+                // `local` reads the Parquet files of others; the lake's own schema stays in `lake`.
+                "parquet" | "arrow-array" | "arrow-schema" => &["lake", "local"],
+                "axum" | "utoipa" => &http,
+                "clap" | "indicatif" => &["local"],
+                _ => continue,
+            };
+            if !home.contains(&package.as_str()) {
+                problems.push(format!("{package} must not depend on {name}: its home is {home:?}"));
+            }
+        }
+    }
+    check(problems);
+}
+
+#[test]
+fn serving_never_links_what_the_night_does() {
+    let packages = direct();
+    for function in ["recommend", "ingest", "clickstream", "preload"] {
+        let dependencies = packages.get(function).expect("a function");
+        assert!(!dependencies.contains("learn"), "{function} links learn");
+    }
+}
+
+#[test]
+fn recommending_compiles_without_the_aws_sdk() {
+    let optional = |package: &cargo_metadata::Package| {
+        let aws = package.dependencies.iter().filter(|d| d.name == "aws" || d.name == "lambda");
+        aws.filter(|d| d.kind == DependencyKind::Normal).all(|d| d.optional)
+    };
+    let functions = metadata().packages;
+    let bound = functions.iter().filter(|p| FUNCTIONS.contains(&p.name.as_str()));
+    let forced: Vec<String> = bound.filter(|p| !optional(p)).map(|p| p.name.to_string()).collect();
+    assert!(forced.is_empty(), "the AWS SDK is not optional in {forced:?}");
+}
+
+/// The part of a file before its unit tests.
+fn production(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or(text)
+}
+
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let numbered = production(text).lines().enumerate();
+    numbered.filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(n, l)| (n + 1, l))
+}
+
+#[test]
+fn the_engine_touches_no_socket_file_clock_or_environment() {
+    let forbidden =
+        ["std::net", "std::fs", "std::env", "std::io", "SystemTime", "Instant", "tokio::", "rand::"];
+    let mut problems = Vec::new();
+    for (path, text) in sources().iter().filter(|(p, _)| p.starts_with("shared/engine/src")) {
+        for (number, line) in code_lines(text) {
+            for word in forbidden.iter().filter(|word| line.contains(**word)) {
+                problems.push(format!("{path}:{number} mentions {word}"));
+            }
+        }
+    }
+    check(problems);
+}
+
+#[test]
+fn every_crate_forbids_unsafe_code_but_the_one_that_maps_files() {
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        let is_root = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
+        let expected = if path == "shared/store/src/lib.rs" || path.starts_with("tests/") {
+            "#![deny(unsafe_code)]"
+        } else {
+            "#![forbid(unsafe_code)]"
+        };
+        if is_root && !text.contains(expected) {
+            problems.push(format!("{path} lacks {expected}"));
+        }
+        let maps = path == "shared/store/src/generation/mapping.rs";
+        if !maps && code_lines(&text).any(|(_, line)| line.contains("unsafe {")) {
+            problems.push(format!("{path} has an unsafe block"));
+        }
+    }
+    check(problems);
+}
+
+#[test]
+fn files_and_mains_stay_short() {
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        if lines > 400 && !text.contains("Longer than 400 lines because") {
+            problems.push(format!("{path} has {lines} lines and no stated reason"));
+        }
+        let main = path.starts_with("functions/") && path.ends_with("/src/main.rs");
+        if main && lines > 60 {
+            problems.push(format!("{path} has {lines} lines; a main has at most 60"));
+        }
+    }
+    check(problems);
+}
+
+#[test]
+fn rooms_have_names_that_say_something() {
+    let banned = ["mod", "common", "utils", "util", "helpers", "helper", "misc"];
+    let is_banned = |path: &str| {
+        Path::new(path).iter().any(|part| {
+            let stem = Path::new(part).file_stem().and_then(|s| s.to_str()).unwrap_or("");
+            banned.contains(&stem)
+        })
+    };
+    check(sources().into_iter().map(|(path, _)| path).filter(|p| is_banned(p)).collect());
+}
+
+#[test]
+fn no_lint_is_silenced_without_a_reason() {
+    let this = file!().replace('\\', "/");
+    let mut problems = Vec::new();
+    for (path, text) in sources().iter().filter(|(path, _)| !this.ends_with(path.as_str())) {
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim_start();
+            if line.starts_with("#[allow(") || line.starts_with("#![allow(") {
+                problems.push(format!("{path}:{} allows; use expect with a reason", number + 1));
+            }
+        }
+        for part in text.split("#[expect(").skip(1).chain(text.split("#![expect(").skip(1)) {
+            let attribute = part.split(")]").next().unwrap_or("");
+            if !attribute.contains("reason") {
+                problems.push(format!("{path}: expect without a reason: {attribute}"));
+            }
+        }
+    }
+    check(problems);
+}
+
+#[test]
+fn only_tasks_spawns_and_only_the_real_clock_reads_time() {
+    let rules = [
+        ("tokio::spawn(", "shared/guard/src/tasks.rs"),
+        ("SystemTime::now", "shared/ops/src/clock.rs"),
+        ("Instant::now", "shared/ops/src/clock.rs"),
+    ];
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        if path.starts_with("tests/") {
+            continue;
+        }
+        for (number, line) in code_lines(&text) {
+            for (word, home) in rules {
+                if line.contains(word) && path != home {
+                    problems.push(format!("{path}:{number} has {word}, whose home is {home}"));
+                }
+            }
+        }
+    }
+    check(problems);
+}
+
+/// Every `REELWAY_…` name that production code reads.
+fn settings_in_code() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (path, text) in sources() {
+        if path.starts_with("tests/") {
+            continue;
+        }
+        for (_, line) in code_lines(&text) {
+            for part in line.split("\"REELWAY_").skip(1) {
+                let tail: String =
+                    part.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
+                names.insert(format!("REELWAY_{tail}"));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn the_settings_table_of_the_readme_is_complete() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+    let row = |line: &str| line.strip_prefix("| `REELWAY_").and_then(|l| Some(l.split_once('`')?.0.to_owned()));
+    let documented: BTreeSet<String> =
+        readme.lines().filter_map(row).map(|tail| format!("REELWAY_{tail}")).collect();
+    let code = settings_in_code();
+    let undocumented: Vec<_> = code.difference(&documented).collect();
+    let unread: Vec<_> = documented.difference(&code).collect();
+    assert!(undocumented.is_empty() && unread.is_empty(), "not in the README: {undocumented:?}; read by nobody: {unread:?}");
+}
+
+#[test]
+fn the_template_sets_only_settings_that_exist() {
+    let template = std::fs::read_to_string(root().join("infra/template.yaml")).expect("template");
+    let set = template.lines().filter_map(|line| line.trim_start().strip_prefix("REELWAY_"));
+    let set: BTreeSet<String> =
+        set.filter_map(|l| Some(format!("REELWAY_{}", l.split_once(':')?.0))).collect();
+    let unknown: Vec<_> = set.difference(&settings_in_code()).cloned().collect();
+    assert!(unknown.is_empty(), "the template sets what nobody reads: {unknown:?}");
+}
+
+#[test]
+fn every_invariant_of_the_design_is_in_the_architecture_page() {
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    for number in 1..=10 {
+        assert!(page.contains(&format!("\n{number}. ")), "invariant {number} is missing");
+    }
+    for room in direct().keys().filter(|name| *name != "tests") {
+        assert!(page.contains(&format!("`{room}`")), "{room} is not on the map");
+    }
+}
