@@ -26,5 +26,5 @@ pub use index::Index;
 pub use query::{CategoriesMatch, Query, Recipe};
 pub use slate::{Item, Reason, ReasonKind, Rung, Slate};
 pub use tuning::EngineTuning;
-pub use user::{Interaction, Profile, UserState};
+pub use user::{Interaction, Profile, Times, Undone, UserState};
 pub use video::{Media, Video};

@@ -11,6 +11,8 @@ pub const RECENT_MAX: usize = 50;
 pub const SEEN_MAX: usize = 500;
 /// Videos and creators a user may hide.
 pub const HIDDEN_MAX: usize = 100;
+/// Undone likes, follows and hides remembered, newest last.
+pub const UNDONE_MAX: usize = 50;
 
 /// One user, as the state table holds it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +33,35 @@ pub struct UserState {
     pub profile: Option<Profile>,
     /// Deleted at this time; events from before it change nothing.
     pub tombstone_ms: Option<i64>,
+    /// When the entries above became so; only joining events reads it.
+    #[serde(default)]
+    pub times: Times,
+}
+
+/// What lets events be joined in any order: the time behind each entry that does not carry its own.
+///
+/// Each list runs in parallel with the list it is named for; a missing entry counts as time 0.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// When each of `seen` was last met, Unix time in minutes.
+    pub seen_min: Vec<u32>,
+    /// When each of `hidden_videos` was hidden, Unix time in milliseconds.
+    pub hidden_videos_ms: Vec<i64>,
+    /// When each of `hidden_creators` was hidden, Unix time in milliseconds.
+    pub hidden_creators_ms: Vec<i64>,
+    /// The newest [`UNDONE_MAX`] takings back, so that what they took back does not return late.
+    pub undone: Vec<Undone>,
+}
+
+/// One taking back of a `like`, `follow` or `hide`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// What was taken back.
+    pub kind: EventKind,
+    /// [`UserState::seen_hash`] of the video or creator it was about.
+    pub target: u32,
+    /// When, Unix time in milliseconds.
+    pub ts_ms: i64,
 }
 
 /// One remembered interaction.
