@@ -4,6 +4,10 @@ use std::fmt::Debug;
 use std::sync::Mutex;
 use std::time::Duration;
 
+/// How far the wall clock must run ahead of the monotonic one before that is called a freeze.
+/// The wall clock is read in whole milliseconds and is slewed; neither may count as time.
+const FREEZE_MIN: Duration = Duration::from_secs(1);
+
 /// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Now {
@@ -14,6 +18,29 @@ pub struct Now {
     pub wall_ms: i64,
 }
 
+impl Now {
+    /// Time since `earlier` by whichever clock saw more of it: the monotonic one misses freezes,
+    /// the wall clock may be set back.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        let mono = self.mono.saturating_sub(earlier.mono);
+        mono.max(millis(self.wall_ms.saturating_sub(earlier.wall_ms)))
+    }
+
+    /// Moves on to `now` and returns how much time passed, freezes included. A clock that stepped
+    /// back gives nothing, also not on its way forward again.
+    pub(crate) fn pass_to(&mut self, now: Self) -> Duration {
+        let mono = now.mono.saturating_sub(self.mono);
+        let wall = millis(now.wall_ms.saturating_sub(self.wall_ms));
+        self.mono = self.mono.max(now.mono);
+        self.wall_ms = self.wall_ms.max(now.wall_ms);
+        if wall > mono + FREEZE_MIN { wall } else { mono }
+    }
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
 /// Reads both clocks. The real one lives in `ops`, the one that tests turn by hand here.
 pub trait Clock: Send + Sync + Debug {
     /// Reads both clocks at once.
@@ -21,6 +48,17 @@ pub trait Clock: Send + Sync + Debug {
 }
 
 /// A clock that moves only when told to.
+///
+/// ```
+/// use guard::{Clock, ManualClock};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::starting_at(1_700_000_000_000);
+/// clock.advance(Duration::from_secs(2));
+/// clock.step_wall_ms(600_000); // frozen for ten minutes
+/// assert_eq!(clock.now().mono, Duration::from_secs(2));
+/// assert_eq!(clock.now().wall_ms, 1_700_000_602_000);
+/// ```
 #[derive(Debug, Default)]
 pub struct ManualClock(Mutex<Now>);
 
@@ -28,7 +66,10 @@ impl ManualClock {
     /// Starts at monotonic zero and the given wall-clock time.
     #[must_use]
     pub fn starting_at(wall_ms: i64) -> Self {
-        Self(Mutex::new(Now { mono: Duration::ZERO, wall_ms }))
+        Self(Mutex::new(Now {
+            mono: Duration::ZERO,
+            wall_ms,
+        }))
     }
 
     /// Moves both clocks forward, as time does.
@@ -44,12 +85,50 @@ impl ManualClock {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Now> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Now {
         *self.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(mono_ms: u64, wall_ms: i64) -> Now {
+        Now {
+            mono: Duration::from_millis(mono_ms),
+            wall_ms,
+        }
+    }
+
+    #[test]
+    fn time_passes_by_the_monotonic_clock_unless_it_was_frozen() {
+        let cases = [
+            ("both run", at(50, 50), 50),
+            ("the wall clock is read a millisecond later", at(50, 51), 50),
+            ("slewed by less than a freeze", at(50, 900), 50),
+            ("frozen for ten minutes", at(50, 600_050), 600_050),
+            ("the wall clock is set back", at(50, -5_000), 50),
+        ];
+        for (what, now, ms) in cases {
+            let mut then = at(0, 0);
+            assert_eq!(then.pass_to(now), Duration::from_millis(ms), "{what}");
+        }
+    }
+
+    #[test]
+    fn time_seen_once_does_not_pass_again() {
+        let mut last = at(0, 0);
+        assert_eq!(last.pass_to(at(10_000, 10_000)), Duration::from_secs(10));
+        assert_eq!(last.pass_to(at(2_000, 2_000)), Duration::ZERO);
+        assert_eq!(last.pass_to(at(10_000, 10_000)), Duration::ZERO);
+        assert_eq!(last.pass_to(at(10_001, 10_001)), Duration::from_millis(1));
     }
 }

@@ -14,6 +14,20 @@ pub const STAGE_MIN: Duration = Duration::from_millis(5);
 /// An instant by which an answer must exist, and the cancellation of everybody who works for it.
 ///
 /// Clones share both. A child ends no later than its parent and is cancelled with it.
+///
+/// ```
+/// use guard::{Deadline, Elapsed, ManualClock};
+/// use std::{future::pending, sync::Arc, time::Duration};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let request = Deadline::after(Arc::new(ManualClock::default()), Duration::from_millis(200));
+/// let stage = request.child(Duration::from_secs(5));
+/// assert_eq!(stage.remaining(), Duration::from_millis(200));
+///
+/// request.cancel(); // the client went away
+/// assert_eq!(stage.limit(pending::<()>()).await, Err(Elapsed::Cancelled));
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Deadline {
     clock: Arc<dyn Clock>,
@@ -35,14 +49,22 @@ impl Deadline {
     #[must_use]
     pub fn after(clock: Arc<dyn Clock>, budget: Duration) -> Self {
         let at = clock.now().mono.saturating_add(budget);
-        Self { clock, at, cancelled: CancellationToken::new() }
+        Self {
+            clock,
+            at,
+            cancelled: CancellationToken::new(),
+        }
     }
 
     /// A deadline `budget` from now or at the parent's instant, whichever is earlier.
     #[must_use]
     pub fn child(&self, budget: Duration) -> Self {
         let at = self.clock.now().mono.saturating_add(budget).min(self.at);
-        Self { clock: Arc::clone(&self.clock), at, cancelled: self.cancelled.child_token() }
+        Self {
+            clock: Arc::clone(&self.clock),
+            at,
+            cancelled: self.cancelled.child_token(),
+        }
     }
 
     /// What is left; zero when past or cancelled.

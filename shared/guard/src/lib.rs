@@ -8,15 +8,25 @@
 //!
 //! Nothing here knows Reelway: no ids, no videos, no stores. Deciding uses an injected
 //! [`Clock`]; waiting is tokio's. Read in the order `clock`, `deadline`, `outcome`, `breaker`,
-//! `gate`, `limiter`, `tasks`, `flight`.
+//! `gate`, `limiter`, `tasks`, `flight`, `tuning`.
 #![forbid(unsafe_code)]
 
+pub mod breaker;
 pub mod clock;
 pub mod deadline;
+pub mod flight;
+pub mod gate;
+pub mod limiter;
 pub mod outcome;
 pub mod tasks;
+pub mod tuning;
 
+pub use breaker::{Breaker, BreakerState, Open, Permit};
 pub use clock::{Clock, ManualClock, Now};
 pub use deadline::{Deadline, Elapsed};
+pub use flight::{Flight, FlightError};
+pub use gate::{Gate, GatePermit, Shed};
+pub use limiter::{KeyedLimiter, Limiter};
 pub use outcome::Outcome;
 pub use tasks::Tasks;
+pub use tuning::{BreakerTuning, GuardTuning, Limits, Rate};

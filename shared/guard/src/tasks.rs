@@ -6,6 +6,18 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 /// Spawns tasks and knows how many are still running. Clones share one account.
+///
+/// ```
+/// use guard::Tasks;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let tasks = Tasks::new();
+/// tasks.spawn(async { /* a load that outlives its request */ });
+/// assert_eq!(tasks.running(), 1);
+/// assert!(tasks.drain(Duration::from_millis(100)).await);
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
@@ -19,7 +31,10 @@ impl Tasks {
     }
 
     /// Runs `work` on its own.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that spawns"
+    )]
     pub fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -36,7 +51,9 @@ impl Tasks {
     /// Waits until nothing runs, at most `limit`; returns whether nothing runs any more.
     pub async fn drain(&self, limit: Duration) -> bool {
         self.tracker.close();
-        let drained = tokio::time::timeout(limit, self.tracker.wait()).await.is_ok();
+        let drained = tokio::time::timeout(limit, self.tracker.wait())
+            .await
+            .is_ok();
         self.tracker.reopen();
         drained
     }

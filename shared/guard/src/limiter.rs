@@ -1,0 +1,115 @@
+//! Bounds what callers may ask: token buckets that can be changed while they run.
+//!
+//! A bucket starts full. Time fills it at the rate, up to the burst; every admission takes one
+//! token. A change of rate settles what the old rate owes first and never adds tokens. Freezes
+//! count as time, steps of a clock do not.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::{Clock, Now, Rate};
+
+mod keyed;
+#[cfg(test)]
+mod tests;
+
+pub use keyed::KeyedLimiter;
+
+/// A token that is short of one by rounding is one. What is missing stays owed, so this does not
+/// add up.
+const ROUNDING: f64 = 1e-6;
+
+/// One token bucket.
+///
+/// ```
+/// use guard::{Limiter, ManualClock};
+/// use std::{sync::Arc, time::Duration};
+///
+/// let clock = Arc::new(ManualClock::default());
+/// let limiter = Limiter::new(200.0, 2.0, clock.clone());
+/// assert!(limiter.take().is_ok() && limiter.take().is_ok());
+/// assert_eq!(limiter.take(), Err(Duration::from_millis(5)));
+/// clock.advance(Duration::from_millis(5));
+/// assert!(limiter.take().is_ok());
+/// ```
+#[derive(Debug)]
+pub struct Limiter {
+    clock: Arc<dyn Clock>,
+    state: Mutex<(Rate, Bucket)>,
+}
+
+impl Limiter {
+    /// A full bucket of `burst` tokens, filled at `rate_per_s`.
+    #[must_use]
+    pub fn new(rate_per_s: f64, burst: f64, clock: Arc<dyn Clock>) -> Self {
+        let rate = Rate {
+            per_second: rate_per_s,
+            burst,
+        }
+        .sane();
+        let bucket = Bucket::full(rate, clock.now());
+        Self {
+            clock,
+            state: Mutex::new((rate, bucket)),
+        }
+    }
+
+    /// Takes one token.
+    ///
+    /// # Errors
+    /// When there is none: the time after which there will be one, if nobody else takes it.
+    pub fn take(&self) -> Result<(), Duration> {
+        let now = self.clock.now();
+        let (rate, bucket) = &mut *self.lock();
+        bucket.take(*rate, now)
+    }
+
+    /// Changes rate and burst. Tokens above the new burst are lost, none are added.
+    pub fn reconfigure(&self, rate_per_s: f64, burst: f64) {
+        let now = self.clock.now();
+        let (rate, bucket) = &mut *self.lock();
+        bucket.settle(*rate, now);
+        *rate = Rate {
+            per_second: rate_per_s,
+            burst,
+        }
+        .sane();
+        bucket.settle(*rate, now);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (Rate, Bucket)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: f64,
+    last: Now,
+}
+
+impl Bucket {
+    fn full(rate: Rate, now: Now) -> Self {
+        Self {
+            tokens: rate.burst,
+            last: now,
+        }
+    }
+
+    /// Adds what time has brought.
+    fn settle(&mut self, rate: Rate, now: Now) {
+        let passed = self.last.pass_to(now);
+        self.tokens = (self.tokens + passed.as_secs_f64() * rate.per_second).min(rate.burst);
+    }
+
+    fn take(&mut self, rate: Rate, now: Now) -> Result<(), Duration> {
+        self.settle(rate, now);
+        if self.tokens >= 1.0 - ROUNDING {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        let wait_ns = (1.0 - self.tokens) / rate.per_second * 1e9;
+        // Rounded up, so that waiting that long is enough; a cast from float saturates.
+        Err(Duration::from_nanos((wait_ns - 1e-3).ceil() as u64))
+    }
+}
