@@ -1,0 +1,89 @@
+//! Where consumers put what they cannot decode: kept, so that nothing is lost with it.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use guard::Deadline;
+use serde::{Deserialize, Serialize};
+
+use crate::intake::Poison;
+use crate::ports::Objects;
+use crate::{Error, ErrorKind};
+
+/// The prefix of every dead letter.
+pub const PREFIX: &str = "dead/";
+/// The version of [`DeadLetter`] that is written.
+pub const VERSION: u8 = 1;
+
+/// Keeps poison records, one object each, named by consumer and position: keeping one twice changes
+/// nothing.
+#[derive(Clone)]
+pub struct DeadLetters {
+    objects: Arc<dyn Objects>,
+    consumer: &'static str,
+}
+
+/// One kept record, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The schema version.
+    pub v: u8,
+    /// Who could not decode it.
+    pub consumer: String,
+    /// The shard it came from.
+    pub shard: String,
+    /// The record's sequence.
+    pub sequence: String,
+    /// Its place inside the aggregate; absent when the record itself cannot be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+    /// Why.
+    pub reason: String,
+    /// When the stream took it, Unix time in milliseconds.
+    pub arrived_ms: i64,
+    /// The bytes as they came, base64.
+    pub payload_base64: String,
+}
+
+impl DeadLetters {
+    /// The letters of one consumer, under `dead/<consumer>/`.
+    #[must_use]
+    pub fn new(objects: Arc<dyn Objects>, consumer: &'static str) -> Self {
+        Self { objects, consumer }
+    }
+
+    /// Keeps each of them before returning.
+    ///
+    /// # Errors
+    /// The store's, for the first that could not be kept.
+    pub async fn keep(&self, poison: &[Poison], deadline: &Deadline) -> Result<(), Error> {
+        for one in poison {
+            let letter = self.letter(one);
+            let bytes = serde_json::to_vec(&letter)
+                .map_err(|e| Error::because(ErrorKind::Invalid, "encode a dead letter", e))?;
+            self.objects.put(&self.key(one), Bytes::from(bytes), deadline).await?;
+        }
+        Ok(())
+    }
+
+    fn key(&self, poison: &Poison) -> String {
+        let Poison { position, index, .. } = poison;
+        let place = index.map_or_else(|| "record".to_owned(), |i| i.to_string());
+        format!("{PREFIX}{}/{}/{}.{place}.json", self.consumer, position.shard, position.sequence)
+    }
+
+    fn letter(&self, poison: &Poison) -> DeadLetter {
+        DeadLetter {
+            v: VERSION,
+            consumer: self.consumer.to_owned(),
+            shard: poison.position.shard.clone(),
+            sequence: poison.position.sequence.clone(),
+            index: poison.index,
+            reason: poison.reason.clone(),
+            arrived_ms: poison.arrived_ms,
+            payload_base64: STANDARD.encode(&poison.payload),
+        }
+    }
+}
