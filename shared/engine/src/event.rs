@@ -131,6 +131,8 @@ impl Event {
     pub fn is_long_view(&self, long_view_ms: u32) -> bool {
         let duration = self.duration_ms.filter(|ms| *ms > 0).unwrap_or(u32::MAX);
         self.kind == EventKind::Watch
-            && self.watch_ms.is_some_and(|watched| watched >= duration.min(long_view_ms))
+            && self
+                .watch_ms
+                .is_some_and(|watched| watched >= duration.min(long_view_ms))
     }
 }

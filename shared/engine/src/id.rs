@@ -1,5 +1,6 @@
 //! Ids: `^[A-Za-z0-9_-]{1,64}$`, checked once where they enter.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -16,8 +17,14 @@ pub struct InvalidId;
 
 fn checked(text: &str) -> Result<SmolStr, InvalidId> {
     let fits = (1..=ID_BYTES_MAX).contains(&text.len());
-    let clean = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if fits && clean { Ok(SmolStr::new(text)) } else { Err(InvalidId) }
+    let clean = text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if fits && clean {
+        Ok(SmolStr::new(text))
+    } else {
+        Err(InvalidId)
+    }
 }
 
 macro_rules! id {
@@ -71,6 +78,12 @@ macro_rules! id {
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

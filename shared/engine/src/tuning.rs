@@ -59,7 +59,12 @@ impl Default for EngineTuning {
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { request_ms: 200, recall_ms: 80, rerank_ms: 80, features_ms: 30 }
+        Self {
+            request_ms: 200,
+            recall_ms: 80,
+            rerank_ms: 80,
+            features_ms: 30,
+        }
     }
 }
 
@@ -67,7 +72,10 @@ impl Default for Scene {
     fn default() -> Self {
         let weights = [("cf", 0.4), ("content", 0.35), ("trending", 0.25)];
         Self {
-            weights: weights.into_iter().map(|(name, w)| (name.to_owned(), w)).collect(),
+            weights: weights
+                .into_iter()
+                .map(|(name, w)| (name.to_owned(), w))
+                .collect(),
             candidates_max: 300,
             creator_max: 2,
             category_max: 4,
@@ -93,20 +101,38 @@ impl EngineTuning {
             }
         };
         let b = &self.budgets;
-        check((10..=10_000).contains(&b.request_ms), "budgets.request_ms is not 10 to 10000".into());
-        check(self.scenes.contains_key("home"), "scenes.home is missing".into());
+        check(
+            (10..=10_000).contains(&b.request_ms),
+            "budgets.request_ms is not 10 to 10000".into(),
+        );
+        check(
+            self.scenes.contains_key("home"),
+            "scenes.home is missing".into(),
+        );
         for (name, scene) in &self.scenes {
             let weights = scene.weights.values();
             let in_range = weights.clone().all(|w| (0.0..=1.0).contains(w));
-            check(in_range, format!("scenes.{name}.weights has one that is not 0 to 1"));
+            check(
+                in_range,
+                format!("scenes.{name}.weights has one that is not 0 to 1"),
+            );
             let any = weights.clone().any(|w| *w > 0.0);
-            check(any, format!("scenes.{name}.weights switches every source off"));
+            check(
+                any,
+                format!("scenes.{name}.weights switches every source off"),
+            );
             let candidates = (10..=2_000).contains(&scene.candidates_max);
-            check(candidates, format!("scenes.{name}.candidates_max is not 10 to 2000"));
+            check(
+                candidates,
+                format!("scenes.{name}.candidates_max is not 10 to 2000"),
+            );
             let caps = scene.creator_max >= 1 && scene.category_max >= 1;
             check(caps, format!("scenes.{name} has a diversity cap below 1"));
             let window = (2..=50).contains(&scene.diversity_window);
-            check(window, format!("scenes.{name}.diversity_window is not 2 to 50"));
+            check(
+                window,
+                format!("scenes.{name}.diversity_window is not 2 to 50"),
+            );
         }
         problems
     }

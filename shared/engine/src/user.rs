@@ -58,7 +58,7 @@ pub struct Times {
 pub struct Undone {
     /// What was taken back.
     pub kind: EventKind,
-    /// [`UserState::seen_hash`] of the video or creator it was about.
+    /// A hash of the video or creator it was about.
     pub target: u32,
     /// When, Unix time in milliseconds.
     pub ts_ms: i64,

@@ -1,0 +1,62 @@
+//! A proposed video on its way to the slate.
+
+use std::cmp::Ordering;
+
+use crate::index::format::NONE;
+use crate::source::SOURCES_MAX;
+
+/// A proposed video with everything that spoke for it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Dense id.
+    pub item: u32,
+    /// What the next stage orders by: merged, later the ranker's.
+    pub score: f32,
+    /// The weighted sum of the sources' calibrated scores, 0 to 1.
+    pub merged: f32,
+    /// Weighted calibrated score per source.
+    pub parts: [f32; SOURCES_MAX],
+    /// Bit n is set when source n proposed it.
+    pub sources: u16,
+    /// Number of the source that spoke most for it.
+    pub strongest: u8,
+    /// The user's own video behind the strongest source's proposal, or [`NONE`].
+    pub because: u32,
+}
+
+impl Candidate {
+    /// A candidate that nobody has spoken for yet.
+    #[must_use]
+    pub fn new(item: u32) -> Self {
+        Self {
+            item,
+            score: 0.0,
+            merged: 0.0,
+            parts: [0.0; SOURCES_MAX],
+            sources: 0,
+            strongest: 0,
+            because: NONE,
+        }
+    }
+
+    /// Whether source `number` proposed it.
+    #[must_use]
+    pub fn from_source(&self, number: usize) -> bool {
+        u32::try_from(number).is_ok_and(|n| self.sources.checked_shr(n).unwrap_or(0) & 1 == 1)
+    }
+
+    /// Best first: by score, what is not a number last, ties by id. A total order.
+    #[must_use]
+    pub fn by_score(&self, other: &Self) -> Ordering {
+        let key = |candidate: &Self| {
+            if candidate.score.is_nan() {
+                f32::NEG_INFINITY
+            } else {
+                candidate.score
+            }
+        };
+        key(other)
+            .total_cmp(&key(self))
+            .then_with(|| self.item.cmp(&other.item))
+    }
+}

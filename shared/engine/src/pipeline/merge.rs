@@ -1,0 +1,84 @@
+//! Brings the sources' proposals into one scale and one list.
+
+use rustc_hash::FxHashMap;
+
+use super::candidate::Candidate;
+use crate::source::{Proposal, SOURCES_MAX};
+
+/// What one source brings to the merge.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Share {
+    /// Number of the source.
+    pub source: usize,
+    /// Its weight in the scene, above 0.
+    pub weight: f32,
+    /// What it found.
+    pub proposals: Vec<Proposal>,
+}
+
+/// Merges proposals: every video once, with every source that proposed it.
+///
+/// A source's scores are divided by its own highest, so that its weight is what its best video
+/// brings. Weights are re-normalised over the sources that brought something. Scores that are not
+/// finite or below 0 count as 0. The result is in the order of first mention.
+#[must_use]
+pub fn merge(shares: &[Share]) -> Vec<Candidate> {
+    let brought = shares.iter().filter(|share| !share.proposals.is_empty());
+    let total: f32 = brought.clone().map(|share| share.weight).sum();
+    let room = brought.clone().map(|share| share.proposals.len()).sum();
+    let mut places: FxHashMap<u32, usize> = FxHashMap::default();
+    places.reserve(room);
+    let mut candidates: Vec<Candidate> = Vec::with_capacity(room);
+    for share in brought {
+        let scale = share.weight / total / highest(&share.proposals);
+        for proposal in &share.proposals {
+            let place = *places.entry(proposal.item).or_insert_with(|| {
+                candidates.push(Candidate::new(proposal.item));
+                candidates.len() - 1
+            });
+            if let Some(candidate) = candidates.get_mut(place) {
+                add(
+                    candidate,
+                    share.source,
+                    sound(proposal.score) * scale,
+                    proposal.because,
+                );
+            }
+        }
+    }
+    candidates
+}
+
+fn add(candidate: &mut Candidate, source: usize, part: f32, because: u32) {
+    let source = source.min(SOURCES_MAX - 1);
+    let strongest = candidate
+        .parts
+        .get(usize::from(candidate.strongest))
+        .copied()
+        .unwrap_or(0.0);
+    if candidate.sources == 0 || part > strongest {
+        candidate.strongest = source as u8;
+        candidate.because = because;
+    }
+    candidate.sources |= 1 << source;
+    if let Some(own) = candidate.parts.get_mut(source) {
+        *own += part;
+    }
+    candidate.merged += part;
+    candidate.score = candidate.merged;
+}
+
+fn highest(proposals: &[Proposal]) -> f32 {
+    proposals
+        .iter()
+        .map(|p| sound(p.score))
+        .fold(f32::MIN_POSITIVE, f32::max)
+}
+
+fn sound(score: f32) -> f32 {
+    if score.is_finite() {
+        score.max(0.0)
+    } else {
+        0.0
+    }
+}

@@ -1,0 +1,110 @@
+//! Adds up scores per dense id without clearing and without allocating, once grown.
+
+use super::{Proposal, Proposals};
+use crate::pipeline::Prepared;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Cell {
+    epoch: u32,
+    score: f32,
+    most: f32,
+    because: u32,
+}
+
+/// A dense table of sums that forgets by counting epochs.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    epoch: u32,
+    cells: Vec<Cell>,
+    touched: Vec<u32>,
+}
+
+impl Tally {
+    /// Forgets everything and makes room for `videos` ids.
+    pub(super) fn begin(&mut self, videos: usize) {
+        self.touched.clear();
+        if self.cells.len() < videos {
+            self.cells.resize(videos, Cell::default());
+        }
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            // After 2^32 queries old epochs would come true again.
+            self.cells.fill(Cell::default());
+            self.epoch = 1;
+        }
+    }
+
+    /// Adds to a video's score, on account of `because`.
+    #[inline]
+    pub(super) fn add(&mut self, item: u32, score: f32, because: u32) {
+        let Some(cell) = self.cells.get_mut(item as usize) else {
+            return;
+        };
+        if cell.epoch != self.epoch {
+            *cell = Cell {
+                epoch: self.epoch,
+                score,
+                most: score,
+                because,
+            };
+            self.touched.push(item);
+            return;
+        }
+        cell.score += score;
+        if score > cell.most {
+            cell.most = score;
+            cell.because = because;
+        }
+    }
+
+    /// Score and strongest seed of a video.
+    #[inline]
+    pub(super) fn get(&self, item: u32) -> Option<(f32, u32)> {
+        let cell = self.cells.get(item as usize)?;
+        (cell.epoch == self.epoch).then_some((cell.score, cell.because))
+    }
+
+    /// Every video with a score, in the order they were met.
+    pub(super) fn touched(&self) -> &[u32] {
+        &self.touched
+    }
+
+    /// The highest score; 0 when there is none.
+    pub(super) fn highest(&self) -> f32 {
+        let scores = self.touched.iter().filter_map(|item| self.get(*item));
+        scores.map(|(score, _)| score).fold(0.0, f32::max)
+    }
+
+    /// The best videos worth proposing.
+    pub(super) fn proposals(&self, asked: &Prepared<'_>) -> Proposals {
+        let rows = self.touched.iter().filter_map(|item| {
+            let (score, because) = self.get(*item)?;
+            Some(Proposal {
+                item: *item,
+                score,
+                because,
+            })
+        });
+        best(asked, rows)
+    }
+}
+
+/// The best `candidates_max` of the rows that are worth proposing.
+pub(super) fn best(asked: &Prepared<'_>, rows: impl Iterator<Item = Proposal>) -> Proposals {
+    let mut items: Vec<Proposal> = rows
+        .filter(|row| row.score > 0.0 && asked.worth_proposing(row.item))
+        .collect();
+    let most = asked.scene.candidates_max as usize;
+    if items.len() > most {
+        items.select_nth_unstable_by(most, |a, b| {
+            b.score
+                .total_cmp(&a.score)
+                .then_with(|| a.item.cmp(&b.item))
+        });
+        items.truncate(most);
+    }
+    Proposals {
+        items,
+        overran: false,
+    }
+}
