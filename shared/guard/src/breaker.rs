@@ -21,10 +21,6 @@ use crate::{BreakerTuning, Clock, Now, Outcome};
 use machine::{Machine, Ticket};
 
 mod machine;
-#[cfg(test)]
-mod model;
-#[cfg(test)]
-mod tests;
 mod window;
 
 /// Guards one dependency of this process. Clones share one state.
@@ -201,3 +197,8 @@ impl Shared {
         value
     }
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

@@ -24,9 +24,6 @@ use tokio::sync::watch;
 
 use crate::{Deadline, Elapsed, Tasks};
 
-#[cfg(test)]
-mod tests;
-
 /// Loads in flight at once, over all keys of one table.
 pub const FLIGHTS_MAX: usize = 16_384;
 
@@ -199,3 +196,6 @@ fn lock<K, V>(
 ) -> std::sync::MutexGuard<'_, HashMap<K, watch::Receiver<Answer<V>>>> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

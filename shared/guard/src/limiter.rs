@@ -10,8 +10,6 @@ use std::time::Duration;
 use crate::{Clock, Now, Rate};
 
 mod keyed;
-#[cfg(test)]
-mod tests;
 
 pub use keyed::KeyedLimiter;
 
@@ -113,3 +111,6 @@ impl Bucket {
         Err(Duration::from_nanos((wait_ns - 1e-3).ceil() as u64))
     }
 }
+
+#[cfg(test)]
+mod tests;

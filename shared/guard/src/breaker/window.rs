@@ -62,10 +62,10 @@ impl Window {
         self.into_bucket += self.last.pass_to(now);
         let begun = self.into_bucket.as_nanos() / self.bucket.as_nanos();
         if begun >= u128::from(BUCKETS) {
-            *self = Self {
-                last: self.last,
-                ..Self::new(self.bucket * BUCKETS, now)
-            };
+            self.buckets = VecDeque::from([Tally::default()]);
+            self.sum = Tally::default();
+            let over = self.into_bucket.as_nanos() % self.bucket.as_nanos();
+            self.into_bucket = Duration::from_nanos(u64::try_from(over).unwrap_or(0));
             return;
         }
         for _ in 0..begun {
