@@ -142,10 +142,16 @@ impl GuardTuning {
 impl Rate {
     /// The same rate with values that arithmetic can bear; what is out of bounds is cut to them.
     pub(crate) fn sane(self) -> Self {
-        // `max` first: it answers with the bound when the value is NaN.
+        let bounded = |value: f64, min: f64| {
+            if value.is_nan() {
+                min
+            } else {
+                value.clamp(min, 1e6)
+            }
+        };
         Self {
-            per_second: self.per_second.max(0.01).min(1e6),
-            burst: self.burst.max(1.0).min(1e6),
+            per_second: bounded(self.per_second, 0.01),
+            burst: bounded(self.burst, 1.0),
         }
     }
 }
