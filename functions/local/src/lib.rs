@@ -1,1 +1,16 @@
-//! reelway: every function in one process, and the operator's commands.
+//! `reelway`: every function in one process, and the operator's commands.
+//!
+//! ```text
+//! cli ─► serve ──► Service ─► recommend, ingest (HTTP) + pump (clickstream, archive) + jobs
+//!    ├─► import ─► staging ─► catalogue, lake
+//!    └─► profile, preload, recommend, config
+//! ```
+//!
+//! The libraries of the functions are the ones that run on Lambda; only the wiring is here.
+//! Read in the order `cli`, `settings`, `backend`, `service`, `serve`.
+#![forbid(unsafe_code)]
+
+pub mod backend;
+pub mod cli;
+pub mod demo;
+pub mod settings;

@@ -1,1 +1,4 @@
+//! `reelway`.
+#![forbid(unsafe_code)]
+
 fn main() {}

@@ -1,0 +1,59 @@
+//! The three ports, opened as the settings say.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use embedded::{DirLock, EmbeddedObjects, EmbeddedStream, EmbeddedTables};
+use store::{Objects, Stream, Tables};
+
+use crate::settings::{Settings, Storage};
+
+/// Shards of the embedded log: enough that consumers may run side by side.
+const SHARDS: u16 = 2;
+
+/// Where everything is kept. Holds the data folder until dropped.
+pub struct Backend {
+    /// Rows.
+    pub tables: Arc<dyn Tables>,
+    /// Events on their way.
+    pub stream: Arc<dyn Stream>,
+    /// Files.
+    pub objects: Arc<dyn Objects>,
+    _lock: DirLock,
+}
+
+impl Backend {
+    /// Takes the data folder and opens the adapters.
+    ///
+    /// # Errors
+    /// When another process has the folder, or a store cannot be opened.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let lock = DirLock::acquire(&settings.data)?;
+        match &settings.storage {
+            Storage::Embedded => Self::embedded(settings, lock),
+            #[cfg(feature = "aws")]
+            Storage::Aws(aws_settings) => {
+                let aws = aws::Aws::connect(aws_settings).await;
+                Ok(Self {
+                    tables: aws.tables(),
+                    stream: aws.stream(),
+                    objects: aws.objects(),
+                    _lock: lock,
+                })
+            }
+        }
+    }
+
+    fn embedded(settings: &Settings, lock: DirLock) -> anyhow::Result<Self> {
+        let open = |name: &str| settings.folder(name);
+        let tables = EmbeddedTables::open(&open("tables")).context("the tables did not open")?;
+        let stream = EmbeddedStream::open(&open("log"), SHARDS).context("the log did not open")?;
+        let objects = EmbeddedObjects::open(&open("objects")).context("the objects did not open")?;
+        Ok(Self {
+            tables: Arc::new(tables),
+            stream: Arc::new(stream),
+            objects: Arc::new(objects),
+            _lock: lock,
+        })
+    }
+}
