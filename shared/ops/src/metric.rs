@@ -64,6 +64,8 @@ declare! {
     TASKS Gauge "reelway_tasks" "Tasks running."
     STORE_CALLS Counter "reelway_store_calls_total" "Calls of a store, by `store`, `call` and `outcome`."
     STORE_SECONDS Seconds "reelway_store_seconds" "Time of a call of a store, by `store` and `call`."
+    ROWS_UNREADABLE Counter "reelway_rows_unreadable_total" "Rows answered as absent because they cannot be read, by `table`."
+    OVERLAY_READS_FAILED Counter "reelway_overlay_reads_failed_total" "Attempts to read hidden videos again that failed, by `kind`."
     REDIS_REBUILDS Counter "reelway_redis_rebuilds_total" "Connections to Redis given up and made anew, by `cause`."
     EVENTS_ACCEPTED Counter "reelway_events_accepted_total" "Client events acknowledged by the stream."
     EVENTS_REJECTED Counter "reelway_events_rejected_total" "Client events not accepted, by `code`."

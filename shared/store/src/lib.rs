@@ -11,11 +11,39 @@
 //! contract suite. Every wait takes a [`guard::Deadline`].
 #![deny(unsafe_code)]
 
+pub mod aggregate;
+pub mod ask;
+pub mod catalogue;
+pub mod consumer;
+pub mod control;
+pub mod counters;
+mod due;
+pub mod envelope;
 pub mod error;
+pub mod events;
+pub mod generation;
+pub mod life;
+mod local;
+pub mod outbox;
 pub mod ports;
+pub mod publish;
+pub mod redis;
+pub mod sealed;
+pub mod tuning;
+pub mod users;
 
+pub use ask::{Ask, Cohort, InvalidCohort, Kind, SlateKey, Who};
+pub use catalogue::{Catalogue, Patch};
+pub use consumer::{BatchOutcome, Consumer};
+pub use control::{Control, Lease};
 pub use error::{Error, ErrorKind};
+pub use generation::{GenerationReader, Generations};
+pub use outbox::Outbox;
 pub use ports::{
     Change, Expect, ObjectMeta, Objects, Position, Read, Record, Row, ScanPage, Stream,
     StreamRecord, Table, Tables, Write, Written,
 };
+pub use crate::redis::{Lapse, RedisSettings, Shared};
+pub use publish::publish_events;
+pub use tuning::{LiveTuning, StoreTuning, Tuning, TuningFile};
+pub use users::{Users, apply_event, apply_profile};

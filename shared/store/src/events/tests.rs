@@ -1,0 +1,88 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::any_event;
+
+fn golden() -> Event {
+    Event {
+        event_id: "e1".into(),
+        kind: EventKind::Watch,
+        user_id: UserId::parse("u7").unwrap(),
+        video_id: VideoId::parse("v42").unwrap(),
+        ts_ms: 1_760_000_000_000,
+        watch_ms: Some(8_120),
+        duration_ms: Some(49_866),
+        scene: "home".into(),
+        market: "DE".into(),
+        creator_id: Some(CreatorId::parse("c1").unwrap()),
+        undo: true,
+        recommendation_id: "r1".into(),
+        slate_position: Some(0),
+    }
+}
+
+const GOLDEN: &str = "010a0265311003 1a027537 2203763432 288080caaf9c33 30b83f 38ca8503 \
+    4204686f6d65 4a024445 52026331 5801 62027231 6800";
+
+fn golden_bytes() -> Vec<u8> {
+    let digits: Vec<u8> = GOLDEN.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let text = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(text).collect()
+}
+
+#[test]
+fn the_bytes_of_version_1_are_these() {
+    assert_eq!(encode(&golden()), golden_bytes());
+    assert_eq!(decode(&golden_bytes()).unwrap(), golden());
+}
+
+#[test]
+fn fields_of_a_newer_writer_are_skipped() {
+    // Field 99, a string, which nobody knows yet.
+    let newer = [&golden_bytes()[..], &[0x9a, 0x06, 0x03, b'n', b'e', b'w']].concat();
+    assert_eq!(decode(&newer).unwrap(), golden());
+}
+
+#[test]
+fn an_older_writers_bytes_without_later_fields_are_read() {
+    let bytes = &golden_bytes()[..golden_bytes().len() - 2];
+    assert_eq!(decode(bytes).unwrap(), Event { slate_position: None, ..golden() });
+}
+
+#[test]
+fn a_newer_schema_and_an_unknown_kind_are_invalid_and_the_rest_is_corrupt() {
+    let mut newer = golden_bytes();
+    newer[0] = EVENT_SCHEMA + 1;
+    let mut kind = golden_bytes();
+    kind[6] = 99;
+    let mut user = golden_bytes();
+    user[9] = b'/';
+    let cases = [
+        (newer, ErrorKind::Invalid),
+        (kind, ErrorKind::Invalid),
+        (user, ErrorKind::Corrupt),
+        (Vec::new(), ErrorKind::Corrupt),
+        (vec![0], ErrorKind::Corrupt),
+        (vec![EVENT_SCHEMA], ErrorKind::Invalid),
+        (vec![EVENT_SCHEMA; EVENT_BYTES_MAX + 1], ErrorKind::Corrupt),
+    ];
+    for (bytes, kind) in cases {
+        assert_eq!(decode(&bytes).unwrap_err().kind, kind, "{bytes:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn events_round_trip_within_the_limit(event in any_event()) {
+        let bytes = encode(&event);
+        prop_assert!(bytes.len() <= EVENT_BYTES_MAX);
+        prop_assert_eq!(decode(&bytes).unwrap(), event);
+    }
+
+    #[test]
+    fn hostile_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = decode(&bytes);
+        bytes.insert(0, EVENT_SCHEMA);
+        let _ = decode(&bytes);
+    }
+}
