@@ -1,0 +1,135 @@
+//! A file of frames whose sequences follow each other.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use store::{Error, ErrorKind};
+
+use super::frame::{FrameReader, Next};
+use crate::durable::{io_error, sync_dir};
+
+/// At the start of every segment; the last byte is the version of the layout.
+const HEADER: &[u8; 8] = b"RWEVLOG\x01";
+pub(super) const HEADER_BYTES: u64 = HEADER.len() as u64;
+const SUFFIX: &str = ".log";
+const READ_AHEAD_BYTES: usize = 256 * 1024;
+
+/// One segment: where it is and what it begins with.
+#[derive(Debug, Clone)]
+pub(super) struct Segment {
+    pub(super) first: u64,
+    pub(super) path: PathBuf,
+    /// When its newest record arrived, as far as known.
+    pub(super) newest_ms: i64,
+}
+
+/// What a scan of the last segment found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scanned {
+    /// Where the last whole frame ends.
+    pub(super) bytes: u64,
+    /// The sequence that comes next.
+    pub(super) next: u64,
+}
+
+impl Segment {
+    /// Begins a segment, durably.
+    pub(super) fn create(dir: &Path, first: u64, newest_ms: i64) -> io::Result<(Self, File)> {
+        let path = dir.join(format!("{first:020}{SUFFIX}"));
+        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        file.set_len(0)?;
+        file.write_all(HEADER)?;
+        file.sync_all()?;
+        sync_dir(dir)?;
+        Ok((Self { first, path, newest_ms }, file))
+    }
+
+    /// The segments of a folder, oldest first.
+    pub(super) fn all(dir: &Path) -> io::Result<Vec<Self>> {
+        let mut segments = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let first = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(SUFFIX))
+                .and_then(|first| first.parse().ok());
+            let Some(first) = first else { continue };
+            let modified = entry.metadata()?.modified()?;
+            let age = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let newest_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            segments.push(Self { first, path: entry.path(), newest_ms });
+        }
+        segments.sort_unstable_by_key(|segment| segment.first);
+        Ok(segments)
+    }
+
+    /// Opens the last segment for appending, cutting what is no whole frame.
+    ///
+    /// Only its last bytes can be torn: everything before was synced, and what was not synced was
+    /// never acknowledged nor read.
+    pub(super) fn recover(&self) -> Result<(File, Scanned), Error> {
+        let failed = |source| io_error(format!("open {}", self.path.display()), source);
+        let file = OpenOptions::new().read(true).append(true).open(&self.path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let scanned = match self.check_header(&file)? {
+            true => self.scan(&file).map_err(failed)?,
+            false => {
+                file.set_len(0).and_then(|()| (&file).write_all(HEADER)).map_err(failed)?;
+                Scanned { bytes: HEADER_BYTES, next: self.first }
+            }
+        };
+        if scanned.bytes < length {
+            tracing::warn!(
+                log.segment = %self.path.display(),
+                log.cut_bytes = length - scanned.bytes,
+                "cut the torn end of the event log; nothing acknowledged was in it"
+            );
+            file.set_len(scanned.bytes).map_err(failed)?;
+        }
+        // What was whole but perhaps not yet synced is made durable before anybody reads it.
+        file.sync_all().map_err(failed)?;
+        Ok((file, scanned))
+    }
+
+    /// Reads frames from `offset` on.
+    pub(super) fn reader(&self, offset: u64) -> io::Result<FrameReader<BufReader<File>>> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(FrameReader::new(BufReader::with_capacity(READ_AHEAD_BYTES, file), offset))
+    }
+
+    /// Whether the header is there; `false` when a crash came before it was written.
+    fn check_header(&self, file: &File) -> Result<bool, Error> {
+        let mut header = Vec::new();
+        (&mut &*file)
+            .take(HEADER_BYTES + 1)
+            .read_to_end(&mut header)
+            .map_err(|source| io_error(format!("open {}", self.path.display()), source))?;
+        if header.starts_with(HEADER) {
+            return Ok(true);
+        }
+        if header.len() <= HEADER.len() {
+            return Ok(false);
+        }
+        let what = format!("open {}: not a segment of this version", self.path.display());
+        Err(Error::new(ErrorKind::Corrupt, what))
+    }
+
+    fn scan(&self, file: &File) -> io::Result<Scanned> {
+        let mut file = file;
+        file.seek(SeekFrom::Start(HEADER_BYTES))?;
+        let buffered = BufReader::with_capacity(READ_AHEAD_BYTES, file);
+        let mut frames = FrameReader::new(buffered, HEADER_BYTES);
+        let mut scanned = Scanned { bytes: HEADER_BYTES, next: self.first };
+        while let Next::Frame(frame) = frames.next()? {
+            if frame.sequence != scanned.next {
+                break;
+            }
+            scanned = Scanned { bytes: frames.offset(), next: frame.sequence + 1 };
+        }
+        Ok(scanned)
+    }
+}
