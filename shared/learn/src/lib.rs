@@ -1,1 +1,20 @@
-//! What the night does: index builder, evaluation; serving never links it.
+//! What the night does: from a catalogue and its events to one index generation and everybody's
+//! profile; serving never links it.
+//!
+//! ```text
+//! videos ─► shelf ───┐
+//!                    ├─► GenerationBuilder::finish ─► sections ─► IndexWriter ─► bytes
+//! events ─► diary ───┘            └─► profiles
+//! ```
+//!
+//! Events may come in any order: the same set gives the same bytes. Memory is bounded by the
+//! number of videos, of users and of interactions other than impressions, which are only counted.
+//! Read in the order `options`, `generation`, then what it holds, then `evaluate`.
+#![forbid(unsafe_code)]
+
+pub mod evaluate;
+pub mod generation;
+pub mod options;
+
+pub use generation::{BuildError, BuildReport, Built, GenerationBuilder};
+pub use options::BuildOptions;

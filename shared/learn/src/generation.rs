@@ -1,0 +1,160 @@
+//! Builds one generation.
+
+mod cohorts;
+mod content;
+mod counts;
+mod diary;
+mod lists;
+mod neighbours;
+mod parallel;
+mod profiles;
+mod sessions;
+mod shelf;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use engine::index::IndexWriter;
+use engine::{Event, Profile, UserId, Video};
+
+use crate::BuildOptions;
+use counts::Counts;
+use diary::Diary;
+use shelf::Shelf;
+
+/// Takes in a catalogue and its events, in any order, and builds a generation.
+#[derive(Debug)]
+pub struct GenerationBuilder {
+    options: BuildOptions,
+    shelf: Shelf,
+    diary: Diary,
+}
+
+/// A built generation.
+#[derive(Debug)]
+pub struct Built {
+    index: IndexWriter,
+    /// Everybody with at least one positive interaction, ordered by id.
+    pub profiles: Vec<(UserId, Profile)>,
+    /// What went in and what came out.
+    pub report: BuildReport,
+}
+
+/// What went into a generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuildReport {
+    /// Videos, hidden ones included.
+    pub videos: usize,
+    /// Users with at least one positive interaction.
+    pub users: usize,
+    /// Events counted.
+    pub events: u64,
+    /// Events left out because the catalogue does not know their video.
+    pub unknown_videos: u64,
+    /// Events left out because they are later than the generation.
+    pub too_late: u64,
+    /// Positive interactions, one per user and video.
+    pub interactions: usize,
+    /// Sessions of at least two videos.
+    pub sessions: usize,
+    /// Cohorts, the one for everybody included.
+    pub cohorts: usize,
+}
+
+/// A generation could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// More of something than 32-bit numbers can name.
+    #[error("too many {0} for one generation")]
+    TooMany(&'static str),
+    /// A video could not be written as JSON.
+    #[error("render video {0}")]
+    Render(String, #[source] serde_json::Error),
+}
+
+impl GenerationBuilder {
+    /// An empty catalogue and an empty diary.
+    #[must_use]
+    pub fn new(options: BuildOptions) -> Self {
+        Self {
+            options,
+            shelf: Shelf::default(),
+            diary: Diary::default(),
+        }
+    }
+
+    /// Takes a video in; a second one of the same id replaces the first.
+    ///
+    /// # Errors
+    /// [`BuildError`] when it cannot be rendered or there are too many.
+    pub fn add_video(&mut self, video: &Video) -> Result<(), BuildError> {
+        let number = self.diary.video_number(&video.video_id)?;
+        self.shelf.add(number, video)
+    }
+
+    /// Takes an event in. What the generation does not need (later than its time, of our own
+    /// making) is left out.
+    ///
+    /// # Errors
+    /// [`BuildError::TooMany`].
+    pub fn add_event(&mut self, event: &Event) -> Result<(), BuildError> {
+        self.diary.add(event, &self.options)
+    }
+
+    /// Builds the generation.
+    ///
+    /// # Errors
+    /// [`BuildError::TooMany`] when it does not fit into one generation.
+    pub fn finish(self) -> Result<Built, BuildError> {
+        let options = self.options;
+        let mut index = IndexWriter::new(&options.generation, options.as_of_ms);
+        let catalogue = self.shelf.arrange();
+        let history = self.diary.arrange(&catalogue, &options)?;
+        let counts = Counts::new(&catalogue, &history, &options);
+        let mut report = BuildReport {
+            videos: catalogue.len(),
+            users: history.users.len(),
+            events: history.events,
+            unknown_videos: history.unknown_videos,
+            too_late: history.too_late,
+            interactions: history.interactions(),
+            ..BuildReport::default()
+        };
+        let tastes = profiles::tastes(&catalogue, &history, &options);
+        report.sessions = sessions::put(&mut index, &catalogue, &history, &options);
+        neighbours::put(&mut index, &catalogue, &history, &options);
+        content::put(&mut index, &catalogue, &counts, &options);
+        lists::put(&mut index, &catalogue, &history, &counts, &options);
+        let cohorts = cohorts::put(&mut index, &catalogue, &history, &tastes, &options);
+        report.cohorts = cohorts.len();
+        catalogue.put(&mut index, &counts);
+        let profiles = profiles::finish(&catalogue, &history, tastes, &cohorts, &options);
+        Ok(Built {
+            index,
+            profiles,
+            report,
+        })
+    }
+}
+
+impl Built {
+    /// The generation in memory.
+    #[must_use]
+    pub fn to_bytes(&mut self) -> Vec<u8> {
+        self.index.to_bytes()
+    }
+
+    /// Writes the generation to a new or emptied file and syncs it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write_to(&mut self, path: &Path) -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
+        self.index.write_to(&mut out)?;
+        out.flush()?;
+        out.into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()
+    }
+}

@@ -1,0 +1,78 @@
+//! How a generation is built.
+
+use engine::event::LONG_VIEW_MS;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// How a generation is built. Lengths are per row of the index and bound its size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuildOptions {
+    /// Name of the generation, at most 64 bytes.
+    pub generation: String,
+    /// Up to when events count, Unix time in milliseconds; later ones are left out.
+    pub as_of_ms: i64,
+    /// Watched at least this long, or to the end, is a long view. Milliseconds.
+    pub long_view_ms: u32,
+    /// Two interactions of one user further apart belong to different sessions.
+    pub session_gap_ms: i64,
+    /// Longest session, in videos; older ones are cut off.
+    pub session_videos_max: usize,
+    /// Newest sessions kept per video.
+    pub postings_max: usize,
+    /// Neighbours kept per video, of either kind.
+    pub neighbours_max: usize,
+    /// Newest interactions of one user that are counted as watched together.
+    pub history_max: usize,
+    /// An interaction this old counts half for what is trending.
+    pub trending_half_life_ms: i64,
+    /// An interaction this old counts half for what is popular.
+    pub popular_half_life_ms: i64,
+    /// Rows of a trending list or a cohort's slate.
+    pub list_max: usize,
+    /// Users who share a taste before they get a slate of their own.
+    pub cohort_users_min: usize,
+    /// Most cohorts, the largest first.
+    pub cohorts_max: usize,
+    /// Videos of long views remembered in a profile.
+    pub long_term_max: usize,
+    /// Categories remembered in a profile.
+    pub profile_categories_max: usize,
+    /// Threads that work side by side.
+    pub threads: usize,
+}
+
+impl Default for BuildOptions {
+    fn default() -> Self {
+        Self {
+            generation: String::new(),
+            as_of_ms: i64::MAX,
+            long_view_ms: LONG_VIEW_MS,
+            session_gap_ms: DAY_MS,
+            session_videos_max: 100,
+            postings_max: 1_000,
+            neighbours_max: 100,
+            history_max: 300,
+            trending_half_life_ms: DAY_MS,
+            popular_half_life_ms: 90 * DAY_MS,
+            list_max: 1_000,
+            cohort_users_min: 50,
+            cohorts_max: 512,
+            long_term_max: 50,
+            profile_categories_max: 8,
+            threads: 2,
+        }
+    }
+}
+
+impl BuildOptions {
+    /// The defaults under a name and a time.
+    #[must_use]
+    pub fn new(generation: impl Into<String>, as_of_ms: i64) -> Self {
+        Self {
+            generation: generation.into(),
+            as_of_ms,
+            ..Self::default()
+        }
+    }
+}
