@@ -17,18 +17,22 @@ pub mod catalogue;
 pub mod consumer;
 pub mod control;
 pub mod counters;
+pub mod dead_letters;
 mod due;
 pub mod envelope;
 pub mod error;
 pub mod events;
 pub mod generation;
+pub mod intake;
 pub mod life;
 mod local;
+pub mod origin;
 pub mod outbox;
 pub mod ports;
 pub mod publish;
 pub mod redis;
 pub mod sealed;
+pub mod tiered;
 pub mod tuning;
 pub mod users;
 
@@ -36,8 +40,10 @@ pub use ask::{Ask, Cohort, InvalidCohort, Kind, SlateKey, Who};
 pub use catalogue::{Catalogue, Patch};
 pub use consumer::{BatchOutcome, Consumer};
 pub use control::{Control, Lease};
+pub use dead_letters::DeadLetters;
 pub use error::{Error, ErrorKind};
 pub use generation::{GenerationReader, Generations};
+pub use origin::{Origin, OriginParts};
 pub use outbox::Outbox;
 pub use ports::{
     Change, Expect, ObjectMeta, Objects, Position, Read, Record, Row, ScanPage, Stream,
@@ -45,5 +51,6 @@ pub use ports::{
 };
 pub use crate::redis::{Lapse, RedisSettings, Shared};
 pub use publish::publish_events;
+pub use tiered::{Answer, TierOutcome, Tiered, TieredParts};
 pub use tuning::{LiveTuning, StoreTuning, Tuning, TuningFile};
-pub use users::{Users, apply_event, apply_profile};
+pub use users::{Users, apply_event, apply_profile, join_state};

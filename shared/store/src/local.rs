@@ -1,0 +1,187 @@
+//! The tier in this process: bounded in bytes, judged by wall-clock stamps, never failing.
+//!
+//! The cache's own clock only returns memory. Whether a value may be served is decided by its
+//! stamps, because monotonic time stands still while a Lambda environment is frozen.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use engine::Slate;
+use moka::Expiry;
+use moka::future::Cache;
+use moka::ops::compute::Op;
+
+use crate::ask::{SlateKey, Who};
+use crate::life::{Freshness, Life, Rank, age_ms, jittered};
+
+/// What one entry costs beside its slate, in bytes: key, stamps and the cache's own bookkeeping.
+const ENTRY_BYTES: usize = 256;
+/// What one place of a slate costs, in bytes: inlined ids, a list of inlined names.
+const ITEM_BYTES: usize = 160;
+
+/// What is held for a question.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    /// Its slate.
+    Slate(Arc<Slate>),
+    /// Nothing is known of the user: the answer is somebody else's.
+    Absent(Who),
+}
+
+/// A held value with what is needed to judge it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// What is held.
+    pub value: Value,
+    /// What it is compared by.
+    pub rank: Rank,
+    /// When it was made, Unix time in milliseconds.
+    pub stored_at_ms: i64,
+    /// Counted from `stored_at_ms` (hard) and from the last confirmation (soft).
+    pub life: Life,
+    confirmed_at_ms: AtomicI64,
+    refresh_from_ms: AtomicI64,
+}
+
+impl Held {
+    /// Holds a value that was made, and last known to be right, at the given times.
+    pub fn new(value: Value, rank: Rank, life: Life, stored_at_ms: i64, now_ms: i64) -> Self {
+        Self {
+            value,
+            rank,
+            stored_at_ms,
+            life,
+            confirmed_at_ms: AtomicI64::new(now_ms),
+            refresh_from_ms: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// The slate, unless the user is absent.
+    pub fn slate(&self) -> Option<&Arc<Slate>> {
+        match &self.value {
+            Value::Slate(slate) => Some(slate),
+            Value::Absent(_) => None,
+        }
+    }
+
+    /// What time makes of it: soft life from the last confirmation, hard life from its making.
+    pub fn freshness(&self, now_ms: i64) -> Freshness {
+        match self.life.freshness(self.stored_at_ms, now_ms) {
+            Freshness::Dead => Freshness::Dead,
+            Freshness::Fresh | Freshness::Stale => {
+                let confirmed_at_ms = self.confirmed_at_ms.load(Ordering::Relaxed);
+                match self.life.freshness(confirmed_at_ms, now_ms) {
+                    Freshness::Fresh => Freshness::Fresh,
+                    Freshness::Stale | Freshness::Dead => Freshness::Stale,
+                }
+            }
+        }
+    }
+
+    /// Starts its soft life again: it was compared and is still right.
+    pub fn confirm(&self, now_ms: i64) {
+        self.confirmed_at_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Takes the right to refresh it; nobody else gets it for `pause`.
+    pub fn claim_refresh(&self, now_ms: i64, pause: Duration) -> bool {
+        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        self.refresh_from_ms
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |from_ms| {
+                // A claim from the future was made before the clock stepped back.
+                let claimed = now_ms < from_ms && from_ms <= now_ms.saturating_add(pause_ms);
+                (!claimed).then_some(now_ms.saturating_add(pause_ms))
+            })
+            .is_ok()
+    }
+
+    /// Whether somebody took the right to refresh it a moment ago.
+    pub fn refresh_claimed(&self, now_ms: i64, pause: Duration) -> bool {
+        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        let from_ms = self.refresh_from_ms.load(Ordering::Relaxed);
+        now_ms < from_ms && from_ms <= now_ms.saturating_add(pause_ms)
+    }
+
+    /// How old it is.
+    pub fn age_ms(&self, now_ms: i64) -> u64 {
+        age_ms(self.stored_at_ms, now_ms)
+    }
+
+    fn bytes(&self) -> u32 {
+        let items = self.slate().map_or(0, |slate| slate.items.len());
+        u32::try_from(ENTRY_BYTES + items * ITEM_BYTES).unwrap_or(u32::MAX)
+    }
+}
+
+/// The values of this process. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Local {
+    cache: Cache<SlateKey, Arc<Held>>,
+}
+
+impl Local {
+    /// An empty tier of at most `bytes_max`.
+    pub fn new(bytes_max: u64) -> Self {
+        let cache = Cache::builder()
+            .max_capacity(bytes_max)
+            .weigher(|_: &SlateKey, held: &Arc<Held>| held.bytes())
+            .expire_after(HardLife)
+            .build();
+        Self { cache }
+    }
+
+    /// Looks up a value.
+    pub async fn get(&self, key: SlateKey) -> Option<Arc<Held>> {
+        self.cache.get(&key).await
+    }
+
+    /// Keeps a value unless a newer one is held, which wins; returns the one that is held now.
+    pub async fn put(&self, key: SlateKey, held: Arc<Held>, now_ms: i64) -> Arc<Held> {
+        let ours = Arc::clone(&held);
+        let result = self
+            .cache
+            .entry(key)
+            .and_compute_with(|current| async move {
+                let newer = current.is_some_and(|entry| {
+                    let current = entry.value();
+                    current.rank > held.rank && current.freshness(now_ms) != Freshness::Dead
+                });
+                if newer { Op::Nop } else { Op::Put(held) }
+            })
+            .await;
+        result.into_entry().map_or(ours, moka::Entry::into_value)
+    }
+
+    /// How many values there are, once the cache has caught up with itself.
+    #[cfg(test)]
+    pub async fn settled(&self) -> (u64, u64) {
+        self.cache.run_pending_tasks().await;
+        (self.cache.entry_count(), self.cache.weighted_size())
+    }
+}
+
+/// Returns the memory of a value when its hard life, jittered, is over.
+struct HardLife;
+
+impl HardLife {
+    fn of(key: SlateKey, held: &Held) -> Option<Duration> {
+        Some(jittered(held.life.hard, key.0, held.stored_at_ms))
+    }
+}
+
+impl Expiry<SlateKey, Arc<Held>> for HardLife {
+    fn expire_after_create(&self, key: &SlateKey, held: &Arc<Held>, _: Instant) -> Option<Duration> {
+        Self::of(*key, held)
+    }
+
+    fn expire_after_update(
+        &self,
+        key: &SlateKey,
+        held: &Arc<Held>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Self::of(*key, held)
+    }
+}

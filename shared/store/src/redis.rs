@@ -1,0 +1,310 @@
+//! The shared tier: Redis or Valkey, one node or a cluster.
+//!
+//! ```text
+//! Shared ── keys and envelopes; a failure is a miss plus a counter
+//!   └ Supervisor ── breaker, one deadline per call, rebuilds the connection
+//!       └ Dialer ── TCP or TLS, single node or cluster
+//! ```
+//!
+//! Nothing that comes back is believed before its envelope is checked, and a value of another key
+//! costs the connection it came over: one lost reply on a multiplexed connection hands every later
+//! caller somebody else's value.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::UserId;
+use futures_util::stream::{self, StreamExt};
+use guard::{BreakerState, Clock, Deadline, Tasks};
+use ops::metric::ENVELOPES_REFUSED;
+use redis::Value;
+
+use crate::envelope::{Envelope, Refusal};
+use crate::life::{Life, Rank, jittered};
+use crate::{Error, ErrorKind};
+
+pub use key::SharedKey;
+pub use settings::RedisSettings;
+
+use link::Dialer;
+use supervisor::Supervisor;
+
+mod key;
+mod link;
+mod settings;
+mod supervisor;
+
+/// How long a user's version is remembered: longer than any personal slate lives.
+pub const USER_VERSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Keys of one read.
+pub const READ_KEYS_MAX: usize = 64;
+/// Writes in flight at once while many are stored.
+const WRITES_IN_FLIGHT_MAX: usize = 32;
+
+/// Stores values under keys of one hash slot, each unless a newer one is there. Ranks are compared
+/// byte by byte, because Lua compares strings by the server's locale. Answers how many it stored.
+const STORE: &str = r"
+local stored = 0
+for i, key in ipairs(KEYS) do
+  local new = ARGV[2 * i - 1]
+  local held = redis.call('GETRANGE', key, 0, 79)
+  local newer = false
+  if #held == 80 and string.sub(held, 1, 2) == string.sub(new, 1, 2) then
+    for at = 41, 80 do
+      local a, b = string.byte(held, at), string.byte(new, at)
+      if a ~= b then newer = a > b break end
+    end
+  end
+  if not newer then
+    redis.call('SET', key, new, 'PX', ARGV[2 * i])
+    stored = stored + 1
+  end
+end
+return stored";
+
+/// Why the shared tier gave nothing; a miss, a metric label and a cause in `degraded`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{}", self.as_str())]
+pub enum Lapse {
+    /// It is left alone for a moment.
+    Open,
+    /// The deadline passed first.
+    Timeout,
+    /// The caller went away first.
+    Cancelled,
+    /// It could not be reached, or refused.
+    Unavailable,
+    /// It answered something else than it was asked.
+    Corrupt,
+}
+
+impl Lapse {
+    /// The metric label and the cause.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "redis_open",
+            Self::Timeout => "redis_timeout",
+            Self::Cancelled => "redis_cancelled",
+            Self::Unavailable => "redis_unavailable",
+            Self::Corrupt => "redis_corrupt",
+        }
+    }
+
+    /// The same as this crate's error, for callers whose work it stops.
+    #[must_use]
+    pub fn into_error(self, what: &str) -> Error {
+        let kind = match self {
+            Self::Timeout => ErrorKind::Timeout,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Open | Self::Unavailable => ErrorKind::Unavailable,
+            Self::Corrupt => ErrorKind::Corrupt,
+        };
+        Error::new(kind, what)
+    }
+}
+
+/// A value on its way into the shared tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Under which key.
+    pub key: SharedKey,
+    /// What; its hard life, jittered, becomes the key's time to live.
+    pub envelope: Envelope,
+}
+
+/// How a batch of writes ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreCounts {
+    /// Stored.
+    pub stored: usize,
+    /// Not stored because a newer value was there.
+    pub superseded: usize,
+    /// Not stored because the tier failed or the value was too large.
+    pub failed: usize,
+}
+
+/// The shared tier. Clones share one connection.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    supervisor: Arc<Supervisor>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Shared {
+    /// Prepares the tier and tries to reach it until the deadline. A server that cannot be reached
+    /// yet is no error: calls go on trying.
+    ///
+    /// # Errors
+    /// `Invalid` when the settings can never work.
+    pub async fn connect(
+        settings: &RedisSettings,
+        clock: Arc<dyn Clock>,
+        tasks: Tasks,
+        deadline: &Deadline,
+    ) -> Result<Self, Error> {
+        let dialer = Dialer::new(settings)?;
+        let supervisor = Supervisor::new(dialer, settings.connect_budget, Arc::clone(&clock), tasks);
+        let shared = Self { supervisor: Arc::new(supervisor), clock };
+        if let Err(lapse) = shared.ping(deadline).await {
+            tracing::warn!(redis.cause = lapse.as_str(), "redis cannot be reached yet");
+        }
+        Ok(shared)
+    }
+
+    /// Asks for a sign of life, connecting first if need be.
+    ///
+    /// # Errors
+    /// The [`Lapse`] says why there is none.
+    pub async fn ping(&self, deadline: &Deadline) -> Result<(), Lapse> {
+        self.supervisor.first_link(deadline).await?;
+        self.supervisor.call(&redis::cmd("PING"), deadline).await.map(|_| ())
+    }
+
+    /// Whether it is being asked at all.
+    #[must_use]
+    pub fn state(&self) -> BreakerState {
+        self.supervisor.breaker_state()
+    }
+
+    /// Reads up to [`READ_KEYS_MAX`] values of one hash slot in one round trip, in the order of
+    /// `keys`. A value that is not believed is counted and is `None`.
+    ///
+    /// # Errors
+    /// The [`Lapse`] says why nothing came back.
+    pub async fn mget(
+        &self,
+        keys: &[SharedKey],
+        deadline: &Deadline,
+    ) -> Result<Vec<Option<Envelope>>, Lapse> {
+        debug_assert!(keys.len() <= READ_KEYS_MAX, "a read is bounded by its caller");
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut command = redis::cmd("MGET");
+        keys.iter().for_each(|key| {
+            command.arg(key.as_str());
+        });
+        let (reply, link) = self.supervisor.call(&command, deadline).await?;
+        let values = match reply {
+            Value::Array(values) if values.len() == keys.len() => values,
+            _ => {
+                self.supervisor.distrust(link, "reply of another command");
+                return Err(Lapse::Corrupt);
+            }
+        };
+        let now_ms = self.clock.now().wall_ms;
+        let opened = keys.iter().zip(values).map(|(key, value)| open(key, value, now_ms));
+        let opened: Vec<_> = opened.collect();
+        if opened.iter().any(|one| matches!(one, Err(Refusal::ForeignKey))) {
+            self.supervisor.distrust(link, "value of another key");
+            return Err(Lapse::Corrupt);
+        }
+        Ok(opened.into_iter().map(|one| one.unwrap_or_default()).collect())
+    }
+
+    /// Stores values of one hash slot in one round trip, each unless a newer one is there.
+    ///
+    /// # Errors
+    /// The [`Lapse`] says why none may have been stored.
+    pub async fn set_together(
+        &self,
+        values: &[Stored],
+        deadline: &Deadline,
+    ) -> Result<StoreCounts, Lapse> {
+        let mut command = redis::cmd("EVAL");
+        let now_ms = self.clock.now().wall_ms;
+        let sealed: Vec<_> = values.iter().filter_map(|value| value.sealed(now_ms)).collect();
+        let mut counts = StoreCounts { failed: values.len() - sealed.len(), ..Default::default() };
+        if sealed.is_empty() {
+            return Ok(counts);
+        }
+        command.arg(STORE).arg(sealed.len());
+        sealed.iter().for_each(|(key, _, _)| {
+            command.arg(*key);
+        });
+        sealed.iter().for_each(|(_, bytes, ttl_ms)| {
+            command.arg(bytes.as_ref()).arg(*ttl_ms);
+        });
+        match self.supervisor.call(&command, deadline).await? {
+            (Value::Int(stored), _) => {
+                counts.stored = usize::try_from(stored).unwrap_or(0).min(sealed.len());
+                counts.superseded = sealed.len() - counts.stored;
+                Ok(counts)
+            }
+            (_, link) => {
+                self.supervisor.distrust(link, "reply of another command");
+                Err(Lapse::Corrupt)
+            }
+        }
+    }
+
+    /// Stores any number of groups, each of one hash slot, each value unless a newer one is there.
+    pub async fn set_many(&self, groups: Vec<Vec<Stored>>, deadline: &Deadline) -> StoreCounts {
+        let writes = groups.into_iter().map(|group| async move {
+            let counts = self.set_together(&group, deadline).await;
+            counts.unwrap_or(StoreCounts { failed: group.len(), ..Default::default() })
+        });
+        let mut writes = stream::iter(writes).buffer_unordered(WRITES_IN_FLIGHT_MAX);
+        let mut total = StoreCounts::default();
+        while let Some(counts) = writes.next().await {
+            total.stored += counts.stored;
+            total.superseded += counts.superseded;
+            total.failed += counts.failed;
+        }
+        total
+    }
+
+    /// Says that a user is at this version. Only ever raises it.
+    ///
+    /// # Errors
+    /// The [`Lapse`] says why it may not have been said.
+    pub async fn raise_user_version(
+        &self,
+        user: &UserId,
+        version: u64,
+        deadline: &Deadline,
+    ) -> Result<(), Lapse> {
+        let value = Stored::user_version(user, version, self.clock.now().wall_ms);
+        self.set_together(&[value], deadline).await.map(|_| ())
+    }
+}
+
+impl Stored {
+    /// The fact that a user is at this version.
+    #[must_use]
+    pub fn user_version(user: &UserId, version: u64, now_ms: i64) -> Self {
+        Self {
+            key: SharedKey::user_version(user),
+            envelope: Envelope {
+                stored_at_ms: now_ms,
+                life: Life { soft: USER_VERSION_LIFE, hard: USER_VERSION_LIFE },
+                rank: Rank { user_version: version, ..Rank::default() },
+                payload: Bytes::new(),
+            },
+        }
+    }
+
+    /// Key, bytes and time to live in milliseconds; `None` when it is too large to be read back.
+    fn sealed(&self, now_ms: i64) -> Option<(&str, Bytes, u64)> {
+        let bytes = self.envelope.seal(self.key.payload(), self.key.hash()).ok()?;
+        let ttl = jittered(self.envelope.life.hard, self.key.hash(), now_ms);
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
+        Some((self.key.as_str(), bytes, ttl_ms))
+    }
+}
+
+/// Believes a value or counts why not.
+fn open(key: &SharedKey, value: Value, now_ms: i64) -> Result<Option<Envelope>, Refusal> {
+    let opened = match value {
+        Value::Nil => return Ok(None),
+        Value::BulkString(bytes) => {
+            Envelope::open(&Bytes::from(bytes), key.payload(), key.hash(), now_ms)
+        }
+        _ => Err(Refusal::Corrupt),
+    };
+    opened.map(Some).inspect_err(|refusal| {
+        metrics::counter!(ENVELOPES_REFUSED, "cause" => refusal.as_str()).increment(1);
+    })
+}
