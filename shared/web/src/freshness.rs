@@ -1,0 +1,75 @@
+//! The one module that writes cache headers.
+
+use http::header::{CACHE_CONTROL, VARY};
+use http::{HeaderMap, HeaderValue};
+
+/// The viewer's country, as the edge names it; the default of `market`.
+pub const VIEWER_COUNTRY: &str = "cloudfront-viewer-country";
+
+/// Who may keep an answer, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// No user in the request: the edge may keep it for 30 s and use it for 30 s more while it
+    /// asks again.
+    Shared,
+    /// As `Shared`, but less than was asked for: 5 s, then gone.
+    SharedDegraded,
+    /// One user's: only that user's client, which asks again with the ETag each time.
+    Private,
+    /// Nobody.
+    NoStore,
+}
+
+impl Freshness {
+    /// The `Cache-Control` value.
+    #[must_use]
+    pub const fn cache_control(self) -> &'static str {
+        match self {
+            Self::Shared => "public, max-age=0, s-maxage=30, stale-while-revalidate=30",
+            Self::SharedDegraded => "public, max-age=0, s-maxage=5",
+            Self::Private => "private, no-cache",
+            Self::NoStore => "no-store",
+        }
+    }
+
+    /// Writes the headers.
+    pub fn write(self, headers: &mut HeaderMap) {
+        headers.insert(
+            CACHE_CONTROL,
+            HeaderValue::from_static(self.cache_control()),
+        );
+        if matches!(self, Self::Shared | Self::SharedDegraded) {
+            headers.insert(VARY, HeaderValue::from_static(VIEWER_COUNTRY));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_shared_answers_may_stay_at_the_edge() {
+        for (freshness, edge) in [
+            (Freshness::Shared, true),
+            (Freshness::SharedDegraded, true),
+            (Freshness::Private, false),
+            (Freshness::NoStore, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            freshness.write(&mut headers);
+            let value = headers[CACHE_CONTROL].to_str().unwrap();
+            assert_eq!(value.contains("s-maxage"), edge, "{freshness:?}");
+            assert_eq!(headers.contains_key(VARY), edge, "{freshness:?}");
+        }
+    }
+
+    #[test]
+    fn a_degraded_answer_is_gone_after_five_seconds() {
+        let value = Freshness::SharedDegraded.cache_control();
+        assert!(
+            value.contains("s-maxage=5") && !value.contains("stale"),
+            "{value}"
+        );
+    }
+}

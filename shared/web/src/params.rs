@@ -1,0 +1,324 @@
+//! The parameters of a request, from its query or from its JSON body, by one set of rules.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use engine::InvalidId;
+use serde_json::{Map, Value};
+use smol_str::SmolStr;
+
+use crate::Problem;
+use crate::percent;
+
+/// Longest query, in bytes.
+pub const QUERY_BYTES_MAX: usize = 16 * 1024;
+/// Longest category, language, tag or other word, in bytes.
+pub const WORD_BYTES_MAX: usize = 64;
+
+/// The parameters a handler knows; all others are gone already.
+///
+/// A parameter that takes one value is refused when it comes twice, because two readers of the
+/// same address (the edge's key and we) could pick different ones.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Params {
+    values: BTreeMap<&'static str, Vec<Raw>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Raw {
+    /// From a query.
+    Text(String),
+    /// From a query, not UTF-8.
+    Malformed,
+    /// From a body.
+    Json(Value),
+}
+
+impl Params {
+    /// Reads the known parameters out of raw query bytes.
+    ///
+    /// # Errors
+    /// 414 when the query is longer than [`QUERY_BYTES_MAX`].
+    pub fn of_query(query: &[u8], known: &[&'static str]) -> Result<Self, Problem> {
+        if query.len() > QUERY_BYTES_MAX {
+            return Err(Problem::uri_too_long());
+        }
+        let mut params = Self::default();
+        for pair in query.split(|byte| *byte == b'&') {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let name = halves.next().and_then(percent::decode);
+            let Some(name) = name.and_then(|name| known.iter().find(|k| **k == name)) else {
+                continue;
+            };
+            let raw = match percent::decode(halves.next().unwrap_or_default()) {
+                Some(text) => Raw::Text(text),
+                None => Raw::Malformed,
+            };
+            params.values.entry(name).or_default().push(raw);
+        }
+        Ok(params)
+    }
+
+    /// Takes the known parameters out of a JSON object; `null` counts as absent.
+    #[must_use]
+    pub fn of_json(mut object: Map<String, Value>, known: &[&'static str]) -> Self {
+        let mut params = Self::default();
+        for name in known {
+            match object.remove(*name) {
+                None | Some(Value::Null) => {}
+                Some(value) => {
+                    params.values.insert(name, vec![Raw::Json(value)]);
+                }
+            }
+        }
+        params
+    }
+
+    /// One text of at most `bytes_max`, without control characters.
+    ///
+    /// # Errors
+    /// 400 naming the field.
+    pub fn text(&self, name: &'static str, bytes_max: usize) -> Result<Option<&str>, Problem> {
+        let text = match self.one(name)? {
+            None => return Ok(None),
+            Some(Raw::Text(text) | Raw::Json(Value::String(text))) => text,
+            Some(_) => return Err(Problem::field(name)),
+        };
+        if is_word(text, bytes_max) {
+            Ok(Some(text))
+        } else {
+            Err(Problem::field(name))
+        }
+    }
+
+    /// One id.
+    ///
+    /// # Errors
+    /// 400 naming the field.
+    pub fn id<T: FromStr<Err = InvalidId>>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, Problem> {
+        let text = self.text(name, engine::id::ID_BYTES_MAX)?;
+        text.map(|text| text.parse().map_err(|InvalidId| Problem::field(name)))
+            .transpose()
+    }
+
+    /// One whole number within `range`.
+    ///
+    /// # Errors
+    /// 400 naming the field.
+    pub fn integer(
+        &self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Problem> {
+        let number = match self.one(name)? {
+            None => return Ok(None),
+            Some(Raw::Text(text)) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
+            Some(Raw::Json(Value::Number(number))) => number.as_u64(),
+            Some(_) => None,
+        };
+        let number = number.filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| Problem::field(name))
+    }
+
+    /// One `true` or `false`.
+    ///
+    /// # Errors
+    /// 400 naming the field.
+    pub fn flag(&self, name: &'static str) -> Result<Option<bool>, Problem> {
+        match self.one(name)? {
+            None => Ok(None),
+            Some(Raw::Text(text)) if text == "true" => Ok(Some(true)),
+            Some(Raw::Text(text)) if text == "false" => Ok(Some(false)),
+            Some(Raw::Json(Value::Bool(flag))) => Ok(Some(*flag)),
+            Some(_) => Err(Problem::field(name)),
+        }
+    }
+
+    /// Words: the parameter repeated, or a JSON array; at most `count_max`.
+    ///
+    /// # Errors
+    /// 400 naming the field.
+    pub fn words(&self, name: &'static str, count_max: usize) -> Result<Vec<SmolStr>, Problem> {
+        self.list(name, count_max, false, |text| {
+            is_word(text, WORD_BYTES_MAX).then(|| SmolStr::new(text))
+        })
+    }
+
+    /// Ids: comma-separated, the parameter repeated, or a JSON array; at most `count_max`.
+    ///
+    /// # Errors
+    /// 400 naming the field.
+    pub fn ids<T: FromStr<Err = InvalidId>>(
+        &self,
+        name: &'static str,
+        count_max: usize,
+    ) -> Result<Vec<T>, Problem> {
+        self.list(name, count_max, true, |text| text.parse().ok())
+    }
+
+    fn list<T>(
+        &self,
+        name: &'static str,
+        count_max: usize,
+        commas: bool,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, Problem> {
+        let wrong = || Problem::field(name);
+        let mut list = Vec::new();
+        let mut take = |text: &str| {
+            if list.len() == count_max {
+                return Err(wrong());
+            }
+            list.push(read(text).ok_or_else(wrong)?);
+            Ok(())
+        };
+        for raw in self.values.get(name).into_iter().flatten() {
+            match raw {
+                Raw::Text(text) if text.is_empty() => {}
+                Raw::Text(text) if commas => text.split(',').try_for_each(&mut take)?,
+                Raw::Text(text) | Raw::Json(Value::String(text)) => take(text)?,
+                Raw::Json(Value::Array(values)) => {
+                    for value in values {
+                        take(value.as_str().ok_or_else(wrong)?)?;
+                    }
+                }
+                Raw::Malformed | Raw::Json(_) => return Err(wrong()),
+            }
+        }
+        Ok(list)
+    }
+
+    fn one(&self, name: &'static str) -> Result<Option<&Raw>, Problem> {
+        match self.values.get(name).map(Vec::as_slice) {
+            None | Some([]) => Ok(None),
+            Some([raw]) => Ok(Some(raw)),
+            Some(_) => Err(Problem::field(name)),
+        }
+    }
+}
+
+/// Whether the text is 1 to `bytes_max` bytes without control characters.
+#[must_use]
+pub fn is_word(text: &str, bytes_max: usize) -> bool {
+    (1..=bytes_max).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::VideoId;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const KNOWN: &[&str] = &["user_id", "limit", "exclude", "category", "explain"];
+
+    fn query(text: &str) -> Params {
+        Params::of_query(text.as_bytes(), KNOWN).unwrap()
+    }
+
+    fn body(value: Value) -> Params {
+        Params::of_json(value.as_object().unwrap().clone(), KNOWN)
+    }
+
+    #[test]
+    fn query_and_body_say_the_same() {
+        let asked = query(
+            "user_id=u1&limit=7&exclude=a,b&category=x%20y&category=z&explain=true&other=%ff",
+        );
+        let posted = body(json!({"user_id": "u1", "limit": 7, "exclude": ["a", "b"],
+            "category": ["x y", "z"], "explain": true, "other": {"deep": [1]}}));
+        for params in [asked, posted] {
+            assert_eq!(params.text("user_id", 64), Ok(Some("u1")));
+            assert_eq!(params.integer("limit", 1..=50), Ok(Some(7)));
+            let exclude: Vec<VideoId> = params.ids("exclude", 200).unwrap();
+            assert_eq!(
+                exclude.iter().map(VideoId::as_str).collect::<Vec<_>>(),
+                ["a", "b"]
+            );
+            assert_eq!(params.words("category", 5).unwrap(), ["x y", "z"]);
+            assert_eq!(params.flag("explain"), Ok(Some(true)));
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_not_wrong() {
+        for params in [query(""), query("&&=&x=1"), body(json!({"limit": null}))] {
+            assert_eq!(params.integer("limit", 1..=50), Ok(None));
+            assert_eq!(params.ids::<VideoId>("exclude", 1), Ok(Vec::new()));
+        }
+        assert_eq!(
+            query("exclude=").ids::<VideoId>("exclude", 0),
+            Ok(Vec::new())
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_or_range_names_its_field() {
+        let limits = [
+            query("limit=0"),
+            query("limit=51"),
+            query("limit="),
+            query("limit"),
+            query("limit=+5"),
+            query("limit=5.0"),
+            query("limit=99999999999999999999"),
+            query("limit=1&limit=1"),
+            query("limit=%ff"),
+            body(json!({"limit": "5"})),
+            body(json!({"limit": -1})),
+            body(json!({"limit": 1.5})),
+            body(json!({"limit": [5]})),
+        ];
+        for params in limits {
+            let problem = params.integer("limit", 1..=50).unwrap_err();
+            assert_eq!(problem.field_name(), Some("limit"), "{params:?}");
+        }
+        let lists = [
+            query("exclude=a,b,c"),
+            query("exclude=a&exclude=b,c"),
+            query("exclude=a,"),
+            query("exclude=a/b"),
+            body(json!({"exclude": ["a", 1]})),
+            body(json!({"exclude": {"a": 1}})),
+            body(json!({"exclude": ["a", "b", "c"]})),
+        ];
+        for params in lists {
+            let problem = params.ids::<VideoId>("exclude", 2).unwrap_err();
+            assert_eq!(problem.field_name(), Some("exclude"), "{params:?}");
+        }
+        assert!(query("explain=yes").flag("explain").is_err());
+        assert!(query("category=a%0ab").words("category", 5).is_err());
+        assert!(query("user_id=").id::<VideoId>("user_id").is_err());
+    }
+
+    #[test]
+    fn an_endless_query_is_refused_unread() {
+        let endless = vec![b'&'; QUERY_BYTES_MAX + 1];
+        assert_eq!(Params::of_query(&endless, KNOWN).unwrap_err().status(), 414);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            if let Ok(params) = Params::of_query(&bytes, KNOWN) {
+                let _ = params.text("user_id", 64);
+                let _ = params.integer("limit", 1..=50);
+                let _ = params.ids::<VideoId>("exclude", 3);
+                let _ = params.words("category", 3);
+                let _ = params.flag("explain");
+            }
+        }
+
+        #[test]
+        fn encoding_a_word_and_reading_it_gives_the_word(word in "[^\\p{Cc}]{1,16}") {
+            let encoded: String = word.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let params = query(&format!("category={encoded}"));
+            prop_assert_eq!(params.words("category", 1).unwrap(), [word]);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Request ids.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use smol_str::{SmolStr, format_smolstr};
+
+/// The header, both ways.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id that is kept.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Names one request in answers, logs and traces.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(SmolStr);
+
+impl RequestId {
+    /// Takes an id of 1 to 128 of the characters `A-Z a-z 0-9 _ - . =`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let clean = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'=');
+        let fits = (1..=REQUEST_ID_BYTES_MAX).contains(&text.len());
+        (fits && text.bytes().all(clean)).then(|| Self(SmolStr::new(text)))
+    }
+
+    /// The id that came with the request, when it is a valid one.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        Self::parse(headers.get(X_REQUEST_ID)?.to_str().ok()?)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if let Ok(value) = HeaderValue::from_str(&self.0) {
+            headers.insert(X_REQUEST_ID, value);
+        }
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Makes numbers that differ within a process and, by their seed, between processes.
+#[derive(Debug)]
+pub struct Ids {
+    seed: u64,
+    made: AtomicU64,
+}
+
+impl Ids {
+    /// Numbers that follow from the seed.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self {
+            seed,
+            made: AtomicU64::new(0),
+        }
+    }
+
+    /// The next number.
+    pub fn number(&self) -> u128 {
+        let made = self.made.fetch_add(1, Ordering::Relaxed);
+        xxhash_rust::xxh3::xxh3_128_with_seed(&made.to_le_bytes(), self.seed)
+    }
+
+    /// The next request id.
+    pub fn request(&self) -> RequestId {
+        RequestId(format_smolstr!("{:032x}", self.number()))
+    }
+}
+
+/// A seed from the operating system, for the boot of a process.
+///
+/// Falls back on `otherwise` (the wall clock does) where the system gives none.
+#[must_use]
+pub fn system_seed(otherwise: u64) -> u64 {
+    SysRng.try_next_u64().unwrap_or(otherwise)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_valid_id_is_kept_and_any_other_replaced() {
+        for (text, kept) in [
+            ("JKJaXmPLvHcESHA=", true),
+            ("Root.1-abc_9", true),
+            (&"a".repeat(128), true),
+            (&"a".repeat(129), false),
+            ("", false),
+            ("a b", false),
+            ("<script>", false),
+        ] {
+            assert_eq!(RequestId::parse(text).is_some(), kept, "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_differ_within_and_between_processes() {
+        let (one, two) = (Ids::seeded(1), Ids::seeded(2));
+        let ids: HashSet<_> = (0..1000)
+            .flat_map(|_| [one.request(), two.request()])
+            .collect();
+        assert_eq!(ids.len(), 2000);
+    }
+}
