@@ -34,6 +34,7 @@ pub mod redis;
 pub mod sealed;
 pub mod tiered;
 pub mod tuning;
+pub mod upkeep;
 pub mod users;
 
 pub use ask::{Ask, Cohort, InvalidCohort, Kind, SlateKey, Who};
@@ -53,4 +54,5 @@ pub use crate::redis::{Lapse, RedisSettings, Shared};
 pub use publish::publish_events;
 pub use tiered::{Answer, TierOutcome, Tiered, TieredParts};
 pub use tuning::{LiveTuning, StoreTuning, Tuning, TuningFile};
+pub use upkeep::Upkeep;
 pub use users::{Users, apply_event, apply_profile, join_state};
