@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! batch of one shard ─► decode ─► poison kept ─► rows by hour ─► one Parquet object per hour
-//!                                 (dead/…)                       dt=…/hour=…/<shard>-<first>-<last>
+//!                                 (dead/…)                       dt=…/hour=…/<shard>_<first>_<last>
 //! ```
 //!
 //! - An object is named by what it holds, so the same batch again writes the same objects.
@@ -11,16 +11,13 @@
 //! - Windows are wide (a minute and more), so that objects are few and large.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use guard::Deadline;
+use guard::{Clock, Deadline};
 use lake::{Lake, LakeRow};
-use store::intake::Intake;
+use store::intake::{Intake, Placed, Poison};
 use store::{BatchOutcome, Consumer, DeadLetters, Error, StreamRecord};
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// What the consumer works with.
 #[derive(Clone)]
@@ -29,6 +26,8 @@ pub struct Parts {
     pub lake: Arc<Lake>,
     /// Where poison is kept.
     pub dead: DeadLetters,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Writes batches of events to the lake.
@@ -47,21 +46,14 @@ impl Archive {
     }
 
     async fn apply(&self, batch: &[StreamRecord], deadline: &Deadline) -> Result<(), Error> {
-        let intake = Intake::decode(batch);
-        self.parts.dead.keep(&intake.poison, deadline).await?;
-        let Some(name) = object_name(batch) else { return Ok(()) };
-        let mut hours: BTreeMap<i64, Vec<LakeRow>> = BTreeMap::new();
-        for placed in intake.events {
-            let rows = hours.entry(placed.event.ts_ms.div_euclid(HOUR_MS)).or_default();
-            rows.push(LakeRow {
-                event: placed.event,
-                shard: placed.position.shard.into(),
-                sequence: placed.position.sequence.into(),
-                index: placed.index,
-            });
-        }
-        for (hour, rows) in hours {
-            self.parts.lake.write(hour * HOUR_MS, &name, &rows, deadline).await?;
+        let Intake { events, mut poison } = Intake::decode(batch);
+        let (rows, outside): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|placed| lake::object_key(placed.event.ts_ms, "x").is_ok());
+        poison.extend(outside.into_iter().map(outside_the_calendar));
+        self.parts.dead.keep(&poison, deadline).await?;
+        let rows: Vec<LakeRow> = rows.into_iter().map(row).collect();
+        if !rows.is_empty() {
+            self.parts.lake.write(rows, deadline).await?;
         }
         Ok(())
     }
@@ -70,16 +62,27 @@ impl Archive {
 #[async_trait]
 impl Consumer for Archive {
     async fn consume(&self, batch: Vec<StreamRecord>, deadline: &Deadline) -> BatchOutcome {
-        let Err(error) = self.apply(&batch, deadline).await else {
-            return BatchOutcome { failed_from: None };
-        };
-        tracing::warn!(error = %error, batch.records = batch.len(), "a batch will be tried again");
-        BatchOutcome { failed_from: batch.into_iter().next().map(|record| record.position) }
+        let applied = self.apply(&batch, deadline).await;
+        store::intake::settle(Self::NAME, &batch, applied, self.parts.clock.now().wall_ms)
     }
 }
 
-/// Names what a batch holds: its shard and its first and last sequence.
-fn object_name(batch: &[StreamRecord]) -> Option<String> {
-    let (first, last) = (&batch.first()?.position, &batch.last()?.position);
-    Some(format!("{}-{}-{}", first.shard, first.sequence, last.sequence))
+fn row(placed: Placed) -> LakeRow {
+    LakeRow {
+        event: placed.event,
+        shard: placed.position.shard.into(),
+        sequence: placed.position.sequence.into(),
+        index: placed.index,
+    }
+}
+
+/// No day of the lake has room for it; kept aside, so that it does not hold up its shard.
+fn outside_the_calendar(placed: Placed) -> Poison {
+    Poison {
+        position: placed.position,
+        index: Some(placed.index),
+        reason: "an event's time is outside the calendar".to_owned(),
+        payload: store::events::encode(&placed.event),
+        arrived_ms: placed.arrived_ms,
+    }
 }

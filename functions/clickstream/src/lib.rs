@@ -20,13 +20,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::{Event, EventKind, UserId};
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use engine::{Event, EventKind, UserId, UserState};
 use guard::{Clock, Deadline};
 use store::intake::{Intake, Placed};
-use store::redis::Shared;
+use store::redis::{Shared, Stored};
 use store::{
-    BatchOutcome, Consumer, DeadLetters, Error, Row, StreamRecord, Tables, Users, apply_event,
+    BatchOutcome, Consumer, DeadLetters, Error, ErrorKind, StreamRecord, Tables, Users, apply_event,
 };
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -38,8 +37,6 @@ use rows::Loaded;
 use tally::Tally;
 use window::{List, Mark, Window};
 
-/// User states written at a time.
-const USERS_IN_FLIGHT: usize = 32;
 /// A window is removed this long after its last write, seconds.
 const WINDOW_KEPT_S: i64 = 2 * window::AGE_MAX_S as i64;
 
@@ -101,30 +98,34 @@ impl Clickstream {
         for Placed { event, .. } in events {
             by_user.entry(&event.user_id).or_default().push(event);
         }
-        stream::iter(by_user)
-            .map(|(user_id, events)| self.update_user(user_id, events, deadline))
-            .buffer_unordered(USERS_IN_FLIGHT)
-            .try_collect::<()>()
-            .await
+        let user_ids: Vec<UserId> = by_user.keys().map(|id| (*id).clone()).collect();
+        let events: Vec<Vec<&Event>> = by_user.into_values().collect();
+        let join = |at: usize, state: &mut UserState| {
+            let events = events.get(at).into_iter().flatten();
+            events.fold(false, |changed, event| apply_event(state, event) | changed)
+        };
+        let answers = self.parts.users.update_many(&user_ids, deadline, join).await?;
+        let mut versions = Vec::with_capacity(user_ids.len());
+        for (user_id, answer) in user_ids.into_iter().zip(answers) {
+            match answer {
+                Ok(version) => versions.push((user_id, version)),
+                // Trying again does not mend a damaged row, and it must not stop its shard.
+                Err(error) if error.kind == ErrorKind::Corrupt => {
+                    tracing::error!(error = %error, "a user's row is damaged and was left alone");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.raise_versions(versions, deadline).await;
+        Ok(())
     }
 
-    async fn update_user(
-        &self,
-        user_id: &UserId,
-        events: Vec<&Event>,
-        deadline: &Deadline,
-    ) -> Result<(), Error> {
-        let join = |state: &mut engine::UserState| {
-            events.iter().fold(false, |changed, event| apply_event(state, event) | changed)
-        };
-        let version = self.parts.users.update(user_id, deadline, join).await?;
-        // Without the shared tier answers are fresh a moment later; it must not hold up the stream.
-        if let Some(shared) = &self.parts.shared
-            && let Err(error) = shared.raise_user_version(user_id, version, deadline).await
-        {
-            tracing::debug!(error = %error, "a user's version was not raised in the shared tier");
-        }
-        Ok(())
+    /// Without the shared tier answers are fresh a moment later; it must not hold up the stream.
+    async fn raise_versions(&self, versions: Vec<(UserId, u64)>, deadline: &Deadline) {
+        let Some(shared) = &self.parts.shared else { return };
+        let now_ms = self.parts.clock.now().wall_ms;
+        let raised = versions.iter().map(|(id, v)| vec![Stored::user_version(id, *v, now_ms)]);
+        shared.set_many(raised.collect(), deadline).await;
     }
 
     fn tables(&self) -> &dyn Tables {
@@ -135,11 +136,8 @@ impl Clickstream {
 #[async_trait]
 impl Consumer for Clickstream {
     async fn consume(&self, batch: Vec<StreamRecord>, deadline: &Deadline) -> BatchOutcome {
-        let Err(error) = self.apply(&batch, deadline).await else {
-            return BatchOutcome { failed_from: None };
-        };
-        tracing::warn!(error = %error, batch.records = batch.len(), "a batch will be tried again");
-        BatchOutcome { failed_from: batch.into_iter().next().map(|record| record.position) }
+        let applied = self.apply(&batch, deadline).await;
+        store::intake::settle(Self::NAME, &batch, applied, self.parts.clock.now().wall_ms)
     }
 }
 
@@ -166,10 +164,11 @@ impl Windows {
         ids.sort_unstable();
         ids.dedup();
         let loaded = rows::load(tables, &ids, deadline).await?;
-        let open = |(id, row): &Loaded| {
-            (id.clone(), Open { window: readable(row.as_ref()), admitted: Vec::new() })
-        };
-        let open = loaded.iter().map(open).collect();
+        let mut open = HashMap::with_capacity(loaded.len());
+        for (id, row) in &loaded {
+            let window = rows::readable(row.as_ref(), Window::decode)?;
+            open.insert(id.clone(), Open { window, admitted: Vec::new() });
+        }
         Ok(Self { loaded, open })
     }
 
@@ -191,7 +190,7 @@ impl Windows {
     ) -> Result<(), Error> {
         let Self { loaded, open } = self;
         rows::rewrite(tables, loaded, expires_at_s, deadline, |id, row| {
-            let before = readable(row);
+            let before = rows::readable(row, Window::decode)?;
             let mut after = before.clone();
             for (list, mark) in open.get(id).iter().flat_map(|open| &open.admitted) {
                 after.admit(*list, *mark);
@@ -219,13 +218,4 @@ fn popularity_key(event: &Event) -> u64 {
     hash.update(&[0, event.kind.number()]);
     hash.update(&tally::hour(event.ts_ms).to_le_bytes());
     hash.digest()
-}
-
-/// A damaged window starts anew: it must not stop its shard for ever.
-fn readable(row: Option<&Row>) -> Window {
-    let decoded = row.map_or_else(|| Ok(Window::default()), Window::decode);
-    decoded.unwrap_or_else(|error| {
-        tracing::error!(error = %error, "a damaged window starts anew");
-        Window::default()
-    })
 }

@@ -1,8 +1,9 @@
 //! Rewriting many rows, each in one conditional write.
 
-use store::{Change, Error, ErrorKind, Expect, Read, Row, Table, Tables, Write, Written};
-
+use bytes::Bytes;
 use guard::Deadline;
+use metrics::counter;
+use store::{Change, Error, ErrorKind, Expect, Read, Row, Table, Tables, Write, Written};
 
 /// Rows per call to the store.
 const ROWS_PER_CALL: usize = 500;
@@ -35,14 +36,14 @@ pub(crate) async fn rewrite(
     mut rows: Vec<Loaded>,
     expires_at_s: i64,
     deadline: &Deadline,
-    fold: impl Fn(&str, Option<&Row>) -> Result<Option<Vec<u8>>, Error>,
+    fold: impl Fn(&str, Option<&Row>) -> Result<Option<Bytes>, Error>,
 ) -> Result<(), Error> {
     for _ in 0..ROUNDS_MAX {
         let mut writes = Vec::new();
         for (id, row) in &rows {
             let Some(bytes) = fold(id, row.as_ref())? else { continue };
             let expect = row.as_ref().map_or(Expect::Absent, |row| Expect::Version(row.version));
-            let change = Change::Put { bytes: bytes.into(), expires_at_s: Some(expires_at_s) };
+            let change = Change::Put { bytes, expires_at_s: Some(expires_at_s) };
             writes.push(Write { id: id.clone(), expect, change });
         }
         let conflicts = write(tables, writes, deadline).await?;
@@ -73,4 +74,21 @@ async fn write(
         writes = rest;
     }
     Ok(conflicts)
+}
+
+/// Reads a row. A damaged one starts anew, because it must not stop its shard for ever; one that a
+/// newer version wrote is not touched.
+pub(crate) fn readable<T: Default>(
+    row: Option<&Row>,
+    decode: impl FnOnce(&[u8]) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let Some(row) = row else { return Ok(T::default()) };
+    match decode(&row.bytes) {
+        Err(error) if error.kind == ErrorKind::Corrupt => {
+            counter!(ops::metric::ROWS_UNREADABLE, "table" => "counters").increment(1);
+            tracing::error!(error = %error, "a damaged row starts anew");
+            Ok(T::default())
+        }
+        decoded => decoded,
+    }
 }

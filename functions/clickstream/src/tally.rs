@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use engine::EventKind;
 use guard::Deadline;
 use store::counters::{Place, VideoCounts};
@@ -48,25 +49,17 @@ impl Tally {
         rows::rewrite(tables, loaded, expires_at_s, deadline, |id, row| self.fold(id, row)).await
     }
 
-    fn fold(&self, id: &str, row: Option<&Row>) -> Result<Option<Vec<u8>>, Error> {
-        let mut counts = row.map_or_else(VideoCounts::default, readable);
+    fn fold(&self, id: &str, row: Option<&Row>) -> Result<Option<Bytes>, Error> {
+        let mut counts = rows::readable(row, VideoCounts::decode)?;
         let mut changed = false;
         for one in self.rows.get(id).into_iter().flatten() {
             changed |= counts.count(one.place.clone(), one.kind, one.hour);
         }
-        if changed { counts.encode().map(|bytes| Some(bytes.to_vec())) } else { Ok(None) }
+        if changed { counts.encode().map(Some) } else { Ok(None) }
     }
 }
 
 /// Unix time in hours.
 pub(crate) fn hour(ts_ms: i64) -> i64 {
     ts_ms.div_euclid(3_600_000)
-}
-
-/// A damaged counter starts anew: it must not stop its shard for ever.
-fn readable(row: &Row) -> VideoCounts {
-    VideoCounts::decode(row).unwrap_or_else(|error| {
-        tracing::error!(error = %error, "a damaged counter starts anew");
-        VideoCounts::default()
-    })
 }

@@ -1,17 +1,18 @@
 //! What a user has already done, by hash: the memory that drops a producer's retries.
 
+use bytes::Bytes;
 use engine::UserId;
-use store::{Error, ErrorKind, Position, Row};
+use store::{Error, ErrorKind, Position, sealed};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Event ids remembered per user, and as many (video, kind, hour).
 pub const MARKS_MAX: usize = 1_024;
 /// A mark older than this no longer counts, seconds.
 pub const AGE_MAX_S: u32 = 24 * 3_600;
-/// The schema version of the row.
-pub const VERSION: u8 = 1;
+/// The schema of the row.
+pub const WINDOW_SCHEMA: u8 = 1;
 
-const HEAD_BYTES: usize = 5;
+const HEAD_BYTES: usize = 4;
 const MARK_BYTES: usize = 16;
 
 /// Something met, and where it was met first.
@@ -81,10 +82,9 @@ impl Window {
     }
 
     /// The bytes of the row.
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Bytes {
         let marks = self.ids.len() + self.hours.len();
         let mut bytes = Vec::with_capacity(HEAD_BYTES + MARK_BYTES * marks);
-        bytes.push(VERSION);
         for list in [&self.ids, &self.hours] {
             bytes.extend_from_slice(&(list.len() as u16).to_le_bytes());
         }
@@ -93,14 +93,16 @@ impl Window {
             bytes.extend_from_slice(&mark.place.to_le_bytes());
             bytes.extend_from_slice(&mark.at_s.to_le_bytes());
         }
-        bytes
+        sealed::seal(WINDOW_SCHEMA, &bytes)
     }
 
     /// Reads the bytes of a row.
-    pub fn decode(row: &Row) -> Result<Self, Error> {
-        let corrupt = || Error::new(ErrorKind::Corrupt, "decode a user's window");
-        let (head, body) = row.bytes.split_at_checked(HEAD_BYTES).ok_or_else(corrupt)?;
-        let &[VERSION, a, b, c, d] = head else { return Err(corrupt()) };
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let what = "decode a user's window";
+        let corrupt = || Error::new(ErrorKind::Corrupt, what);
+        let body = sealed::open(WINDOW_SCHEMA, bytes, what)?;
+        let (head, body) = body.split_at_checked(HEAD_BYTES).ok_or_else(corrupt)?;
+        let &[a, b, c, d] = head else { return Err(corrupt()) };
         let ids = usize::from(u16::from_le_bytes([a, b]));
         let hours = usize::from(u16::from_le_bytes([c, d]));
         let (chunks, rest) = body.as_chunks::<MARK_BYTES>();
@@ -171,14 +173,18 @@ mod tests {
     }
 
     #[test]
-    fn damaged_rows_are_refused() {
-        let mut window = Window::default();
-        window.admit(List::Hours, mark(1, 2, 3));
-        let good = window.encode();
-        let later = [&[VERSION + 1], &good[1..]].concat();
-        for bad in [&good[..4], &good[..good.len() - 1], &later, &[], &[good.clone(), vec![0; 16]].concat()] {
-            let row = Row { bytes: bad.to_vec().into(), version: 1 };
-            assert_eq!(Window::decode(&row).unwrap_err().kind, ErrorKind::Corrupt);
+    fn lists_that_are_not_as_long_as_said_are_refused() {
+        let mark = [7; MARK_BYTES];
+        let bodies: [Vec<u8>; 5] = [
+            vec![1, 0, 0],
+            vec![1, 0, 0, 0],
+            [&[1, 0, 1, 0], &mark[..]].concat(),
+            [&[0, 0, 0, 0], &mark[..]].concat(),
+            [&[1, 0, 0, 0], &mark[1..]].concat(),
+        ];
+        for body in bodies {
+            let bytes = sealed::seal(WINDOW_SCHEMA, &body);
+            assert_eq!(Window::decode(&bytes).unwrap_err().kind, ErrorKind::Corrupt, "{body:?}");
         }
     }
 
@@ -190,8 +196,7 @@ mod tests {
                 window.admit(List::Ids, mark(key, place, 5));
                 window.admit(List::Hours, mark(key ^ 1, place, 5));
             }
-            let row = Row { bytes: window.encode().into(), version: 1 };
-            prop_assert_eq!(Window::decode(&row).unwrap(), window);
+            prop_assert_eq!(Window::decode(&window.encode()).unwrap(), window);
         }
     }
 }

@@ -11,16 +11,16 @@ use engine::{EventKind, VideoId};
 use guard::Deadline;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Position, Read, Row, Table, Tables};
-use crate::{Error, ErrorKind};
+use crate::ports::{Position, Read, Table, Tables};
+use crate::{Error, ErrorKind, sealed};
 
 /// Hours of popularity kept per row, newest first out last.
 pub const HOURS_MAX: usize = 24;
 /// Rows are removed this long after their last write; longer than any stream keeps its records, so
 /// that a replay meets the position it must not pass again. Seconds.
 pub const KEPT_S: i64 = 8 * 24 * 3_600;
-/// The schema version that is written.
-pub const VERSION: u8 = 1;
+/// The schema that is written.
+pub const COUNTS_SCHEMA: u8 = 1;
 
 const ROWS_PER_LOAD: usize = 500;
 
@@ -34,9 +34,8 @@ pub struct Place {
 }
 
 /// What one shard has counted for one video.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoCounts {
-    v: u8,
     /// The last record counted; records at or below it are not counted again.
     pub at: Place,
     /// Distinct events by kind.
@@ -55,13 +54,6 @@ impl Ord for Place {
 impl PartialOrd for Place {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
-    }
-}
-
-impl Default for VideoCounts {
-    fn default() -> Self {
-        let (totals, hours) = (BTreeMap::new(), BTreeMap::new());
-        Self { v: VERSION, at: Place::default(), totals, hours }
     }
 }
 
@@ -101,21 +93,19 @@ impl VideoCounts {
     /// # Errors
     /// `Invalid`, which no value of this type causes.
     pub fn encode(&self) -> Result<Bytes, Error> {
-        let bytes = serde_json::to_vec(self);
-        bytes.map(Bytes::from).map_err(|e| Error::because(ErrorKind::Invalid, "encode counts", e))
+        let json = serde_json::to_vec(self)
+            .map_err(|e| Error::because(ErrorKind::Invalid, "encode counts", e))?;
+        Ok(sealed::seal(COUNTS_SCHEMA, &json))
     }
 
     /// Reads the bytes of a row.
     ///
     /// # Errors
-    /// `Corrupt` when they are not such a row or of a later version.
-    pub fn decode(row: &Row) -> Result<Self, Error> {
-        let counts: Self = serde_json::from_slice(&row.bytes)
-            .map_err(|e| Error::because(ErrorKind::Corrupt, "decode counts", e))?;
-        if counts.v != VERSION {
-            return Err(Error::new(ErrorKind::Corrupt, format!("counts of version {}", counts.v)));
-        }
-        Ok(counts)
+    /// `Corrupt` when they are not such a row; `Invalid` when a newer version wrote it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let json = sealed::open(COUNTS_SCHEMA, bytes, "decode counts")?;
+        serde_json::from_slice(json)
+            .map_err(|e| Error::because(ErrorKind::Corrupt, "decode counts", e))
     }
 
     /// Loads the counts of videos, each summed over the given shards.
@@ -139,7 +129,7 @@ impl VideoCounts {
             let rows = tables.load(Table::Counters, &ids, Read::Eventual, deadline).await?;
             for (sum, rows) in sums.iter_mut().zip(rows.chunks(shards.len())) {
                 for row in rows.iter().flatten() {
-                    sum.merge(&Self::decode(row)?);
+                    sum.merge(&Self::decode(&row.bytes)?);
                 }
             }
         }
@@ -189,13 +179,16 @@ mod tests {
         let hours: Vec<i64> = counts.hours.keys().copied().collect();
         assert_eq!(hours, (6..30).collect::<Vec<_>>());
         assert_eq!(counts.totals[&EventKind::Watch], 30);
-        let row = Row { bytes: counts.encode().unwrap(), version: 1 };
-        assert_eq!(VideoCounts::decode(&row).unwrap(), counts);
+        assert_eq!(VideoCounts::decode(&counts.encode().unwrap()).unwrap(), counts);
     }
 
     #[test]
-    fn a_row_of_a_later_version_is_refused() {
-        let row = Row { bytes: Bytes::from_static(b"{\"v\":2}"), version: 1 };
-        assert_eq!(VideoCounts::decode(&row).unwrap_err().kind, ErrorKind::Corrupt);
+    fn damage_and_later_versions_are_told_apart() {
+        let later = sealed::seal(COUNTS_SCHEMA + 1, b"{}");
+        assert_eq!(VideoCounts::decode(&later).unwrap_err().kind, ErrorKind::Invalid);
+        let other = sealed::seal(COUNTS_SCHEMA, b"[7]");
+        for bad in [&other[..], &later[1..], b""] {
+            assert_eq!(VideoCounts::decode(bad).unwrap_err().kind, ErrorKind::Corrupt);
+        }
     }
 }

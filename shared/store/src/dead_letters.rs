@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use guard::Deadline;
+use metrics::counter;
 use serde::{Deserialize, Serialize};
 
 use crate::intake::Poison;
@@ -64,6 +65,7 @@ impl DeadLetters {
             let bytes = serde_json::to_vec(&letter)
                 .map_err(|e| Error::because(ErrorKind::Invalid, "encode a dead letter", e))?;
             self.objects.put(&self.key(one), Bytes::from(bytes), deadline).await?;
+            counter!(ops::metric::DEAD_LETTERS, "consumer" => self.consumer).increment(1);
         }
         Ok(())
     }

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use engine::Event;
+use metrics::{counter, histogram};
 
+use crate::consumer::BatchOutcome;
 use crate::ports::{Position, StreamRecord};
-use crate::{aggregate, events};
+use crate::{Error, aggregate, events};
 
 /// One event and where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,4 +82,31 @@ impl Intake {
             }
         }
     }
+}
+
+/// Counts how a batch ended and says it to whoever feeds the consumer: one failed write fails the
+/// batch from its first record, so that nothing later fences off something earlier.
+#[must_use]
+pub fn settle(
+    consumer: &'static str,
+    batch: &[StreamRecord],
+    applied: Result<(), Error>,
+    now_ms: i64,
+) -> BatchOutcome {
+    let Some(first) = batch.first() else { return BatchOutcome::done() };
+    let lag_s = now_ms.saturating_sub(first.arrived_ms).max(0) as f64 / 1_000.0;
+    let outcome = if applied.is_ok() { "applied" } else { "failed" };
+    counter!(ops::metric::CONSUMED, "consumer" => consumer, "outcome" => outcome)
+        .increment(batch.len() as u64);
+    let Err(error) = applied else {
+        histogram!(ops::metric::CONSUMER_LAG_SECONDS, "consumer" => consumer).record(lag_s);
+        return BatchOutcome::done();
+    };
+    tracing::warn!(
+        consumer,
+        batch.records = batch.len(),
+        error = %error,
+        "a batch was not applied and comes again"
+    );
+    BatchOutcome::failed_from(first.position.clone())
 }
