@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::tls;
 use futures_util::future::join_all;
@@ -65,9 +65,10 @@ impl Aws {
         let s3 = match emulated(settings, settings.s3_endpoint.as_ref()) {
             Emulated::No => s3,
             Emulated::At(url) => s3.endpoint_url(url).force_path_style(true),
-            Emulated::Alone(url, keys) => {
-                s3.endpoint_url(url).force_path_style(true).credentials_provider(keys)
-            }
+            Emulated::Alone(url, keys) => s3
+                .endpoint_url(url)
+                .force_path_style(true)
+                .credentials_provider(keys),
         };
         let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
         let kinesis = aws_sdk_kinesis::Client::from_conf(kinesis.build());
@@ -101,14 +102,22 @@ impl Aws {
     /// handshake are paid for in init. A call that fails has still warmed, or will be told of by
     /// the first call that matters; it is logged and nothing else.
     pub async fn warm(&self, services: &[Service], deadline: &Deadline) {
-        join_all(services.iter().map(|service| self.warm_one(*service, deadline))).await;
+        join_all(
+            services
+                .iter()
+                .map(|service| self.warm_one(*service, deadline)),
+        )
+        .await;
     }
 
     async fn warm_one(&self, service: Service, deadline: &Deadline) {
         let warmed = match service {
             Service::Tables => {
                 let nobody = ["warm".to_owned()];
-                self.tables.load(Table::Users, &nobody, Read::Eventual, deadline).await.map(drop)
+                self.tables
+                    .load(Table::Users, &nobody, Read::Eventual, deadline)
+                    .await
+                    .map(drop)
             }
             Service::Stream => self.stream.warm(deadline).await,
             Service::Objects => self.objects.warm(deadline).await,
@@ -139,13 +148,19 @@ fn emulated(settings: &AwsSettings, endpoint: Option<&String>) -> Emulated {
 
 async fn shared_config(settings: &AwsSettings) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .tls_provider(tls::Provider::Rustls(
+            tls::rustls_provider::CryptoMode::AwsLc,
+        ))
         .pool_idle_timeout(CONNECTION_IDLE_MAX)
         .build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_MAX).build())
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_MAX)
+                .build(),
+        )
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(region) = settings.region_to_set() {
         loader = loader.region(Region::new(region));

@@ -114,7 +114,10 @@ mod tests {
             ("NoSuchBucket", ErrorKind::Unavailable),
             ("ResourceNotFoundException", ErrorKind::Unavailable),
             ("AccessDeniedException", ErrorKind::Unavailable),
-            ("ProvisionedThroughputExceededException", ErrorKind::Throttled),
+            (
+                "ProvisionedThroughputExceededException",
+                ErrorKind::Throttled,
+            ),
             ("SlowDown", ErrorKind::Throttled),
             ("ValidationException", ErrorKind::Invalid),
             ("InternalServerError", ErrorKind::Unavailable),

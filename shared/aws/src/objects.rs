@@ -39,7 +39,10 @@ impl S3Objects {
     /// The bucket of that name.
     #[must_use]
     pub fn new(client: Client, bucket: &str) -> Self {
-        Self { client, bucket: bucket.to_owned() }
+        Self {
+            client,
+            bucket: bucket.to_owned(),
+        }
     }
 
     /// Opens a connection. That the object does not exist is as good an answer as any.
@@ -55,8 +58,18 @@ impl S3Objects {
         call(GET, deadline, get.send()).await
     }
 
-    async fn put_body(&self, key: &str, body: ByteStream, deadline: &Deadline) -> Result<(), Error> {
-        let put = self.client.put_object().bucket(&self.bucket).key(key).body(body);
+    async fn put_body(
+        &self,
+        key: &str,
+        body: ByteStream,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .body(body);
         call(PUT, deadline, put.send()).await.map(drop)
     }
 }
@@ -70,9 +83,14 @@ impl Objects for S3Objects {
 
     async fn put_file(&self, key: &str, file: &Path, deadline: &Deadline) -> Result<(), Error> {
         check_key(key, PUT)?;
-        let meta = tokio::fs::metadata(file).await.map_err(|error| local(PUT, error))?;
+        let meta = tokio::fs::metadata(file)
+            .await
+            .map_err(|error| local(PUT, error))?;
         if meta.len() > FILE_BYTES_MAX {
-            return Err(Error::new(ErrorKind::Invalid, format!("{PUT}: file too large")));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{PUT}: file too large"),
+            ));
         }
         let body = ByteStream::from_path(file)
             .await
@@ -84,7 +102,9 @@ impl Objects for S3Objects {
         check_key(key, GET)?;
         let too_large = || Error::new(ErrorKind::Invalid, format!("{GET}: object too large"));
         let mut object = self.open(key, deadline).await?;
-        let announced = object.content_length.and_then(|bytes| u64::try_from(bytes).ok());
+        let announced = object
+            .content_length
+            .and_then(|bytes| u64::try_from(bytes).ok());
         if announced.is_some_and(|bytes| bytes > bytes_max) {
             return Err(too_large());
         }
@@ -101,9 +121,13 @@ impl Objects for S3Objects {
     async fn fetch(&self, key: &str, file: &Path, deadline: &Deadline) -> Result<(), Error> {
         check_key(key, GET)?;
         let mut object = self.open(key, deadline).await?;
-        let mut out = tokio::fs::File::create(file).await.map_err(|error| local(GET, error))?;
+        let mut out = tokio::fs::File::create(file)
+            .await
+            .map_err(|error| local(GET, error))?;
         while let Some(chunk) = next_chunk(&mut object.body, deadline).await? {
-            out.write_all(&chunk).await.map_err(|error| local(GET, error))?;
+            out.write_all(&chunk)
+                .await
+                .map_err(|error| local(GET, error))?;
         }
         out.flush().await.map_err(|error| local(GET, error))
     }
@@ -119,10 +143,18 @@ impl Objects for S3Objects {
                 .prefix(prefix)
                 .set_continuation_token(next.take());
             let page = call(LIST, deadline, list.send()).await?;
-            objects.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| {
-                let bytes = u64::try_from(object.size?).ok()?;
-                Some(ObjectMeta { key: object.key?, bytes })
-            }));
+            objects.extend(
+                page.contents
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|object| {
+                        let bytes = u64::try_from(object.size?).ok()?;
+                        Some(ObjectMeta {
+                            key: object.key?,
+                            bytes,
+                        })
+                    }),
+            );
             next = page.next_continuation_token;
             if next.is_none() {
                 return Ok(objects);
@@ -146,7 +178,11 @@ impl Objects for S3Objects {
                 .quiet(true)
                 .build()
                 .map_err(|error| Error::because(ErrorKind::Invalid, DELETE, error))?;
-            let delete = self.client.delete_objects().bucket(&self.bucket).delete(these);
+            let delete = self
+                .client
+                .delete_objects()
+                .bucket(&self.bucket)
+                .delete(these);
             let done = call(DELETE, deadline, delete.send()).await?;
             // The call succeeds although a key was refused.
             if let Some(refused) = done.errors.unwrap_or_default().into_iter().next() {
@@ -162,7 +198,9 @@ async fn next_chunk(body: &mut ByteStream, deadline: &Deadline) -> Result<Option
     let chunk = deadline.limit(body.next()).await;
     let chunk = chunk.map_err(|elapsed| Error::elapsed(elapsed, GET))?;
     // The body's checksum is compared at its end: a broken one arrives here as an error.
-    chunk.transpose().map_err(|error| Error::because(ErrorKind::Unavailable, GET, error))
+    chunk
+        .transpose()
+        .map_err(|error| Error::because(ErrorKind::Unavailable, GET, error))
 }
 
 fn local(what: &str, error: std::io::Error) -> Error {

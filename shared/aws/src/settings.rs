@@ -32,12 +32,12 @@ impl AwsSettings {
         Self {
             table_prefix: reader.text("REELWAY_TABLE_PREFIX", "reelway"),
             stream: reader.text("REELWAY_STREAM", "reelway-events"),
-            bucket: reader.text("REELWAY_BUCKET", "reelway"),
-            region: some_text(reader.optional("AWS_REGION")),
-            dynamodb_endpoint: some_text(reader.optional("REELWAY_AWS_ENDPOINT_DYNAMODB")),
-            kinesis_endpoint: some_text(reader.optional("REELWAY_AWS_ENDPOINT_KINESIS")),
-            s3_endpoint: some_text(reader.optional("REELWAY_AWS_ENDPOINT_S3")),
-            has_credentials: some_text(reader.optional("AWS_ACCESS_KEY_ID")).is_some(),
+            bucket: reader.required("REELWAY_BUCKET"),
+            region: reader.optional("AWS_REGION"),
+            dynamodb_endpoint: reader.optional("REELWAY_AWS_ENDPOINT_DYNAMODB"),
+            kinesis_endpoint: reader.optional("REELWAY_AWS_ENDPOINT_KINESIS"),
+            s3_endpoint: reader.optional("REELWAY_AWS_ENDPOINT_S3"),
+            has_credentials: reader.optional("AWS_ACCESS_KEY_ID").is_some(),
         }
     }
 
@@ -47,10 +47,8 @@ impl AwsSettings {
         let emulated = self.dynamodb_endpoint.is_some()
             && self.kinesis_endpoint.is_some()
             && self.s3_endpoint.is_some();
-        self.region.clone().or_else(|| emulated.then(|| EMULATOR_REGION.to_owned()))
+        self.region
+            .clone()
+            .or_else(|| emulated.then(|| EMULATOR_REGION.to_owned()))
     }
-}
-
-fn some_text(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
 }

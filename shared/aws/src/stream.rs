@@ -44,13 +44,21 @@ impl KinesisStream {
     /// The stream of that name.
     #[must_use]
     pub fn new(client: Client, name: &str) -> Self {
-        Self { client, name: name.to_owned() }
+        Self {
+            client,
+            name: name.to_owned(),
+        }
     }
 
     /// Opens a connection.
     pub(crate) async fn warm(&self, deadline: &Deadline) -> Result<(), Error> {
-        let describe = self.client.describe_stream_summary().stream_name(&self.name);
-        call("describe the stream", deadline, describe.send()).await.map(drop)
+        let describe = self
+            .client
+            .describe_stream_summary()
+            .stream_name(&self.name);
+        call("describe the stream", deadline, describe.send())
+            .await
+            .map(drop)
     }
 
     async fn append_batch(
@@ -62,7 +70,11 @@ impl KinesisStream {
         if count == 0 {
             return Vec::new();
         }
-        let put = self.client.put_records().stream_name(&self.name).set_records(Some(batch));
+        let put = self
+            .client
+            .put_records()
+            .stream_name(&self.name)
+            .set_records(Some(batch));
         match call(APPEND, deadline, put.send()).await {
             Ok(done) if done.records.len() == count => {
                 done.records.into_iter().map(position).collect()
@@ -84,7 +96,11 @@ impl KinesisStream {
         after: Option<&str>,
         deadline: &Deadline,
     ) -> Result<Option<String>, Error> {
-        let start = self.client.get_shard_iterator().stream_name(&self.name).shard_id(shard);
+        let start = self
+            .client
+            .get_shard_iterator()
+            .stream_name(&self.name)
+            .shard_id(shard);
         let start = match after {
             None => start.shard_iterator_type(ShardIteratorType::TrimHorizon),
             Some(sequence) => start
@@ -135,14 +151,22 @@ impl Stream for KinesisStream {
                 None => list.stream_name(&self.name),
             };
             let page = call(SHARDS, deadline, list.send()).await?;
-            shards.extend(page.shards.unwrap_or_default().into_iter().map(|shard| shard.shard_id));
+            shards.extend(
+                page.shards
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|shard| shard.shard_id),
+            );
             next = page.next_token;
             if next.is_none() {
                 shards.sort_unstable();
                 return Ok(shards);
             }
         }
-        Err(Error::new(ErrorKind::Invalid, format!("{SHARDS}: too many")))
+        Err(Error::new(
+            ErrorKind::Invalid,
+            format!("{SHARDS}: too many"),
+        ))
     }
 
     async fn read(
@@ -159,7 +183,10 @@ impl Stream for KinesisStream {
             let Some(at) = iterator.take() else { break };
             if round > 0 {
                 let pause = tokio::time::sleep(READ_PAUSE);
-                deadline.limit(pause).await.map_err(|elapsed| Error::elapsed(elapsed, READ))?;
+                deadline
+                    .limit(pause)
+                    .await
+                    .map_err(|elapsed| Error::elapsed(elapsed, READ))?;
             }
             let get = self.client.get_records().shard_iterator(at).limit(limit);
             let page = call(READ, deadline, get.send()).await?;
@@ -198,7 +225,7 @@ impl Batch {
 }
 
 fn bytes_of(entry: &PutRecordsRequestEntry) -> usize {
-    entry.partition_key.len() + entry.data.as_ref().len()
+    entry.partition_key.as_ref().map_or(0, String::len) + entry.data.as_ref().len()
 }
 
 fn entry(record: Record) -> Result<PutRecordsRequestEntry, Error> {
@@ -223,10 +250,15 @@ fn position(entry: PutRecordsResultEntry) -> Result<Position, Error> {
 }
 
 fn stream_record(shard: &str, record: aws_sdk_kinesis::types::Record) -> StreamRecord {
-    let arrived = record.approximate_arrival_timestamp.and_then(|at| at.to_millis().ok());
+    let arrived = record
+        .approximate_arrival_timestamp
+        .and_then(|at| at.to_millis().ok());
     StreamRecord {
-        position: Position { shard: shard.to_owned(), sequence: record.sequence_number },
-        partition_key: record.partition_key,
+        position: Position {
+            shard: shard.to_owned(),
+            sequence: record.sequence_number,
+        },
+        partition_key: record.partition_key.unwrap_or_default(),
         data: Bytes::from(record.data.into_inner()),
         arrived_ms: arrived.unwrap_or(0),
     }
@@ -241,7 +273,10 @@ mod tests {
     use super::*;
 
     fn record(key: &str, bytes: usize) -> Record {
-        Record { partition_key: key.to_owned(), data: Bytes::from(vec![0; bytes]) }
+        Record {
+            partition_key: key.to_owned(),
+            data: Bytes::from(vec![0; bytes]),
+        }
     }
 
     #[test]
@@ -253,7 +288,12 @@ mod tests {
             (&"é".repeat(256), 1, true),
             (&"é".repeat(257), 1, false),
         ] {
-            assert_eq!(entry(record(key, bytes)).is_ok(), fits, "{} {bytes}", key.len());
+            assert_eq!(
+                entry(record(key, bytes)).is_ok(),
+                fits,
+                "{} {bytes}",
+                key.len()
+            );
         }
     }
 

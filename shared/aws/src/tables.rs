@@ -47,7 +47,10 @@ impl DynamoTables {
     /// Tables named `<prefix>-users`, `<prefix>-videos`, ….
     #[must_use]
     pub fn new(client: Client, prefix: &str) -> Self {
-        Self { client, names: Table::ALL.map(|table| format!("{prefix}-{}", table.as_str())) }
+        Self {
+            client,
+            names: Table::ALL.map(|table| format!("{prefix}-{}", table.as_str())),
+        }
     }
 
     fn name(&self, table: Table) -> &str {
@@ -74,7 +77,10 @@ impl DynamoTables {
             .key("id", AttributeValue::S(id.to_owned()))
             .consistent_read(read == Read::Consistent);
         let found = call(what_loads(table), deadline, get.send()).await?;
-        found.item.map(|item| row(table, item).map(|(_, row)| row)).transpose()
+        found
+            .item
+            .map(|item| row(table, item).map(|(_, row)| row))
+            .transpose()
     }
 
     /// Loads at most [`BATCH_IDS_MAX`] distinct ids. DynamoDB answers as much as it likes (16 MB,
@@ -88,7 +94,9 @@ impl DynamoTables {
     ) -> Result<Vec<(String, Row)>, Error> {
         let name = self.name(table);
         let mut rows = Vec::with_capacity(ids.len());
-        let keys = ids.into_iter().map(|id| Item::from([("id".to_owned(), AttributeValue::S(id))]));
+        let keys = ids
+            .into_iter()
+            .map(|id| Item::from([("id".to_owned(), AttributeValue::S(id))]));
         let mut rest = keys.collect::<Vec<_>>();
         for round in 0..BATCH_ROUNDS_MAX {
             let keys = KeysAndAttributes::builder()
@@ -98,7 +106,12 @@ impl DynamoTables {
                 .map_err(|error| Error::because(ErrorKind::Invalid, what_loads(table), error))?;
             let get = self.client.batch_get_item().request_items(name, keys);
             let found = call(what_loads(table), deadline, get.send()).await?;
-            for item in found.responses.unwrap_or_default().remove(name).unwrap_or_default() {
+            for item in found
+                .responses
+                .unwrap_or_default()
+                .remove(name)
+                .unwrap_or_default()
+            {
                 rows.push(row(table, item)?);
             }
             let unprocessed = found.unprocessed_keys.unwrap_or_default().remove(name);
@@ -107,7 +120,10 @@ impl DynamoTables {
                 return Ok(rows);
             }
             let pause = tokio::time::sleep(BATCH_PAUSE * 2_u32.pow(round));
-            deadline.limit(pause).await.map_err(|e| Error::elapsed(e, what_loads(table)))?;
+            deadline
+                .limit(pause)
+                .await
+                .map_err(|e| Error::elapsed(e, what_loads(table)))?;
         }
         Err(Error::new(ErrorKind::Throttled, what_loads(table)))
     }
@@ -132,8 +148,10 @@ impl Tables for DynamoTables {
         let mut distinct: Vec<String> = ids.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        let batches: Vec<Vec<String>> =
-            distinct.chunks(BATCH_IDS_MAX).map(<[String]>::to_vec).collect();
+        let batches: Vec<Vec<String>> = distinct
+            .chunks(BATCH_IDS_MAX)
+            .map(<[String]>::to_vec)
+            .collect();
         let found: HashMap<String, Row> = stream::iter(batches)
             .map(|batch| self.load_batch(table, batch, read, deadline))
             .buffer_unordered(BATCHES_IN_FLIGHT_MAX)
@@ -174,12 +192,19 @@ impl Tables for DynamoTables {
             .limit(i32::try_from(limit.max(1)).unwrap_or(i32::MAX))
             .set_exclusive_start_key(after);
         let page = call(what_scans(table), deadline, scan.send()).await?;
-        let rows = page.items.unwrap_or_default().into_iter().map(|item| row(table, item));
+        let rows = page
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| row(table, item));
         let next = match page.last_evaluated_key.unwrap_or_default().remove("id") {
             Some(AttributeValue::S(id)) => Some(id),
             _ => None,
         };
-        Ok(ScanPage { rows: rows.collect::<Result<_, _>>()?, next })
+        Ok(ScanPage {
+            rows: rows.collect::<Result<_, _>>()?,
+            next,
+        })
     }
 }
 
@@ -194,10 +219,17 @@ fn row(table: Table, mut item: Item) -> Result<(String, Row), Error> {
         _ => None,
     };
     match (item.remove("id"), item.remove("b"), version) {
-        (Some(AttributeValue::S(id)), Some(AttributeValue::B(blob)), Some(version)) => {
-            Ok((id, Row { bytes: Bytes::from(blob.into_inner()), version }))
-        }
-        _ => Err(Error::new(ErrorKind::Corrupt, format!("read a row of {}", table.as_str()))),
+        (Some(AttributeValue::S(id)), Some(AttributeValue::B(blob)), Some(version)) => Ok((
+            id,
+            Row {
+                bytes: Bytes::from(blob.into_inner()),
+                version,
+            },
+        )),
+        _ => Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("read a row of {}", table.as_str()),
+        )),
     }
 }
 

@@ -1,1 +1,26 @@
-//! Hosting on Lambda: API Gateway v2 to http, batch and schedule events, drain before freeze.
+//! Hosting on Lambda: events in, a function's own types through, answers out, and a last moment
+//! of work before the environment freezes.
+//!
+//! ```text
+//! API Gateway v2 event ─► http::Request ─► router ─► http::Response ─► answer   http()
+//! Kinesis event ────────► StreamRecords ─► Consumer ─► batchItemFailures        batch()
+//! schedule's input ─────► job ─► report                                         schedule()
+//!                                  └─ after the answer: drain, at most 100 ms, then freeze
+//! ```
+//!
+//! Invariants: no text in an event makes the adapter panic; a panic in a handler is an error
+//! answer; nobody outside reads what went wrong inside; the drain is bounded and abandoned. The
+//! function's libraries know nothing of this crate. Read in the order `http`, `batch`, `schedule`,
+//! `hosting`.
+#![forbid(unsafe_code)]
+
+pub mod batch;
+mod budget;
+pub mod hosting;
+pub mod http;
+pub mod schedule;
+
+pub use self::http::{Caller, Edge, http};
+pub use batch::batch;
+pub use hosting::{Drain, Error};
+pub use schedule::schedule;

@@ -25,8 +25,12 @@ impl DynamoTables {
             return Err(Error::new(ErrorKind::Invalid, what_writes(table)));
         }
         match write.change {
-            Change::Put { bytes, expires_at_s } => {
-                self.put(table, write.id, write.expect, bytes, expires_at_s, deadline).await
+            Change::Put {
+                bytes,
+                expires_at_s,
+            } => {
+                self.put(table, write.id, write.expect, bytes, expires_at_s, deadline)
+                    .await
             }
             Change::Delete => self.delete(table, write.id, write.expect, deadline).await,
         }
@@ -43,11 +47,17 @@ impl DynamoTables {
     ) -> Result<Written, Error> {
         let what = what_writes(table);
         if bytes.len() > ROW_BYTES_MAX {
-            return Err(Error::new(ErrorKind::Invalid, format!("{what}: row too large")));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{what}: row too large"),
+            ));
         }
         let put = Put::of(expect, expires_at_s);
         let mut values = put.values;
-        values.insert(":b".to_owned(), AttributeValue::B(Blob::new(Vec::from(bytes))));
+        values.insert(
+            ":b".to_owned(),
+            AttributeValue::B(Blob::new(Vec::from(bytes))),
+        );
         let update = self
             .client
             .update_item()
@@ -64,7 +74,10 @@ impl DynamoTables {
                 None => Err(Error::new(ErrorKind::Corrupt, what)),
             },
             Ok(Err(SdkError::ServiceError(error)))
-                if matches!(error.err(), UpdateItemError::ConditionalCheckFailedException(_)) =>
+                if matches!(
+                    error.err(),
+                    UpdateItemError::ConditionalCheckFailedException(_)
+                ) =>
             {
                 Ok(Written::Conflict)
             }
@@ -99,7 +112,10 @@ impl DynamoTables {
             Err(elapsed) => Err(Error::elapsed(elapsed, what)),
             Ok(Ok(_)) => Ok(Written::Done(0)),
             Ok(Err(SdkError::ServiceError(error)))
-                if matches!(error.err(), DeleteItemError::ConditionalCheckFailedException(_)) =>
+                if matches!(
+                    error.err(),
+                    DeleteItemError::ConditionalCheckFailedException(_)
+                ) =>
             {
                 Ok(Written::Conflict)
             }
@@ -129,7 +145,12 @@ impl Put {
             }
             Expect::Absent => {
                 values.insert(":next".to_owned(), number(1));
-                ("", Some("attribute_not_exists(id)".to_owned()), ReturnValue::None, Some(1))
+                (
+                    "",
+                    Some("attribute_not_exists(id)".to_owned()),
+                    ReturnValue::None,
+                    Some(1),
+                )
             }
             Expect::Version(version) => {
                 values.insert(":v".to_owned(), number(version));
@@ -148,7 +169,13 @@ impl Put {
         };
         // An update has each clause at most once: SET, then REMOVE, then ADD.
         let update = format!("SET b = :b{sets_version}{expiry}{counts}");
-        Self { update, condition, values, returns, version }
+        Self {
+            update,
+            condition,
+            values,
+            returns,
+            version,
+        }
     }
 }
 

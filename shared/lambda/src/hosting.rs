@@ -1,0 +1,249 @@
+//! The loop around a handler, and what happens between its answer and the freeze.
+//!
+//! ```text
+//! INVOKE ─► handler ─► answer posted ─► extension: drain ≤ 100 ms ─► both ask for the next event
+//!                                                                    └─► freeze
+//! ```
+
+use std::fmt::Debug;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use guard::{Clock, Deadline};
+use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, Service};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+use tower::Layer;
+use tracing::Instrument;
+
+/// How long the work after an answer may hold up the freeze.
+pub const DRAIN_MAX: Duration = Duration::from_millis(100);
+/// How long Lambda may take to register the extension.
+const REGISTER_MAX: Duration = Duration::from_secs(2);
+/// The extension's name in Lambda's logs.
+const EXTENSION_NAME: &str = "reelway-drain";
+
+/// What ends the process: the runtime interface cannot be reached or refuses to go on.
+pub type Error = lambda_runtime::Error;
+
+/// Work that follows an answer: what is buffered leaves, what is detached finishes.
+#[derive(Clone)]
+pub struct Drain {
+    clock: Arc<dyn Clock>,
+    work: Arc<dyn Fn(Deadline) -> BoxFuture<'static, ()> + Send + Sync>,
+}
+
+impl Drain {
+    /// Work to do after each answer and before the process ends; it gets [`DRAIN_MAX`].
+    pub fn new<F>(
+        clock: Arc<dyn Clock>,
+        work: impl Fn(Deadline) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self {
+            clock,
+            work: Arc::new(move |deadline| work(deadline).boxed()),
+        }
+    }
+
+    /// Does the work or abandons it. Its panic is not the next invocation's.
+    pub(crate) async fn run(&self) {
+        let deadline = Deadline::after(Arc::clone(&self.clock), DRAIN_MAX);
+        let work = AssertUnwindSafe(async { (self.work)(deadline.clone()).await }).catch_unwind();
+        match deadline.limit(work).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the drain panicked"),
+            Err(_) => tracing::warn!("the drain was abandoned"),
+        }
+    }
+}
+
+/// Serves invocations until the process is told to stop.
+///
+/// With a drain, registers an internal extension; Lambda then waits for its drain before it
+/// freezes the environment. Where that is refused (some emulators), the runtime itself drains
+/// before it asks for the next event: the answer has left by then, too.
+pub(crate) async fn serve<P, R, S>(service: S, drain: Option<Drain>) -> Result<(), Error>
+where
+    P: DeserializeOwned + 'static,
+    R: Serialize + 'static,
+    S: Service<LambdaEvent<P>, Response = R> + 'static,
+    S::Future: Future<Output = Result<R, S::Error>> + 'static,
+    S::Error: Into<Diagnostic> + Debug + 'static,
+{
+    let Some(drain) = drain else {
+        return Runtime::new(service)
+            .layer(Following(After::Nothing))
+            .run()
+            .await;
+    };
+    let answered = Arc::new(Notify::new());
+    let extension = register(drain.clone(), Arc::clone(&answered)).await;
+    let after = match extension {
+        Some(_) => After::Tell(answered),
+        None => After::Drain(drain.clone()),
+    };
+    let runtime = Runtime::new(service).layer(Following(after)).run();
+    let drains = async {
+        match extension {
+            Some(extension) => extension.await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = runtime => ended,
+        // Lambda waits for an extension it knows: without one, every invocation would hang.
+        ended = drains => ended,
+        () = told_to_stop() => {
+            drain.run().await;
+            Ok(())
+        }
+    }
+}
+
+type Extension = BoxFuture<'static, Result<(), Error>>;
+
+async fn register(drain: Drain, answered: Arc<Notify>) -> Option<Extension> {
+    let drains = lambda_extension::service_fn(move |_: lambda_extension::LambdaEvent| {
+        let (drain, answered) = (drain.clone(), Arc::clone(&answered));
+        async move {
+            answered.notified().await;
+            drain.run().await;
+            Ok::<(), Error>(())
+        }
+    });
+    let registration = lambda_extension::Extension::new()
+        .with_extension_name(EXTENSION_NAME)
+        // Internal extensions hear of invocations only; the end is a SIGTERM.
+        .with_events(&["INVOKE"])
+        .with_events_processor(drains)
+        .register();
+    match tokio::time::timeout(REGISTER_MAX, registration).await {
+        Ok(Ok(extension)) => Some(extension.run().boxed()),
+        Ok(Err(error)) => {
+            tracing::info!(%error, "no extension here, draining before the next event");
+            None
+        }
+        Err(_) => {
+            tracing::info!("no extension here in time, draining before the next event");
+            None
+        }
+    }
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut stop) => {
+            stop.recv().await;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot hear of the end");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What follows an answer.
+#[derive(Clone)]
+enum After {
+    Nothing,
+    Tell(Arc<Notify>),
+    Drain(Drain),
+}
+
+/// Puts an invocation into a span and does what follows it once its answer is posted.
+struct Following(After);
+
+impl<S> Layer<S> for Following {
+    type Service = Followed<S>;
+
+    fn layer(&self, inner: S) -> Followed<S> {
+        Followed {
+            inner,
+            after: self.0.clone(),
+        }
+    }
+}
+
+struct Followed<S> {
+    inner: S,
+    after: After,
+}
+
+impl<S> Service<LambdaInvocation> for Followed<S>
+where
+    S: Service<LambdaInvocation, Response = (), Error = Error>,
+    S::Future: 'static,
+{
+    type Response = ();
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
+        let span = tracing::info_span!("invocation", request.id = %invocation.context.request_id);
+        let answer = span.in_scope(|| self.inner.call(invocation));
+        let after = self.after.clone();
+        let work = async move {
+            answer.await?;
+            match after {
+                After::Nothing => {}
+                After::Tell(answered) => answered.notify_one(),
+                After::Drain(drain) => drain.run().await,
+            }
+            Ok(())
+        };
+        Box::pin(work.instrument(span))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use guard::ManualClock;
+
+    use super::*;
+
+    fn clock() -> Arc<dyn Clock> {
+        Arc::new(ManualClock::starting_at(0))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_hangs_is_abandoned_after_100_ms() {
+        let drain = Drain::new(clock(), |_| std::future::pending());
+        let before = tokio_now();
+        drain.run().await;
+        assert_eq!(tokio_now() - before, DRAIN_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_drain_that_panics_is_survived_and_runs_again() {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&runs);
+        let drain = Drain::new(clock(), move |_| {
+            let run = counted.fetch_add(1, Ordering::Relaxed);
+            async move { assert_ne!(run, 0, "the first one panics") }
+        });
+        drain.run().await;
+        drain.run().await;
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "reads tokio's paused clock")]
+    fn tokio_now() -> tokio::time::Instant {
+        tokio::time::Instant::now()
+    }
+}
