@@ -1,0 +1,127 @@
+//! What survives between requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use guard::{Clock, Deadline};
+use http::Extensions;
+use http::request::Parts as RequestParts;
+use store::{Catalogue, GenerationReader, LiveTuning, Outbox, Tiered, Tuning, Upkeep, Users};
+use web::{Ids, Prefix, Shell, Signer};
+
+use crate::limits::Limits;
+use crate::reading::Reading;
+
+/// How long a body may take to arrive.
+const BODY_BUDGET: Duration = Duration::from_secs(5);
+
+/// What an [`App`] is made of.
+pub struct Parts {
+    /// Where slates come from.
+    pub tiered: Tiered,
+    /// Videos, and what was hidden a moment ago.
+    pub catalogue: Arc<Catalogue>,
+    /// Users' state, for histories.
+    pub users: Users,
+    /// The mapped generation.
+    pub generations: Arc<GenerationReader>,
+    /// The hot document.
+    pub tuning: Arc<LiveTuning>,
+    /// Keeps generation and tuning fresh while requests pass; none where a timer does.
+    pub upkeep: Option<Upkeep>,
+    /// Takes `served` events.
+    pub outbox: Arc<Outbox>,
+    /// Signs cursors and item tokens; `ingest` needs the same key.
+    pub signer: Signer,
+    /// What `/health/ready` reports on.
+    pub dependencies: Vec<Dependency>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Ids and explored items follow from it (see [`web::system_seed`]).
+    pub seed: u64,
+}
+
+/// A dependency whose state can be told without asking it.
+pub struct Dependency {
+    /// Its name: `redis`.
+    pub name: &'static str,
+    /// One word for its state: `closed`, `half_open`, `open`, `ok`.
+    pub state: Box<dyn Fn() -> &'static str + Send + Sync>,
+}
+
+/// The function: what handlers share.
+pub struct App {
+    pub(crate) tiered: Tiered,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) users: Users,
+    pub(crate) generations: Arc<GenerationReader>,
+    tuning: Arc<LiveTuning>,
+    upkeep: Option<Upkeep>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) signer: Signer,
+    pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) reading: Reading,
+    pub(crate) ids: Ids,
+    pub(crate) shell: Arc<Shell>,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let limits = Limits::new(&parts.tuning.snapshot().guard.limits, &parts.clock);
+        Arc::new(Self {
+            limits,
+            reading: Reading::default(),
+            ids: Ids::seeded(parts.seed),
+            // Another sequence than that of the slates.
+            shell: Arc::new(Shell::new(
+                Arc::clone(&parts.clock),
+                parts.seed.rotate_left(32),
+            )),
+            tiered: parts.tiered,
+            catalogue: parts.catalogue,
+            users: parts.users,
+            generations: parts.generations,
+            tuning: parts.tuning,
+            upkeep: parts.upkeep,
+            outbox: parts.outbox,
+            signer: parts.signer,
+            dependencies: parts.dependencies,
+            clock: parts.clock,
+        })
+    }
+
+    /// The tuning of one request, and a look at whether anything has to be kept fresh.
+    pub(crate) fn tuning(&self) -> Arc<Tuning> {
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.pass();
+        }
+        self.tuning.snapshot()
+    }
+
+    /// The deadline of a request: the tuned budget, within the host's deadline if it named one.
+    pub(crate) fn deadline(&self, tuning: &Tuning, extensions: &Extensions) -> Deadline {
+        let budget = Duration::from_millis(u64::from(tuning.engine.budgets.request_ms));
+        self.within(budget, extensions)
+    }
+
+    /// The deadline of a body's arrival.
+    pub(crate) fn body_deadline(&self, extensions: &Extensions) -> Deadline {
+        self.within(BODY_BUDGET, extensions)
+    }
+
+    fn within(&self, budget: Duration, extensions: &Extensions) -> Deadline {
+        match extensions.get::<Deadline>() {
+            Some(host) => host.child(budget),
+            None => Deadline::after(Arc::clone(&self.clock), budget),
+        }
+    }
+
+    /// The client's network.
+    pub(crate) fn prefix(&self, parts: &RequestParts) -> Option<Prefix> {
+        Prefix::of(&parts.headers, &parts.extensions)
+    }
+}

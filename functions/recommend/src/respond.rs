@@ -1,0 +1,26 @@
+//! A JSON body becomes an answer: ETag, 304, cache headers.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use web::{ETag, Freshness};
+
+/// Answers with the body, or with 304 when the client has it.
+pub(crate) fn respond(body: Vec<u8>, freshness: Freshness, asked: &HeaderMap) -> Response {
+    let mut response = Response::default();
+    if freshness != Freshness::NoStore {
+        let tag = ETag::of(&body);
+        tag.write(response.headers_mut());
+        if tag.is_held(asked) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+    }
+    freshness.write(response.headers_mut());
+    if response.status() != StatusCode::NOT_MODIFIED {
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        *response.body_mut() = Body::from(body);
+    }
+    response
+}
