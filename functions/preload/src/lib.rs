@@ -20,6 +20,7 @@ use guard::{Clock, Deadline};
 use lake::Lake;
 use metrics::{counter, histogram};
 use serde::Serialize;
+use store::tiered::FillReport;
 use store::{Ask, Control, Error, ErrorKind, GenerationReader, Tiered};
 
 pub mod checkpoint;
@@ -64,8 +65,10 @@ pub struct Report {
     pub personal: u64,
     /// Slates stored.
     pub stored: u64,
-    /// Slates not stored: the tier failed, or a newer one was there.
+    /// Slates not worth storing: something had to be given up, or nothing is known of the user.
     pub skipped: u64,
+    /// Slates the tier did not take.
+    pub failed: u64,
     /// Batches of this run.
     pub batches: u64,
     /// Where the next run goes on.
@@ -84,13 +87,6 @@ pub struct Progress {
     pub parts: usize,
     /// Questions answered by this run.
     pub asked: u64,
-}
-
-/// How a batch was stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Filled {
-    pub stored: u64,
-    pub skipped: u64,
 }
 
 /// Fills the shared tier.
@@ -145,7 +141,7 @@ impl Job {
         let lease = control.acquire(&walk.name(), owner, LEASE_LIFE, deadline).await?;
         let busy = || Error::new(ErrorKind::Unavailable, "preload: another run is at it");
         let ttl = Duration::from_secs(u64::from(options.ttl_s));
-        let fill = async |asks: Vec<Ask>| fill(tiered, asks, ttl, deadline).await;
+        let fill = async |asks: Vec<Ask>| tiered.fill(asks, ttl, deadline).await;
         let mut lease = lease.ok_or_else(busy)?;
         let ran = walk.run(&mut lease, fill, progress, deadline).await;
         if let Err(error) = control.release(lease, deadline).await {
@@ -162,30 +158,20 @@ impl Report {
         self.shared + self.personal
     }
 
-    fn add(&mut self, part: usize, asked: usize, filled: Filled) {
-        let asked = asked as u64;
-        if part == 0 {
-            self.shared += asked;
-        } else {
-            self.personal += asked;
+    /// Adds a batch.
+    ///
+    /// # Errors
+    /// `Unavailable` when the tier took nothing at all: it is down, and going on would only pretend.
+    fn add(&mut self, part: usize, asked: usize, filled: FillReport) -> Result<(), Error> {
+        if filled.stored == 0 && filled.failed > 0 {
+            return Err(Error::new(ErrorKind::Unavailable, "preload: the shared tier takes nothing"));
         }
-        self.stored += filled.stored;
-        self.skipped += filled.skipped;
+        let of = if part == 0 { &mut self.shared } else { &mut self.personal };
+        *of += asked as u64;
+        self.stored += filled.stored as u64;
+        self.skipped += (filled.degraded + filled.absent) as u64;
+        self.failed += filled.failed as u64;
         self.batches += 1;
+        Ok(())
     }
-}
-
-/// A tier that takes nothing at all is down: going on would only pretend to fill it.
-async fn fill(
-    tiered: &Tiered,
-    asks: Vec<Ask>,
-    ttl: Duration,
-    deadline: &Deadline,
-) -> Result<Filled, Error> {
-    let counts = tiered.fill(asks, ttl, deadline).await;
-    if counts.stored + counts.superseded == 0 && counts.failed > 0 {
-        return Err(Error::new(ErrorKind::Unavailable, "preload: the shared tier takes nothing"));
-    }
-    let skipped = (counts.superseded + counts.failed) as u64;
-    Ok(Filled { stored: counts.stored as u64, skipped })
 }

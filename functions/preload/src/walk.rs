@@ -6,11 +6,12 @@ use engine::UserId;
 use guard::Deadline;
 use jiff::civil::Date;
 use lake::Lake;
+use store::tiered::FillReport;
 use store::{Ask, Cohort, Control, Error, ErrorKind, Kind, Lease, Who};
 
 use crate::checkpoint::Checkpoint;
 use crate::options::Options;
-use crate::{Filled, Progress, Report};
+use crate::{Progress, Report};
 
 /// How long a walk that died keeps others out; renewed before and after every batch.
 pub const LEASE_LIFE: Duration = Duration::from_secs(120);
@@ -37,7 +38,7 @@ impl Walk<'_> {
     pub async fn run(
         &self,
         lease: &mut Lease,
-        fill: impl AsyncFn(Vec<Ask>) -> Result<Filled, Error>,
+        fill: impl AsyncFn(Vec<Ask>) -> Result<FillReport, Error>,
         progress: &(dyn Fn(Progress) + Send + Sync),
         deadline: &Deadline,
     ) -> Result<Report, Error> {
@@ -58,7 +59,7 @@ impl Walk<'_> {
                 let batch: Vec<Ask> = rest.iter().take(self.options.batch_size).cloned().collect();
                 let (asked, began) = (batch.len(), deadline.clock().now().mono);
                 self.hold(lease, deadline).await?;
-                report.add(at.part, asked, fill(batch).await?);
+                report.add(at.part, asked, fill(batch).await?)?;
                 // Whoever lost the lease meanwhile must not move the new holder's checkpoint.
                 self.hold(lease, deadline).await?;
                 longest = longest.max(deadline.clock().now().mono.saturating_sub(began));

@@ -309,6 +309,7 @@ impl Job {
         deadline: &Deadline,
     ) -> Result<(), Error> {
         let failed = |e: std::io::Error| Error::because(ErrorKind::Unavailable, "write a generation", e);
+        tokio::fs::create_dir_all(&self.parts.work_dir).await.map_err(failed)?;
         let mut builder = tempfile::Builder::new();
         let folder = builder.prefix("reelway-generation-").tempdir_in(&self.parts.work_dir);
         let folder = folder.map_err(failed)?;
