@@ -6,10 +6,11 @@ use engine::{CategoriesMatch, UserId, VideoId};
 use http::HeaderMap;
 use http::request::Parts;
 use serde_json::Value;
-use smol_str::{SmolStr, StrExt};
+use smol_str::SmolStr;
 use store::{Ask, Cohort, Kind, Who};
 use web::cursor::CURSOR_BYTES_MAX;
 use web::freshness::VIEWER_COUNTRY;
+use web::params::market_of;
 use web::{BodyRules, Params, Problem, read_json};
 
 use guard::Deadline;
@@ -24,8 +25,6 @@ pub(crate) const EXCLUDE_MAX: usize = 200;
 const CATEGORIES_MAX: usize = 20;
 /// Longest scene, in bytes.
 const SCENE_BYTES_MAX: usize = 64;
-/// Longest market, in bytes.
-const MARKET_BYTES_MAX: usize = 8;
 
 /// Parameters of `/recommend`.
 pub(crate) const RECOMMEND: &[&str] = &[
@@ -79,9 +78,7 @@ impl SlateRequest {
             (None, Some(cohort)) => Who::Cohort(cohort),
             (None, None) => Who::Anyone,
         };
-        let scene = params
-            .id::<VideoId>("scene")?
-            .map_or(SmolStr::new_static("home"), SmolStr::from);
+        let scene = params.name("scene")?.unwrap_or(SmolStr::new_static("home"));
         let limit = params
             .integer("limit", 1..=LIMIT_MAX)?
             .unwrap_or(LIMIT_DEFAULT);
@@ -128,21 +125,15 @@ impl SlateRequest {
 
 /// The market that was named, else the viewer's country as the edge knows it, else none.
 fn market(params: &Params, headers: &HeaderMap) -> Result<SmolStr, Problem> {
-    let clean = |text: &str| {
-        let fits = (1..=MARKET_BYTES_MAX).contains(&text.len());
-        fits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    let named = params.market("market")?;
+    let country = || {
+        headers
+            .get(VIEWER_COUNTRY)?
+            .to_str()
+            .ok()
+            .and_then(market_of)
     };
-    match params.text("market", MARKET_BYTES_MAX)? {
-        Some(named) if clean(named) => Ok(named.to_ascii_uppercase_smolstr()),
-        Some(_) => Err(Problem::field("market")),
-        None => {
-            let country = headers
-                .get(VIEWER_COUNTRY)
-                .and_then(|value| value.to_str().ok());
-            let country = country.filter(|text| clean(text)).unwrap_or_default();
-            Ok(country.to_ascii_uppercase_smolstr())
-        }
-    }
+    Ok(named.or_else(country).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -66,3 +66,31 @@ pub(crate) fn routes(documents: Vec<OpenApi>) -> Router {
     };
     Router::new().route(OPENAPI_PATH, get(serve))
 }
+
+#[cfg(test)]
+mod tests {
+    use utoipa::openapi::path::{HttpMethod, OperationBuilder, PathItem, PathsBuilder};
+
+    use super::*;
+
+    fn document(method: HttpMethod, path: &str) -> OpenApi {
+        let item = PathItem::new(method, OperationBuilder::new().build());
+        let paths = PathsBuilder::new().path(path, item).build();
+        OpenApiBuilder::new().paths(paths).build()
+    }
+
+    #[test]
+    fn merging_keeps_every_operation_of_a_shared_path() {
+        let merged = merged(vec![
+            document(HttpMethod::Get, "/videos/{id}"),
+            document(HttpMethod::Put, "/videos/{id}"),
+            document(HttpMethod::Post, "/events"),
+        ]);
+        assert_eq!(
+            operations(&merged),
+            ["GET /videos/{id}", "POST /events", "PUT /videos/{id}"]
+        );
+        let json = merged.to_json().unwrap();
+        assert!(json.starts_with(r#"{"openapi":"3.1."#), "{json}");
+    }
+}

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use engine::InvalidId;
+use engine::{InvalidId, VideoId};
 use serde_json::{Map, Value};
-use smol_str::SmolStr;
+use smol_str::{SmolStr, StrExt};
 
 use crate::Problem;
 use crate::percent;
@@ -15,6 +15,11 @@ use crate::percent;
 pub const QUERY_BYTES_MAX: usize = 16 * 1024;
 /// Longest category, language, tag or other word, in bytes.
 pub const WORD_BYTES_MAX: usize = 64;
+
+/// Longest market, in bytes.
+const MARKET_BYTES_MAX: usize = 8;
+/// The last millisecond of the year 9999.
+const TIME_MS_MAX: i64 = 253_402_300_799_999;
 
 /// The parameters a handler knows; all others are gone already.
 ///
@@ -75,7 +80,13 @@ impl Params {
         params
     }
 
-    /// One text of at most `bytes_max`, without control characters.
+    /// Whether the parameter came at all.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// One text of at most `bytes_max`, possibly empty, without control characters.
     ///
     /// # Errors
     /// 400 naming the field.
@@ -85,11 +96,10 @@ impl Params {
             Some(Raw::Text(text) | Raw::Json(Value::String(text))) => text,
             Some(_) => return Err(Problem::field(name)),
         };
-        if is_word(text, bytes_max) {
-            Ok(Some(text))
-        } else {
-            Err(Problem::field(name))
-        }
+        let clean = text.len() <= bytes_max && !text.chars().any(char::is_control);
+        clean
+            .then_some(Some(text.as_str()))
+            .ok_or_else(|| Problem::field(name))
     }
 
     /// One id.
@@ -103,6 +113,42 @@ impl Params {
         let text = self.text(name, engine::id::ID_BYTES_MAX)?;
         text.map(|text| text.parse().map_err(|InvalidId| Problem::field(name)))
             .transpose()
+    }
+
+    /// One name of id characters, such as a scene.
+    ///
+    /// # Errors
+    /// 400 naming the field.
+    pub fn name(&self, name: &'static str) -> Result<Option<SmolStr>, Problem> {
+        Ok(self.id::<VideoId>(name)?.map(SmolStr::from))
+    }
+
+    /// One market: 1 to 8 letters, digits and `-`, made upper-case.
+    ///
+    /// # Errors
+    /// 400 naming the field.
+    pub fn market(&self, name: &'static str) -> Result<Option<SmolStr>, Problem> {
+        let text = self.text(name, MARKET_BYTES_MAX)?;
+        let market = text.map(|text| market_of(text).ok_or_else(|| Problem::field(name)));
+        market.transpose()
+    }
+
+    /// One time: RFC 3339 or Unix milliseconds; from the year 1970 to 9999.
+    ///
+    /// # Errors
+    /// 400 naming the field.
+    pub fn time_ms(&self, name: &'static str) -> Result<Option<i64>, Problem> {
+        let time_ms = match self.one(name)? {
+            None => return Ok(None),
+            Some(Raw::Json(Value::Number(number))) => number.as_i64(),
+            Some(Raw::Json(Value::String(text)) | Raw::Text(text)) => text
+                .parse::<jiff::Timestamp>()
+                .ok()
+                .map(jiff::Timestamp::as_millisecond),
+            Some(_) => None,
+        };
+        let time_ms = time_ms.filter(|time_ms| (0..=TIME_MS_MAX).contains(time_ms));
+        time_ms.map(Some).ok_or_else(|| Problem::field(name))
     }
 
     /// One whole number within `range`.
@@ -201,6 +247,14 @@ impl Params {
     }
 }
 
+/// A market in its one spelling; `None` when the text names none.
+#[must_use]
+pub fn market_of(text: &str) -> Option<SmolStr> {
+    let fits = (1..=MARKET_BYTES_MAX).contains(&text.len());
+    let clean = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (fits && clean).then(|| text.to_ascii_uppercase_smolstr())
+}
+
 /// Whether the text is 1 to `bytes_max` bytes without control characters.
 #[must_use]
 pub fn is_word(text: &str, bytes_max: usize) -> bool {
@@ -209,7 +263,6 @@ pub fn is_word(text: &str, bytes_max: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use engine::VideoId;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -294,6 +347,35 @@ mod tests {
         assert!(query("explain=yes").flag("explain").is_err());
         assert!(query("category=a%0ab").words("category", 5).is_err());
         assert!(query("user_id=").id::<VideoId>("user_id").is_err());
+    }
+
+    #[test]
+    fn times_are_rfc_3339_or_milliseconds() {
+        let time = |value: Value| {
+            let object = json!({ "limit": value }).as_object().unwrap().clone();
+            Params::of_json(object, KNOWN)
+                .time_ms("limit")
+                .ok()
+                .flatten()
+        };
+        let cases = [
+            (json!(1_760_000_000_000_i64), Some(1_760_000_000_000)),
+            (json!("2025-10-09T08:53:20Z"), Some(1_760_000_000_000)),
+            (
+                json!("2025-10-09T10:53:20.5+02:00"),
+                Some(1_760_000_000_500),
+            ),
+            (json!("2025-10-09"), None),
+            (json!("1760000000000"), None),
+            (json!(1.5), None),
+            (json!(-1), None),
+            (json!(i64::MAX), None),
+            (json!("+999999-01-01T00:00:00Z"), None),
+            (json!([]), None),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(time(value.clone()), expected, "{value}");
+        }
     }
 
     #[test]
