@@ -21,6 +21,7 @@ use engine::{Event, Profile, UserId, Video};
 use crate::BuildOptions;
 use counts::Counts;
 use diary::Diary;
+use lists::Trends;
 use shelf::Shelf;
 
 /// Takes in a catalogue and its events, in any order, and builds a generation.
@@ -125,10 +126,11 @@ impl GenerationBuilder {
         report.sessions = sessions::put(&mut index, &catalogue, &history, &options);
         neighbours::put(&mut index, &catalogue, &history, &options);
         content::put(&mut index, &catalogue, &counts, &options);
-        lists::put(&mut index, &catalogue, &history, &counts, &options);
+        let trends = Trends::new(&history, &options);
+        lists::put(&mut index, &catalogue, &counts, &trends, &options);
         let cohorts = cohorts::put(&mut index, &catalogue, &history, &tastes, &options);
         report.cohorts = cohorts.len();
-        catalogue.put(&mut index, &counts);
+        catalogue.put(&mut index, &counts, &trends);
         let profiles = profiles::finish(&catalogue, &history, tastes, &cohorts, &options);
         Ok(Built {
             index,

@@ -20,8 +20,10 @@ pub struct BuildOptions {
     pub session_videos_max: usize,
     /// Newest sessions kept per video.
     pub postings_max: usize,
-    /// Neighbours kept per video, of either kind.
+    /// Videos watched by the same people, kept per video.
     pub neighbours_max: usize,
+    /// Videos about the same, kept per video.
+    pub content_max: usize,
     /// Newest interactions of one user that are counted as watched together.
     pub history_max: usize,
     /// An interaction this old counts half for what is trending.
@@ -51,9 +53,10 @@ impl Default for BuildOptions {
             session_gap_ms: DAY_MS,
             session_videos_max: 100,
             postings_max: 1_000,
-            neighbours_max: 100,
+            neighbours_max: 200,
+            content_max: 100,
             history_max: 300,
-            trending_half_life_ms: DAY_MS,
+            trending_half_life_ms: 2 * DAY_MS,
             popular_half_life_ms: 90 * DAY_MS,
             list_max: 1_000,
             cohort_users_min: 50,

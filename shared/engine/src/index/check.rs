@@ -128,6 +128,7 @@ impl Check<'_> {
                 && (row.market_set.get() as usize) < sets.max(1)
                 && row.quality.get().is_finite()
                 && row.popularity.get().is_finite()
+                && row.momentum.get().is_finite()
         });
         require(holds, Kind::Items)?;
         let fragments = rows::<U64>(self.index.raw(Kind::FragmentStarts));

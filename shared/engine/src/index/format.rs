@@ -196,8 +196,10 @@ pub struct ItemRow {
     pub quality: F32,
     /// Decayed number of people who liked it.
     pub popularity: F32,
+    /// Decayed number of likings lately, what trending counts before its correction.
+    pub momentum: F32,
     /// Zero.
-    pub reserved: [u8; 8],
+    pub reserved: [u8; 4],
 }
 
 /// Bits of [`ItemRow::flags`].

@@ -5,11 +5,16 @@ use async_trait::async_trait;
 use super::Ranker;
 use crate::pipeline::{Candidate, Prepared};
 
+/// How far what happens now lifts a video: the score grows with this power of 1 + momentum.
+const MOMENTUM_POWER: f32 = 0.15;
 /// How much a video's quality may move its score: from 1 − this to 1 + this at the extremes.
-const QUALITY_WEIGHT: f32 = 0.3;
+const QUALITY_WEIGHT: f32 = 0.2;
 
-/// Scores merged × (1 + weight × (2 × quality − 1)), quality being the smoothed chance of a long
-/// view. Without impressions every video has the same quality, and the merged order stands.
+/// Scores merged × (1 + momentum)^power × (1 + weight × (2 × quality − 1)).
+///
+/// Momentum is the decayed number of likings lately, quality the smoothed chance of a long view.
+/// A personal score says what fits, these two say what is worth showing now; as factors they order
+/// what a user's own sources found instead of bringing in what they did not.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PriorRanker;
 
@@ -27,7 +32,10 @@ impl Ranker for PriorRanker {
         for candidate in candidates {
             let row = asked.items.get(candidate.item as usize);
             let quality = row.map_or(0.5, |row| row.quality.get()).clamp(0.0, 1.0);
-            candidate.score = candidate.merged * (1.0 + QUALITY_WEIGHT * (2.0 * quality - 1.0));
+            let momentum = row.map_or(0.0, |row| row.momentum.get()).max(0.0);
+            let lift = (1.0 + momentum).powf(MOMENTUM_POWER);
+            let leaning = 1.0 + QUALITY_WEIGHT * (2.0 * quality - 1.0);
+            candidate.score = candidate.merged * lift * leaning;
         }
         Ok(())
     }

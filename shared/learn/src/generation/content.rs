@@ -55,7 +55,7 @@ pub(super) fn put(
             sums: vec![0.0; catalogue.len()],
             touched: Vec::new(),
         },
-        |scratch, item| table.row(scratch, item, options.neighbours_max),
+        |scratch, item| table.row(scratch, item, options.content_max),
     );
     index.put_list(Kind::ContentStarts, Kind::Content, rows.into_iter());
 }

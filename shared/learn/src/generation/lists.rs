@@ -20,8 +20,8 @@ const PRIOR_IMPRESSIONS: f64 = 20.0;
 pub(super) fn put(
     index: &mut IndexWriter,
     catalogue: &Catalogue,
-    history: &History,
     counts: &Counts,
+    trends: &Trends,
     options: &BuildOptions,
 ) {
     let everything = 0..catalogue.len() as u32;
@@ -39,7 +39,6 @@ pub(super) fn put(
         Kind::Latest,
         &latest.into_iter().map(U32::new).collect::<Vec<_>>(),
     );
-    let trends = Trends::new(history, options);
     let of_market = |market: Option<&SmolStr>| trends.list(catalogue, market, options);
     let everywhere = std::iter::once(of_market(None));
     let lists = everywhere.chain(
@@ -77,14 +76,15 @@ struct Trend {
 type Trended = FxHashMap<u32, Trend>;
 
 /// What happened lately, everywhere and per viewers' market.
-struct Trends {
+#[derive(Debug)]
+pub(super) struct Trends {
     everywhere: Trended,
     markets: FxHashMap<SmolStr, Trended>,
 }
 
 impl Trends {
     /// One user counts once per video and hour; an hour counts by its age.
-    fn new(history: &History, options: &BuildOptions) -> Self {
+    pub(super) fn new(history: &History, options: &BuildOptions) -> Self {
         let now_hour = newest_ms(history, options).div_euclid(HOUR_MS);
         let weight = |hour: i64| {
             let age_ms = now_hour.saturating_sub(hour).saturating_mul(HOUR_MS);
@@ -122,6 +122,11 @@ impl Trends {
             );
         }
         trends
+    }
+
+    /// Decayed likings of a video, everywhere.
+    pub(super) fn momentum(&self, item: u32) -> f32 {
+        self.everywhere.get(&item).map_or(0.0, |trend| trend.likes as f32)
     }
 
     fn add(&mut self, market: Option<&SmolStr>, item: u32, trend: Trend) {

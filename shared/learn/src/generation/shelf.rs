@@ -10,6 +10,7 @@ use zerocopy::little_endian::{F32, I64, U32, U64};
 
 use super::BuildError;
 use super::counts::Counts;
+use super::lists::Trends;
 
 /// Numbers texts in the order they come.
 #[derive(Debug, Default)]
@@ -226,10 +227,10 @@ impl Catalogue {
     }
 
     /// Writes what the catalogue and its counts say about each video.
-    pub(super) fn put(&self, index: &mut IndexWriter, counts: &Counts) {
+    pub(super) fn put(&self, index: &mut IndexWriter, counts: &Counts, trends: &Trends) {
         let rows: Vec<ItemRow> = (0u32..)
             .zip(&self.books)
-            .map(|(item, book)| row(book, item, counts))
+            .map(|(item, book)| row(book, item, counts, trends))
             .collect();
         index.put(Kind::Items, &rows);
         let stats: Vec<StatsRow> = counts.videos.iter().map(|count| count.row()).collect();
@@ -288,7 +289,7 @@ pub(super) fn numbers(row: &[u32]) -> Vec<U32> {
     row.iter().copied().map(U32::new).collect()
 }
 
-fn row(book: &Book, item: u32, counts: &Counts) -> ItemRow {
+fn row(book: &Book, item: u32, counts: &Counts, trends: &Trends) -> ItemRow {
     ItemRow {
         creator: U32::new(book.creator),
         duration_ms: U32::new(book.duration_ms),
@@ -301,6 +302,7 @@ fn row(book: &Book, item: u32, counts: &Counts) -> ItemRow {
         until_ms: I64::new(book.until_ms),
         quality: F32::new(counts.quality(item)),
         popularity: F32::new(counts.popularity(item)),
-        reserved: [0; 8],
+        momentum: F32::new(trends.momentum(item)),
+        reserved: [0; 4],
     }
 }
