@@ -39,13 +39,20 @@ impl Blocking {
             .map_err(|failed| Error::because(ErrorKind::Unavailable, what, failed))?
         };
         check(what, deadline)?;
-        deadline.limit(waiting).await.map_err(|elapsed| Error::elapsed(elapsed, what))?
+        deadline
+            .limit(waiting)
+            .await
+            .map_err(|elapsed| Error::elapsed(elapsed, what))?
     }
 }
 
 /// Refuses to start work whose deadline is already over.
 pub(crate) fn check(what: &'static str, deadline: &Deadline) -> Result<(), Error> {
-    if deadline.expired() { Err(Error::new(ErrorKind::Timeout, what)) } else { Ok(()) }
+    if deadline.expired() {
+        Err(Error::new(ErrorKind::Timeout, what))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +70,9 @@ mod tests {
     #[tokio::test]
     async fn nothing_starts_after_the_deadline() {
         let ran = Blocking::new()
-            .run("try", &deadline(Duration::ZERO), || -> Result<(), Error> { panic!("it ran") })
+            .run("try", &deadline(Duration::ZERO), || -> Result<(), Error> {
+                panic!("it ran")
+            })
             .await;
         assert_eq!(ran.unwrap_err().kind, ErrorKind::Timeout);
     }
@@ -71,9 +80,11 @@ mod tests {
     #[tokio::test]
     async fn a_panic_on_the_blocking_thread_is_an_error() {
         let ran = Blocking::new()
-            .run("try", &deadline(Duration::from_secs(5)), || -> Result<(), Error> {
-                panic!("on purpose")
-            })
+            .run(
+                "try",
+                &deadline(Duration::from_secs(5)),
+                || -> Result<(), Error> { panic!("on purpose") },
+            )
             .await;
         assert_eq!(ran.unwrap_err().kind, ErrorKind::Unavailable);
     }

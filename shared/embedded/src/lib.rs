@@ -21,6 +21,8 @@
 
 mod blocking;
 mod durable;
+#[cfg(test)]
+mod killed;
 pub mod lock;
 pub mod objects;
 pub mod stream;

@@ -85,7 +85,11 @@ mod tests {
         let dir = folder.path().join("a/b");
         let first = DirLock::acquire(&dir).unwrap();
         let refused = DirLock::acquire(&dir).unwrap_err().to_string();
-        for part in [&format!("process {}", std::process::id()), "stop it", "REELWAY_DATA"] {
+        for part in [
+            &format!("process {}", std::process::id()),
+            "stop it",
+            "REELWAY_DATA",
+        ] {
             assert!(refused.contains(part), "{refused}");
         }
         drop(first);

@@ -49,8 +49,15 @@ impl EmbeddedObjects {
         }
         create_dir(&temporary).map_err(failed)?;
         let root = dir.to_owned();
-        let folder = Folder { root, temporary, names: AtomicU64::new(0) };
-        Ok(Self { folder: Arc::new(folder), blocking: Blocking::new() })
+        let folder = Folder {
+            root,
+            temporary,
+            names: AtomicU64::new(0),
+        };
+        Ok(Self {
+            folder: Arc::new(folder),
+            blocking: Blocking::new(),
+        })
     }
 }
 
@@ -98,7 +105,9 @@ impl Objects for EmbeddedObjects {
         check_prefix(prefix)?;
         let (folder, prefix) = (Arc::clone(&self.folder), prefix.to_owned());
         let work = move || {
-            folder.list(&prefix).map_err(|failed| io_error(format!("list {prefix}"), failed))
+            folder
+                .list(&prefix)
+                .map_err(|failed| io_error(format!("list {prefix}"), failed))
         };
         self.blocking.run("list objects", deadline, work).await
     }
@@ -107,7 +116,9 @@ impl Objects for EmbeddedObjects {
         keys.iter().try_for_each(|key| check_key(key))?;
         let (folder, keys) = (Arc::clone(&self.folder), keys.to_vec());
         let work = move || {
-            folder.delete(&keys).map_err(|failed| io_error("delete objects", failed))
+            folder
+                .delete(&keys)
+                .map_err(|failed| io_error("delete objects", failed))
         };
         self.blocking.run("delete objects", deadline, work).await
     }
@@ -162,7 +173,11 @@ impl Folder {
     /// Opens an object; a key that names a folder names no object.
     fn open_object(&self, key: &str) -> Result<File, Error> {
         let opened = File::open(self.path(key)).and_then(|file| {
-            if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+            if file.metadata()?.is_file() {
+                Ok(file)
+            } else {
+                Err(io::ErrorKind::NotFound.into())
+            }
         });
         opened.map_err(|failed| match failed.kind() {
             io::ErrorKind::NotADirectory => {
@@ -177,7 +192,9 @@ impl Folder {
         let failed = |source| io_error(format!("get {key}"), source);
         let expected = file.metadata().map_err(failed)?.len().min(bytes_max);
         let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
-        file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+        file.take(bytes_max.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
         if bytes.len() as u64 > bytes_max {
             let what = format!("get {key}: larger than {bytes_max} bytes");
             return Err(Error::new(ErrorKind::Invalid, what));
@@ -190,7 +207,11 @@ impl Folder {
         let mut found = Vec::new();
         let mut open = vec![under.to_owned()];
         while let Some(parent) = open.pop() {
-            let path = if parent.is_empty() { self.root.clone() } else { self.path(&parent) };
+            let path = if parent.is_empty() {
+                self.root.clone()
+            } else {
+                self.path(&parent)
+            };
             let entries = match fs::read_dir(path) {
                 Ok(entries) => entries,
                 Err(gone) if is_absence(&gone) => continue,
@@ -198,8 +219,14 @@ impl Folder {
             };
             for entry in entries {
                 let entry = entry?;
-                let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-                let key = if parent.is_empty() { name } else { format!("{parent}/{name}") };
+                let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+                    continue;
+                };
+                let key = if parent.is_empty() {
+                    name
+                } else {
+                    format!("{parent}/{name}")
+                };
                 if check_key(&key).is_err() {
                     continue; // not ours: unfinished files, what an editor left
                 }
@@ -213,7 +240,10 @@ impl Folder {
                         open.push(key);
                     }
                 } else if key.starts_with(prefix) {
-                    found.push(ObjectMeta { key, bytes: meta.len() });
+                    found.push(ObjectMeta {
+                        key,
+                        bytes: meta.len(),
+                    });
                 }
             }
         }
@@ -240,7 +270,10 @@ impl Folder {
 }
 
 fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 #[cfg(test)]

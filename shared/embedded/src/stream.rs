@@ -51,7 +51,10 @@ pub struct StreamOptions {
 impl Default for StreamOptions {
     fn default() -> Self {
         let week = Duration::from_secs(7 * 24 * 3600);
-        Self { segment_bytes: 16 * 1024 * 1024, retention: week }
+        Self {
+            segment_bytes: 16 * 1024 * 1024,
+            retention: week,
+        }
     }
 }
 
@@ -103,7 +106,10 @@ impl EmbeddedStream {
         if !made {
             make(dir, shards).map_err(failed)?;
         }
-        Ok(Self { shards: Arc::new(opened), blocking: Blocking::new() })
+        Ok(Self {
+            shards: Arc::new(opened),
+            blocking: Blocking::new(),
+        })
     }
 
     fn shard_of(&self, partition_key: &str) -> usize {
@@ -136,7 +142,11 @@ impl Stream for EmbeddedStream {
                 _ => {}
             }
         }
-        let filled = self.shards.iter().zip(groups).filter(|(_, group)| !group.is_empty());
+        let filled = self
+            .shards
+            .iter()
+            .zip(groups)
+            .filter(|(_, group)| !group.is_empty());
         let appended = join_all(filled.map(|(shard, group)| async move {
             let indexes: Vec<usize> = group.iter().map(|(index, _)| *index).collect();
             let records: Vec<Record> = group.into_iter().map(|(_, record)| record).collect();
@@ -158,7 +168,11 @@ impl Stream for EmbeddedStream {
     }
 
     async fn shards(&self, _deadline: &Deadline) -> Result<Vec<String>, Error> {
-        Ok(self.shards.iter().map(|shard| shard.name().to_owned()).collect())
+        Ok(self
+            .shards
+            .iter()
+            .map(|shard| shard.name().to_owned())
+            .collect())
     }
 
     async fn read(
@@ -170,13 +184,19 @@ impl Stream for EmbeddedStream {
     ) -> Result<Vec<StreamRecord>, Error> {
         check("read records", deadline)?;
         let found = self.shards.iter().find(|known| known.name() == shard);
-        let shard = found.ok_or_else(|| Error::new(ErrorKind::NotFound, "read an unknown shard"))?;
-        let from = after.map(sequence_of).transpose()?.map_or(1, |after| after.saturating_add(1));
+        let shard =
+            found.ok_or_else(|| Error::new(ErrorKind::NotFound, "read an unknown shard"))?;
+        let from = after
+            .map(sequence_of)
+            .transpose()?
+            .map_or(1, |after| after.saturating_add(1));
         if limit == 0 || shard.durable() < from {
             return Ok(Vec::new());
         }
         let shard = Arc::clone(shard);
-        self.blocking.run("read records", deadline, move || shard.read(from, limit)).await
+        self.blocking
+            .run("read records", deadline, move || shard.read(from, limit))
+            .await
     }
 }
 
@@ -192,18 +212,24 @@ fn spread(
                 shard: shard.name().to_owned(),
                 sequence: sequence.to_string(),
             };
-            sequences.into_iter().map(|result| result.map(position)).collect()
+            sequences
+                .into_iter()
+                .map(|result| result.map(position))
+                .collect()
         }
-        Err(failed) => {
-            (0..records).map(|_| Err(Error::new(failed.kind, failed.what.clone()))).collect()
-        }
+        Err(failed) => (0..records)
+            .map(|_| Err(Error::new(failed.kind, failed.what.clone())))
+            .collect(),
     }
 }
 
 fn check_record(record: &Record) -> Result<(), Error> {
     let key_chars = record.partition_key.chars().take(KEY_CHARS_MAX + 1).count();
     if !(1..=KEY_CHARS_MAX).contains(&key_chars) {
-        return Err(Error::new(ErrorKind::Invalid, "a partition key has 1 to 256 characters"));
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "a partition key has 1 to 256 characters",
+        ));
     }
     if record.partition_key.len() + record.data.len() > RECORD_BYTES_MAX {
         return Err(Error::new(ErrorKind::Invalid, "a record is at most 1 MiB"));

@@ -93,7 +93,10 @@ impl EmbeddedTables {
             let keyspace = database
                 .keyspace(table.as_str(), KeyspaceCreateOptions::default)
                 .map_err(|source| failed("open tables", source))?;
-            Ok(Space { keyspace, writing: Mutex::new(()) })
+            Ok(Space {
+                keyspace,
+                writing: Mutex::new(()),
+            })
         };
         let spaces = Spaces {
             users: space(Table::Users)?,
@@ -102,8 +105,15 @@ impl EmbeddedTables {
             control: space(Table::Control)?,
         };
         let sync = (durability == Durability::Synced).then(GroupSync::default);
-        let shared = Arc::new(Shared { database, spaces, sync });
-        Ok(Self { shared, blocking: Blocking::new() })
+        let shared = Arc::new(Shared {
+            database,
+            spaces,
+            sync,
+        });
+        Ok(Self {
+            shared,
+            blocking: Blocking::new(),
+        })
     }
 
     /// Removes rows of one table whose time has come; answers how many.
@@ -117,7 +127,9 @@ impl EmbeddedTables {
         deadline: &Deadline,
     ) -> Result<usize, Error> {
         let shared = Arc::clone(&self.shared);
-        self.blocking.run("sweep table", deadline, move || shared.sweep(table, now_s)).await
+        self.blocking
+            .run("sweep table", deadline, move || shared.sweep(table, now_s))
+            .await
     }
 }
 
@@ -142,7 +154,9 @@ impl Tables for EmbeddedTables {
             return self.shared.load(table, ids);
         }
         let (shared, ids) = (Arc::clone(&self.shared), ids.to_vec());
-        self.blocking.run("load rows", deadline, move || shared.load(table, &ids)).await
+        self.blocking
+            .run("load rows", deadline, move || shared.load(table, &ids))
+            .await
     }
 
     async fn write(
@@ -157,7 +171,9 @@ impl Tables for EmbeddedTables {
             return Err(Error::new(ErrorKind::Invalid, "one id twice in one call"));
         }
         let shared = Arc::clone(&self.shared);
-        self.blocking.run("write rows", deadline, move || shared.write(table, writes)).await
+        self.blocking
+            .run("write rows", deadline, move || shared.write(table, writes))
+            .await
     }
 
     async fn scan(
@@ -169,7 +185,11 @@ impl Tables for EmbeddedTables {
     ) -> Result<ScanPage, Error> {
         let shared = Arc::clone(&self.shared);
         let limit = limit.clamp(1, CALL_ROWS_MAX);
-        self.blocking.run("scan table", deadline, move || shared.scan(table, after, limit)).await
+        self.blocking
+            .run("scan table", deadline, move || {
+                shared.scan(table, after, limit)
+            })
+            .await
     }
 }
 
@@ -185,7 +205,9 @@ impl Shared {
 
     fn load(&self, table: Table, ids: &[String]) -> Result<Vec<Option<Row>>, Error> {
         let space = self.space(table);
-        ids.iter().map(|id| Ok(space.stored(id)?.map(|stored| stored.row))).collect()
+        ids.iter()
+            .map(|id| Ok(space.stored(id)?.map(|stored| stored.row)))
+            .collect()
     }
 
     fn write(
@@ -203,7 +225,9 @@ impl Shared {
         if batch.is_empty() {
             return Ok(answers);
         }
-        batch.commit().map_err(|source| failed("write rows", source))?;
+        batch
+            .commit()
+            .map_err(|source| failed("write rows", source))?;
         // The next writer need not wait for the disk: its journal entry lies behind ours.
         drop(locked);
         self.settle()?;
@@ -222,8 +246,15 @@ impl Shared {
 
     fn scan(&self, table: Table, after: Option<String>, limit: usize) -> Result<ScanPage, Error> {
         let rows = self.space(table).rows(after, limit)?;
-        let next = if rows.len() < limit { None } else { rows.last().map(|(id, _)| id.clone()) };
-        let rows = rows.into_iter().map(|(id, stored)| (id, stored.row)).collect();
+        let next = if rows.len() < limit {
+            None
+        } else {
+            rows.last().map(|(id, _)| id.clone())
+        };
+        let rows = rows
+            .into_iter()
+            .map(|(id, stored)| (id, stored.row))
+            .collect();
         Ok(ScanPage { rows, next })
     }
 
@@ -237,12 +268,17 @@ impl Shared {
             let mut batch = self.database.batch();
             for (id, _) in rows.iter().filter(|(_, stored)| stored.expired(now_s)) {
                 // Looked at again under the lock: it may have been written meanwhile.
-                if space.stored(id)?.is_some_and(|stored| stored.expired(now_s)) {
+                if space
+                    .stored(id)?
+                    .is_some_and(|stored| stored.expired(now_s))
+                {
                     batch.remove(&space.keyspace, id.as_bytes());
                 }
             }
             removed += batch.len();
-            batch.commit().map_err(|source| failed("sweep table", source))?;
+            batch
+                .commit()
+                .map_err(|source| failed("sweep table", source))?;
             drop(locked);
             if rows.len() < CALL_ROWS_MAX {
                 self.settle()?;
@@ -259,7 +295,10 @@ impl Space {
     }
 
     fn stored(&self, id: &str) -> Result<Option<StoredRow>, Error> {
-        let value = self.keyspace.get(id).map_err(|source| failed("load rows", source))?;
+        let value = self
+            .keyspace
+            .get(id)
+            .map_err(|source| failed("load rows", source))?;
         value.map(|value| StoredRow::decode(&value)).transpose()
     }
 
@@ -276,12 +315,21 @@ impl Space {
             return Ok(Written::Conflict);
         }
         match write.change {
-            Change::Put { bytes, expires_at_s } => {
+            Change::Put {
+                bytes,
+                expires_at_s,
+            } => {
                 if bytes.len() > VALUE_BYTES_MAX {
-                    return Err(Error::new(ErrorKind::Invalid, "a value larger than 256 KiB"));
+                    return Err(Error::new(
+                        ErrorKind::Invalid,
+                        "a value larger than 256 KiB",
+                    ));
                 }
                 let version = current.unwrap_or(0) + 1;
-                let stored = StoredRow { row: Row { bytes, version }, expires_at_s };
+                let stored = StoredRow {
+                    row: Row { bytes, version },
+                    expires_at_s,
+                };
                 batch.insert(&self.keyspace, write.id.as_bytes(), stored.encode());
                 Ok(Written::Done(version))
             }
@@ -299,7 +347,9 @@ impl Space {
         let range = self.keyspace.range::<Vec<u8>, _>((from, Bound::Unbounded));
         let mut rows = Vec::new();
         for entry in range.take(limit) {
-            let (id, value) = entry.into_inner().map_err(|source| failed("scan table", source))?;
+            let (id, value) = entry
+                .into_inner()
+                .map_err(|source| failed("scan table", source))?;
             let id = String::from_utf8(id.to_vec())
                 .map_err(|source| Error::because(ErrorKind::Corrupt, "scan table", source))?;
             rows.push((id, StoredRow::decode(&value)?));
@@ -312,14 +362,20 @@ fn check_id(id: &str) -> Result<(), Error> {
     if (1..=ID_BYTES_MAX).contains(&id.len()) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Invalid, "a row id has 1 to 512 bytes"))
+    Err(Error::new(
+        ErrorKind::Invalid,
+        "a row id has 1 to 512 bytes",
+    ))
 }
 
 fn check_count(rows: usize) -> Result<(), Error> {
     if rows <= CALL_ROWS_MAX {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Invalid, "more than 10000 rows in one call"))
+    Err(Error::new(
+        ErrorKind::Invalid,
+        "more than 10000 rows in one call",
+    ))
 }
 
 fn failed(what: &'static str, source: fjall::Error) -> Error {

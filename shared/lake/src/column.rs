@@ -25,32 +25,44 @@ impl<'a> Columns<'a> {
     ) -> Result<Text<'a>, Error> {
         let array = self.find::<R>(name)?.as_string_view_opt();
         let array = array.ok_or_else(|| wrong::<R>(name))?;
-        Ok(Text { array, name, bytes_max })
+        Ok(Text {
+            array,
+            name,
+            bytes_max,
+        })
     }
 
     pub(crate) fn int64<R: TableRow>(
         &self,
         name: &str,
     ) -> Result<&'a PrimitiveArray<Int64Type>, Error> {
-        self.find::<R>(name)?.as_primitive_opt().ok_or_else(|| wrong::<R>(name))
+        self.find::<R>(name)?
+            .as_primitive_opt()
+            .ok_or_else(|| wrong::<R>(name))
     }
 
     pub(crate) fn int32<R: TableRow>(
         &self,
         name: &str,
     ) -> Result<&'a PrimitiveArray<Int32Type>, Error> {
-        self.find::<R>(name)?.as_primitive_opt().ok_or_else(|| wrong::<R>(name))
+        self.find::<R>(name)?
+            .as_primitive_opt()
+            .ok_or_else(|| wrong::<R>(name))
     }
 
     pub(crate) fn float32<R: TableRow>(
         &self,
         name: &str,
     ) -> Result<&'a PrimitiveArray<Float32Type>, Error> {
-        self.find::<R>(name)?.as_primitive_opt().ok_or_else(|| wrong::<R>(name))
+        self.find::<R>(name)?
+            .as_primitive_opt()
+            .ok_or_else(|| wrong::<R>(name))
     }
 
     pub(crate) fn boolean<R: TableRow>(&self, name: &str) -> Result<&'a BooleanArray, Error> {
-        self.find::<R>(name)?.as_boolean_opt().ok_or_else(|| wrong::<R>(name))
+        self.find::<R>(name)?
+            .as_boolean_opt()
+            .ok_or_else(|| wrong::<R>(name))
     }
 
     fn find<R: TableRow>(&self, name: &str) -> Result<&'a ArrayRef, Error> {
@@ -65,12 +77,17 @@ impl<'a> Text<'a> {
             return Ok(None);
         }
         let text = self.array.value(row);
-        if text.len() > self.bytes_max { Err(wrong::<R>(self.name)) } else { Ok(Some(text)) }
+        if text.len() > self.bytes_max {
+            Err(wrong::<R>(self.name))
+        } else {
+            Ok(Some(text))
+        }
     }
 
     /// The text in a row that must have one.
     pub(crate) fn required<R: TableRow>(&self, row: usize) -> Result<&'a str, Error> {
-        self.optional::<R>(row)?.ok_or_else(|| wrong::<R>(self.name))
+        self.optional::<R>(row)?
+            .ok_or_else(|| wrong::<R>(self.name))
     }
 }
 

@@ -27,7 +27,10 @@ impl Dedupe {
     pub fn admit(&mut self, row: &LakeRow) -> bool {
         let index = row.index.to_le_bytes();
         let position = hash(&[row.shard.as_bytes(), row.sequence.as_bytes(), &index]);
-        let event = hash(&[row.event.user_id.as_str().as_bytes(), row.event.event_id.as_bytes()]);
+        let event = hash(&[
+            row.event.user_id.as_str().as_bytes(),
+            row.event.event_id.as_bytes(),
+        ]);
         self.positions.insert(position) && self.events.insert(event)
     }
 
@@ -62,7 +65,13 @@ mod tests {
         let retried_by_the_client = row(1, "shard-001", "9", 0);
         let mut of_another_user = row(1, "shard-001", "10", 0);
         of_another_user.event.user_id = engine::UserId::parse("other").unwrap();
-        let rows = [first, redelivered, neighbour, retried_by_the_client, of_another_user];
+        let rows = [
+            first,
+            redelivered,
+            neighbour,
+            retried_by_the_client,
+            of_another_user,
+        ];
         let admitted: Vec<bool> = rows.iter().map(|row| dedupe.admit(row)).collect();
         assert_eq!(admitted, [true, false, true, false, true]);
         assert_eq!(dedupe.admitted(), 3);

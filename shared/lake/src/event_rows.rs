@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, PrimitiveArray, RecordBatch, StringArray,
-    types::ArrowPrimitiveType,
+    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, PrimitiveArray, RecordBatch,
+    StringArray, types::ArrowPrimitiveType,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
@@ -91,21 +91,29 @@ impl TableRow for LakeRow {
             text(|row| row.event.kind.as_str()),
             text(|row| row.event.user_id.as_str()),
             text(|row| row.event.video_id.as_str()),
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.event.ts_ms))),
+            Arc::new(Int64Array::from_iter_values(
+                rows.iter().map(|row| row.event.ts_ms),
+            )),
             numbers::<Int64Array, _>(rows.iter().map(|row| row.event.watch_ms.map(i64::from))),
             numbers::<Int64Array, _>(rows.iter().map(|row| row.event.duration_ms.map(i64::from))),
             known(|row| present(&row.event.scene)),
             known(|row| present(&row.event.market)),
             known(|row| row.event.creator_id.as_ref().map(CreatorId::as_str)),
-            Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(row.event.undo)))),
+            Arc::new(BooleanArray::from_iter(
+                rows.iter().map(|row| Some(row.event.undo)),
+            )),
             known(|row| present(&row.event.recommendation_id)),
-            numbers::<Int32Array, _>(rows.iter().map(|row| row.event.slate_position.map(i32::from))),
+            numbers::<Int32Array, _>(
+                rows.iter()
+                    .map(|row| row.event.slate_position.map(i32::from)),
+            ),
             text(|row| &row.shard),
             text(|row| &row.sequence),
             numbers::<Int32Array, _>(rows.iter().map(|row| i32::try_from(row.index).ok())),
         ];
-        RecordBatch::try_new(Self::schema(), columns)
-            .map_err(|source| Error::because(ErrorKind::Invalid, "write events to the lake", source))
+        RecordBatch::try_new(Self::schema(), columns).map_err(|source| {
+            Error::because(ErrorKind::Invalid, "write events to the lake", source)
+        })
     }
 
     fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, Error> {
@@ -162,19 +170,30 @@ impl LakeRow {
     /// What readers will insist on is insisted on by writers.
     fn check(&self) -> Result<(), Error> {
         let ids_fit = (1..=ID_BYTES_MAX).contains(&self.event.event_id.len());
-        let texts = [&self.event.scene, &self.event.market, &self.event.recommendation_id];
+        let texts = [
+            &self.event.scene,
+            &self.event.market,
+            &self.event.recommendation_id,
+        ];
         let texts_fit = texts.into_iter().all(|text| text.len() <= TEXT_BYTES_MAX);
         let places = [&self.shard, &self.sequence];
-        let places_fit = places.into_iter().all(|text| (1..=TEXT_BYTES_MAX).contains(&text.len()));
+        let places_fit = places
+            .into_iter()
+            .all(|text| (1..=TEXT_BYTES_MAX).contains(&text.len()));
         if ids_fit && texts_fit && places_fit && i32::try_from(self.index).is_ok() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Invalid, "an event has text the lake has no room for"))
+        Err(Error::new(
+            ErrorKind::Invalid,
+            "an event has text the lake has no room for",
+        ))
     }
 }
 
 fn kind_of(word: &str) -> Result<EventKind, Error> {
-    let found = EventKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+    let found = EventKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == word);
     found.ok_or_else(|| wrong::<LakeRow>("kind"))
 }
 

@@ -23,13 +23,22 @@ pub fn hour_of(ts_ms: i64) -> i64 {
 /// # Errors
 /// `Invalid` when the time is not in the years 1970 to 9999.
 pub fn object_key(ts_ms: i64, name: &str) -> Result<String, Error> {
-    let invalid = || Error::new(ErrorKind::Invalid, "an event's time is outside the calendar");
+    let invalid = || {
+        Error::new(
+            ErrorKind::Invalid,
+            "an event's time is outside the calendar",
+        )
+    };
     let time = Timestamp::from_millisecond(ts_ms).map_err(|_| invalid())?;
     let time = time.to_zoned(TimeZone::UTC);
     if ts_ms < 0 {
         return Err(invalid());
     }
-    Ok(format!("{EVENTS_PREFIX}dt={}/hour={:02}/{name}.parquet", time.date(), time.hour()))
+    Ok(format!(
+        "{EVENTS_PREFIX}dt={}/hour={:02}/{name}.parquet",
+        time.date(),
+        time.hour()
+    ))
 }
 
 /// Under which the events of a day lie.
@@ -52,7 +61,10 @@ pub fn profile_key(day: Date, part: u32) -> String {
 
 /// The day in a key below `prefix`, `None` for keys of another form.
 pub(crate) fn day_in(key: &str, prefix: &str) -> Option<Date> {
-    let (day, _) = key.strip_prefix(prefix)?.strip_prefix("dt=")?.split_once('/')?;
+    let (day, _) = key
+        .strip_prefix(prefix)?
+        .strip_prefix("dt=")?
+        .split_once('/')?;
     day.parse().ok()
 }
 
@@ -65,10 +77,19 @@ mod tests {
     #[test]
     fn a_time_names_its_partition_in_utc() {
         let cases = [
-            (1_650_812_741_436, "lake/events/dt=2022-04-24/hour=15/x.parquet"),
+            (
+                1_650_812_741_436,
+                "lake/events/dt=2022-04-24/hour=15/x.parquet",
+            ),
             (0, "lake/events/dt=1970-01-01/hour=00/x.parquet"),
-            (1_650_844_800_000 - 1, "lake/events/dt=2022-04-24/hour=23/x.parquet"),
-            (1_650_844_800_000, "lake/events/dt=2022-04-25/hour=00/x.parquet"),
+            (
+                1_650_844_800_000 - 1,
+                "lake/events/dt=2022-04-24/hour=23/x.parquet",
+            ),
+            (
+                1_650_844_800_000,
+                "lake/events/dt=2022-04-25/hour=00/x.parquet",
+            ),
         ];
         for (ts_ms, key) in cases {
             assert_eq!(object_key(ts_ms, "x").unwrap(), key);
@@ -85,7 +106,11 @@ mod tests {
     fn keys_of_another_form_name_no_day() {
         let day = day_in("profiles/dt=2022-04-25/part-0.parquet", PROFILES_PREFIX);
         assert_eq!(day, Some(date(2022, 4, 25)));
-        for key in ["profiles/x", "profiles/dt=2022-13-01/part-0.parquet", "lake/dt=2022-04-25/x"] {
+        for key in [
+            "profiles/x",
+            "profiles/dt=2022-13-01/part-0.parquet",
+            "lake/dt=2022-04-25/x",
+        ] {
             assert_eq!(day_in(key, PROFILES_PREFIX), None, "{key}");
         }
     }

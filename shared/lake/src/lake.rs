@@ -30,13 +30,19 @@ impl Lake {
     /// The lake in these objects; files are read through the system's folder for temporary files.
     #[must_use]
     pub fn new(objects: Arc<dyn Objects>) -> Self {
-        Self { objects, temporary: None }
+        Self {
+            objects,
+            temporary: None,
+        }
     }
 
     /// Reads files through this folder instead.
     #[must_use]
     pub fn with_temporary(self, dir: PathBuf) -> Self {
-        Self { temporary: Some(dir), ..self }
+        Self {
+            temporary: Some(dir),
+            ..self
+        }
     }
 
     /// Writes a batch as one object per hour and shard, named from the sequences of the whole
@@ -161,8 +167,10 @@ impl Lake {
 
     async fn days_below(&self, prefix: &str, deadline: &Deadline) -> Result<Vec<Date>, Error> {
         let listed = self.objects.list(prefix, deadline).await?;
-        let days: BTreeSet<Date> =
-            listed.iter().filter_map(|meta| day_in(&meta.key, prefix)).collect();
+        let days: BTreeSet<Date> = listed
+            .iter()
+            .filter_map(|meta| day_in(&meta.key, prefix))
+            .collect();
         Ok(days.into_iter().collect())
     }
 
@@ -174,7 +182,11 @@ impl Lake {
         deadline: &Deadline,
     ) -> Result<TableFile<R>, Error> {
         let failed = |source| {
-            Error::because(ErrorKind::Unavailable, format!("keep {key} while it is read"), source)
+            Error::because(
+                ErrorKind::Unavailable,
+                format!("keep {key} while it is read"),
+                source,
+            )
         };
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix("reelway-lake-");
@@ -196,7 +208,9 @@ impl Lake {
 
 impl std::fmt::Debug for Lake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lake").field("temporary", &self.temporary).finish_non_exhaustive()
+        f.debug_struct("Lake")
+            .field("temporary", &self.temporary)
+            .finish_non_exhaustive()
     }
 }
 
@@ -204,21 +218,32 @@ fn encode_parts(rows: &[LakeRow]) -> Result<Vec<(String, bytes::Bytes)>, Error> 
     let mut ranges = BTreeMap::<&SmolStr, (&SmolStr, &SmolStr)>::new();
     let mut parts = BTreeMap::<(&SmolStr, i64), Vec<&LakeRow>>::new();
     for row in rows {
-        let (first, last) = ranges.entry(&row.shard).or_insert((&row.sequence, &row.sequence));
+        let (first, last) = ranges
+            .entry(&row.shard)
+            .or_insert((&row.sequence, &row.sequence));
         if Position::compare_sequences(&row.sequence, first).is_lt() {
             *first = &row.sequence;
         }
         if Position::compare_sequences(&row.sequence, last).is_gt() {
             *last = &row.sequence;
         }
-        parts.entry((&row.shard, hour_of(row.event.ts_ms))).or_default().push(row);
+        parts
+            .entry((&row.shard, hour_of(row.event.ts_ms)))
+            .or_default()
+            .push(row);
     }
     let mut encoded = Vec::with_capacity(parts.len());
     for ((shard, _), rows) in parts {
-        let Some((first, last)) = ranges.get(shard) else { continue };
+        let Some((first, last)) = ranges.get(shard) else {
+            continue;
+        };
         for (number, rows) in rows.chunks(OBJECT_ROWS_MAX).enumerate() {
             let Some(row) = rows.first() else { continue };
-            let more = if number == 0 { String::new() } else { format!("_{number}") };
+            let more = if number == 0 {
+                String::new()
+            } else {
+                format!("_{number}")
+            };
             let key = object_key(row.event.ts_ms, &format!("{shard}_{first}_{last}{more}"))?;
             let rows: Vec<LakeRow> = rows.iter().copied().cloned().collect();
             encoded.push((key, encode_events(&rows)?));

@@ -24,7 +24,11 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         ("long_term", DataType::Utf8),
         ("long_view_rate", DataType::Float32),
     ];
-    Arc::new(Schema::new(fields.map(|(name, kind)| Field::new(name, kind, false)).to_vec()))
+    Arc::new(Schema::new(
+        fields
+            .map(|(name, kind)| Field::new(name, kind, false))
+            .to_vec(),
+    ))
 });
 
 /// One user's profile.
@@ -61,7 +65,10 @@ impl TableRow for ProfileRow {
     fn to_batch(rows: &[Self]) -> Result<RecordBatch, Error> {
         let list = |list: String| match list.len() {
             0..=LIST_BYTES_MAX => Ok(list),
-            _ => Err(Error::new(ErrorKind::Invalid, "a profile has a list longer than 64 KiB")),
+            _ => Err(Error::new(
+                ErrorKind::Invalid,
+                "a profile has a list longer than 64 KiB",
+            )),
         };
         let profiles = || rows.iter().map(|row| &row.profile);
         let categories = profiles()
@@ -74,8 +81,12 @@ impl TableRow for ProfileRow {
         RecordBatch::try_new(
             Self::schema(),
             vec![
-                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.user_id.as_str()))),
-                Arc::new(Int64Array::from_iter_values(profiles().map(|p| i64::from(p.cohort)))),
+                Arc::new(StringArray::from_iter_values(
+                    rows.iter().map(|row| row.user_id.as_str()),
+                )),
+                Arc::new(Int64Array::from_iter_values(
+                    profiles().map(|p| i64::from(p.cohort)),
+                )),
                 Arc::new(StringArray::from_iter_values(categories)),
                 Arc::new(StringArray::from_iter_values(long_term)),
                 Arc::new(Float32Array::from_iter_values(rates)),
@@ -126,7 +137,8 @@ fn parted(text: &str) -> Result<Vec<VideoId>, Error> {
         return Ok(Vec::new());
     }
     let ids = text.split(' ').map(VideoId::parse);
-    ids.collect::<Result<_, _>>().map_err(|_| wrong::<ProfileRow>("long_term"))
+    ids.collect::<Result<_, _>>()
+        .map_err(|_| wrong::<ProfileRow>("long_term"))
 }
 
 #[cfg(test)]
@@ -164,8 +176,14 @@ mod tests {
     #[test]
     fn a_list_too_long_is_refused_when_written() {
         let long_term = vec![VideoId::parse(&"v".repeat(64)).unwrap(); 1_100];
-        let profile = Profile { long_term, ..Profile::default() };
-        let rows = [ProfileRow { user_id: UserId::parse("u").unwrap(), profile }];
+        let profile = Profile {
+            long_term,
+            ..Profile::default()
+        };
+        let rows = [ProfileRow {
+            user_id: UserId::parse("u").unwrap(),
+            profile,
+        }];
         assert_eq!(encode_profiles(&rows).unwrap_err().kind, ErrorKind::Invalid);
     }
 }

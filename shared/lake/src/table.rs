@@ -76,7 +76,10 @@ impl<R: TableRow, W: Write + Send> TableWriter<R, W> {
     /// # Errors
     /// `Unavailable` when it cannot be written to.
     pub fn new(to: W) -> Result<Self, Error> {
-        let version = KeyValue::new(SCHEMA_KEY.to_owned(), format!("{}/{}", R::TABLE, R::VERSION));
+        let version = KeyValue::new(
+            SCHEMA_KEY.to_owned(),
+            format!("{}/{}", R::TABLE, R::VERSION),
+        );
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(GROUP_ROWS))
@@ -87,7 +90,11 @@ impl<R: TableRow, W: Write + Send> TableWriter<R, W> {
         }
         let writer =
             ArrowWriter::try_new(to, R::schema(), Some(properties.build())).map_err(unwritten)?;
-        Ok(Self { writer, rows: 0, _rows: PhantomData })
+        Ok(Self {
+            writer,
+            rows: 0,
+            _rows: PhantomData,
+        })
     }
 
     /// Adds rows.
@@ -98,7 +105,10 @@ impl<R: TableRow, W: Write + Send> TableWriter<R, W> {
     pub fn write(&mut self, rows: &[R]) -> Result<(), Error> {
         self.rows += rows.len() as u64;
         if self.rows > FILE_ROWS_MAX {
-            return Err(Error::new(ErrorKind::Invalid, "more rows than a lake file may have"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "more rows than a lake file may have",
+            ));
         }
         self.writer.write(&R::to_batch(rows)?).map_err(unwritten)
     }
@@ -126,7 +136,9 @@ impl<R: TableRow, W: Write + Send> TableWriter<R, W> {
 
 impl<R, W: Write + Send> fmt::Debug for TableWriter<R, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableWriter").field("rows", &self.rows).finish_non_exhaustive()
+        f.debug_struct("TableWriter")
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
     }
 }
 
@@ -179,7 +191,8 @@ impl<R: TableRow> TableFile<R> {
         }
         let (reader, rows) = guarded::<R, _>(|| {
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-            let loaded = ArrowReaderMetadata::load(&source, options.clone()).map_err(unread::<R>)?;
+            let loaded =
+                ArrowReaderMetadata::load(&source, options.clone()).map_err(unread::<R>)?;
             let rows = check_footer::<R>(loaded.metadata())?;
             let (schema, columns) = check_schema::<R>(loaded.schema())?;
             let metadata = Arc::clone(loaded.metadata());
@@ -193,7 +206,13 @@ impl<R: TableRow> TableFile<R> {
                 .map_err(unread::<R>)?;
             Ok((reader, rows))
         })?;
-        Ok(Self { reader, rows, handed_out: 0, done: false, _rows: PhantomData })
+        Ok(Self {
+            reader,
+            rows,
+            handed_out: 0,
+            done: false,
+            _rows: PhantomData,
+        })
     }
 
     /// How many rows it has.
@@ -212,7 +231,9 @@ impl<R: TableRow> Iterator for TableFile<R> {
         }
         let reader = &mut self.reader;
         let next = guarded::<R, _>(|| match reader.next() {
-            Some(batch) => R::from_batch(&batch.map_err(|e| corrupt::<R>(e.to_string()))?).map(Some),
+            Some(batch) => {
+                R::from_batch(&batch.map_err(|e| corrupt::<R>(e.to_string()))?).map(Some)
+            }
             None => Ok(None),
         });
         match next {
@@ -235,7 +256,9 @@ impl<R: TableRow> Iterator for TableFile<R> {
 
 impl<R> fmt::Debug for TableFile<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableFile").field("rows", &self.rows).finish_non_exhaustive()
+        f.debug_struct("TableFile")
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
     }
 }
 
@@ -246,7 +269,12 @@ fn check_footer<R: TableRow>(metadata: &ParquetMetaData) -> Result<u64, Error> {
         .key_value_metadata()
         .and_then(|pairs| pairs.iter().find(|pair| pair.key == SCHEMA_KEY))
         .and_then(|pair| pair.value.as_deref())
-        .and_then(|text| text.strip_prefix(R::TABLE)?.strip_prefix('/')?.parse::<u32>().ok());
+        .and_then(|text| {
+            text.strip_prefix(R::TABLE)?
+                .strip_prefix('/')?
+                .parse::<u32>()
+                .ok()
+        });
     if !version.is_some_and(|version| (1..=R::VERSION + 1).contains(&version)) {
         return Err(corrupt::<R>("of another table or version".to_owned()));
     }
@@ -261,7 +289,9 @@ fn check_footer<R: TableRow>(metadata: &ParquetMetaData) -> Result<u64, Error> {
         }
     }
     if rows > FILE_ROWS_MAX || bytes > UNCOMPRESSED_BYTES_MAX {
-        return Err(corrupt::<R>(format!("declares {rows} rows and {bytes} bytes, too many")));
+        return Err(corrupt::<R>(format!(
+            "declares {rows} rows and {bytes} bytes, too many"
+        )));
     }
     Ok(rows)
 }
@@ -277,8 +307,15 @@ fn check_schema<R: TableRow>(found: &SchemaRef) -> Result<(SchemaRef, Vec<usize>
         let at = found.fields().iter().position(same);
         columns.push(at.ok_or_else(|| corrupt::<R>(format!("without column {}", wanted.name())))?);
     }
-    if !columns.is_sorted() || found.fields().iter().any(|field| field.data_type().is_nested()) {
-        return Err(corrupt::<R>("with columns in another order or nested".to_owned()));
+    if !columns.is_sorted()
+        || found
+            .fields()
+            .iter()
+            .any(|field| field.data_type().is_nested())
+    {
+        return Err(corrupt::<R>(
+            "with columns in another order or nested".to_owned(),
+        ));
     }
     let read_as = found.fields().iter().map(|field| match field.data_type() {
         DataType::Utf8 => field.as_ref().clone().with_data_type(DataType::Utf8View),
@@ -294,11 +331,19 @@ fn guarded<R: TableRow, T>(read: impl FnOnce() -> Result<T, Error>) -> Result<T,
 }
 
 pub(crate) fn corrupt<R: TableRow>(why: String) -> Error {
-    Error::because(ErrorKind::Corrupt, format!("read a file of {}", R::TABLE), why)
+    Error::because(
+        ErrorKind::Corrupt,
+        format!("read a file of {}", R::TABLE),
+        why,
+    )
 }
 
 fn unread<R: TableRow>(source: ParquetError) -> Error {
-    Error::because(ErrorKind::Corrupt, format!("read a file of {}", R::TABLE), source)
+    Error::because(
+        ErrorKind::Corrupt,
+        format!("read a file of {}", R::TABLE),
+        source,
+    )
 }
 
 fn unwritten(source: ParquetError) -> Error {

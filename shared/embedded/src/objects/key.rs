@@ -12,13 +12,20 @@ pub(super) fn check_key(key: &str) -> Result<(), Error> {
     let parts_fit = key.split('/').all(|part| {
         (1..=PART_BYTES_MAX).contains(&part.len()) && !part.starts_with('.') && clean(part)
     });
-    if parts_fit && key.len() <= KEY_BYTES_MAX { Ok(()) } else { Err(invalid()) }
+    if parts_fit && key.len() <= KEY_BYTES_MAX {
+        Ok(())
+    } else {
+        Err(invalid())
+    }
 }
 
 /// Checks the beginning of a key: its last part may be unfinished.
 pub(super) fn check_prefix(prefix: &str) -> Result<(), Error> {
     let finished = prefix.rsplit_once('/').map_or("", |(folders, _)| folders);
-    let unfinished = prefix.strip_prefix(finished).unwrap_or(prefix).trim_start_matches('/');
+    let unfinished = prefix
+        .strip_prefix(finished)
+        .unwrap_or(prefix)
+        .trim_start_matches('/');
     if !finished.is_empty() {
         check_key(finished)?;
     }
@@ -27,11 +34,15 @@ pub(super) fn check_prefix(prefix: &str) -> Result<(), Error> {
 }
 
 fn clean(part: &str) -> bool {
-    part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'='))
+    part.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'='))
 }
 
 fn invalid() -> Error {
-    Error::new(ErrorKind::Invalid, "an object key is relative, of A-Z a-z 0-9 _ - . = between /")
+    Error::new(
+        ErrorKind::Invalid,
+        "an object key is relative, of A-Z a-z 0-9 _ - . = between /",
+    )
 }
 
 #[cfg(test)]
@@ -40,11 +51,17 @@ mod tests {
 
     #[test]
     fn a_key_cannot_leave_its_folder_or_name_our_own_files() {
-        for good in ["a", "lake/events/dt=2022-04-25/hour=03/x.parquet", "index/1.2-3_4/m"] {
+        for good in [
+            "a",
+            "lake/events/dt=2022-04-25/hour=03/x.parquet",
+            "index/1.2-3_4/m",
+        ] {
             assert!(check_key(good).is_ok(), "{good}");
         }
         let long = "a".repeat(300);
-        let bad = ["", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", ".tmp/1", "a\\b", "ä", "a b"];
+        let bad = [
+            "", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", ".tmp/1", "a\\b", "ä", "a b",
+        ];
         for bad in bad.into_iter().chain([long.as_str(), "a\0"]) {
             assert!(check_key(bad).is_err(), "{bad}");
         }

@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn deadline() -> Deadline {
-    Deadline::after(Arc::new(ManualClock::starting_at(0)), Duration::from_secs(60))
+    Deadline::after(
+        Arc::new(ManualClock::starting_at(0)),
+        Duration::from_secs(60),
+    )
 }
 
 fn folder() -> (tempfile::TempDir, EmbeddedObjects) {
@@ -21,7 +24,10 @@ async fn objects_come_back_whole_and_listed_in_order() {
     let (dir, objects) = folder();
     let keys = ["b", "a/2", "a/1", "a-b/1", "a=1/x/y.z"];
     for key in keys {
-        objects.put(key, Bytes::from(key), &deadline()).await.unwrap();
+        objects
+            .put(key, Bytes::from(key), &deadline())
+            .await
+            .unwrap();
     }
     for key in keys {
         assert_eq!(objects.get(key, 10, &deadline()).await.unwrap(), key);
@@ -40,15 +46,33 @@ async fn objects_come_back_whole_and_listed_in_order() {
 #[tokio::test]
 async fn what_is_missing_too_large_or_in_the_way_is_said() {
     let (_dir, objects) = folder();
-    objects.put("a/b", Bytes::from_static(b"12345"), &deadline()).await.unwrap();
+    objects
+        .put("a/b", Bytes::from_static(b"12345"), &deadline())
+        .await
+        .unwrap();
     let kind = |result: Result<Bytes, Error>| result.unwrap_err().kind;
-    assert_eq!(kind(objects.get("x", 9, &deadline()).await), ErrorKind::NotFound);
-    assert_eq!(kind(objects.get("a", 9, &deadline()).await), ErrorKind::NotFound);
-    assert_eq!(kind(objects.get("a/b/c", 9, &deadline()).await), ErrorKind::NotFound);
-    assert_eq!(kind(objects.get("a/b", 4, &deadline()).await), ErrorKind::Invalid);
+    assert_eq!(
+        kind(objects.get("x", 9, &deadline()).await),
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        kind(objects.get("a", 9, &deadline()).await),
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        kind(objects.get("a/b/c", 9, &deadline()).await),
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        kind(objects.get("a/b", 4, &deadline()).await),
+        ErrorKind::Invalid
+    );
     assert_eq!(objects.get("a/b", 5, &deadline()).await.unwrap().len(), 5);
     for key in ["a", "a/b/c"] {
-        let refused = objects.put(key, Bytes::new(), &deadline()).await.unwrap_err();
+        let refused = objects
+            .put(key, Bytes::new(), &deadline())
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Invalid, "{key}");
     }
     let keys = ["a/b", "a/b", "never", "a"].map(str::to_owned);
@@ -61,10 +85,18 @@ async fn files_go_in_and_out_and_unfinished_ones_are_swept() {
     let (dir, objects) = folder();
     let (source, target) = (dir.path().join(".source"), dir.path().join(".target"));
     fs::write(&source, b"generation").unwrap();
-    objects.put_file("index/1", &source, &deadline()).await.unwrap();
-    objects.fetch("index/1", &target, &deadline()).await.unwrap();
+    objects
+        .put_file("index/1", &source, &deadline())
+        .await
+        .unwrap();
+    objects
+        .fetch("index/1", &target, &deadline())
+        .await
+        .unwrap();
     assert_eq!(fs::read(&target).unwrap(), b"generation");
-    let missing = objects.put_file("index/2", &dir.path().join(".none"), &deadline()).await;
+    let missing = objects
+        .put_file("index/2", &dir.path().join(".none"), &deadline())
+        .await;
     assert_eq!(missing.unwrap_err().kind, ErrorKind::NotFound);
 
     fs::write(dir.path().join(TEMPORARY).join("77"), b"half").unwrap();

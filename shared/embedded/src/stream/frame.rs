@@ -75,8 +75,12 @@ impl<R: Read> FrameReader<R> {
             _ => return Ok(Next::Torn),
         }
         let (length, sum) = prefix.split_at(4);
-        let length = length.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        let sum = sum.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let length = length
+            .first_chunk::<4>()
+            .map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let sum = sum
+            .first_chunk::<8>()
+            .map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let body_bytes = length as usize;
         if !(FIXED_BYTES..=BODY_BYTES_MAX).contains(&body_bytes) {
             return Ok(Next::Torn);
@@ -85,7 +89,9 @@ impl<R: Read> FrameReader<R> {
         if fill(&mut self.source, &mut body)? < body_bytes || checksum(length, &body) != sum {
             return Ok(Next::Torn);
         }
-        let Some(frame) = parse(body) else { return Ok(Next::Torn) };
+        let Some(frame) = parse(body) else {
+            return Ok(Next::Torn);
+        };
         self.offset += (PREFIX_BYTES + body_bytes) as u64;
         Ok(Next::Frame(frame))
     }
@@ -100,7 +106,12 @@ fn parse(body: Vec<u8>) -> Option<Frame> {
     let partition_key = std::str::from_utf8(key).ok()?.to_owned();
     let (arrived_ms, sequence) = (i64::from_le_bytes(*arrived), u64::from_le_bytes(*sequence));
     let data = Bytes::from(body).slice(FIXED_BYTES + key_bytes..);
-    Some(Frame { arrived_ms, sequence, partition_key, data })
+    Some(Frame {
+        arrived_ms,
+        sequence,
+        partition_key,
+        data,
+    })
 }
 
 fn checksum(length: u32, body: &[u8]) -> u64 {

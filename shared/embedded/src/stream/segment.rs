@@ -43,7 +43,14 @@ impl Segment {
         file.write_all(HEADER)?;
         file.sync_all()?;
         sync_dir(dir)?;
-        Ok((Self { first, path, newest_ms }, file))
+        Ok((
+            Self {
+                first,
+                path,
+                newest_ms,
+            },
+            file,
+        ))
     }
 
     /// The segments of a folder, oldest first.
@@ -60,7 +67,11 @@ impl Segment {
             let modified = entry.metadata()?.modified()?;
             let age = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
             let newest_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            segments.push(Self { first, path: entry.path(), newest_ms });
+            segments.push(Self {
+                first,
+                path: entry.path(),
+                newest_ms,
+            });
         }
         segments.sort_unstable_by_key(|segment| segment.first);
         Ok(segments)
@@ -72,13 +83,22 @@ impl Segment {
     /// never acknowledged nor read.
     pub(super) fn recover(&self) -> Result<(File, Scanned), Error> {
         let failed = |source| io_error(format!("open {}", self.path.display()), source);
-        let file = OpenOptions::new().read(true).append(true).open(&self.path).map_err(failed)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .open(&self.path)
+            .map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let scanned = match self.check_header(&file)? {
             true => self.scan(&file).map_err(failed)?,
             false => {
-                file.set_len(0).and_then(|()| (&file).write_all(HEADER)).map_err(failed)?;
-                Scanned { bytes: HEADER_BYTES, next: self.first }
+                file.set_len(0)
+                    .and_then(|()| (&file).write_all(HEADER))
+                    .map_err(failed)?;
+                Scanned {
+                    bytes: HEADER_BYTES,
+                    next: self.first,
+                }
             }
         };
         if scanned.bytes < length {
@@ -98,7 +118,10 @@ impl Segment {
     pub(super) fn reader(&self, offset: u64) -> io::Result<FrameReader<BufReader<File>>> {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(offset))?;
-        Ok(FrameReader::new(BufReader::with_capacity(READ_AHEAD_BYTES, file), offset))
+        Ok(FrameReader::new(
+            BufReader::with_capacity(READ_AHEAD_BYTES, file),
+            offset,
+        ))
     }
 
     /// Whether the header is there; `false` when a crash came before it was written.
@@ -114,7 +137,10 @@ impl Segment {
         if header.len() <= HEADER.len() {
             return Ok(false);
         }
-        let what = format!("open {}: not a segment of this version", self.path.display());
+        let what = format!(
+            "open {}: not a segment of this version",
+            self.path.display()
+        );
         Err(Error::new(ErrorKind::Corrupt, what))
     }
 
@@ -123,12 +149,18 @@ impl Segment {
         file.seek(SeekFrom::Start(HEADER_BYTES))?;
         let buffered = BufReader::with_capacity(READ_AHEAD_BYTES, file);
         let mut frames = FrameReader::new(buffered, HEADER_BYTES);
-        let mut scanned = Scanned { bytes: HEADER_BYTES, next: self.first };
+        let mut scanned = Scanned {
+            bytes: HEADER_BYTES,
+            next: self.first,
+        };
         while let Next::Frame(frame) = frames.next()? {
             if frame.sequence != scanned.next {
                 break;
             }
-            scanned = Scanned { bytes: frames.offset(), next: frame.sequence + 1 };
+            scanned = Scanned {
+                bytes: frames.offset(),
+                next: frame.sequence + 1,
+            };
         }
         Ok(scanned)
     }

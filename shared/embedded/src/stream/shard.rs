@@ -74,7 +74,9 @@ impl Shard {
             }
             segments.push(Segment::create(&dir, 1, 0).map_err(failed)?.0);
         }
-        let last = segments.last().ok_or_else(|| Error::new(ErrorKind::Corrupt, "open a shard"))?;
+        let last = segments
+            .last()
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, "open a shard"))?;
         let (file, scanned) = last.recover()?;
         let tail = Tail {
             newest_ms: last.newest_ms,
@@ -120,7 +122,10 @@ impl Shard {
             Ok(()) => written,
             Err(failed) => {
                 let again = || Error::new(failed.kind, failed.what.clone());
-                written.into_iter().map(|result| result.and_then(|_| Err(again()))).collect()
+                written
+                    .into_iter()
+                    .map(|result| result.and_then(|_| Err(again())))
+                    .collect()
             }
         }
     }
@@ -186,7 +191,9 @@ impl Shard {
         let oldest_kept_ms = now_ms.saturating_sub(span);
         let full = tail.segments.len().saturating_sub(1);
         let old = tail.segments.iter().take(full);
-        let old = old.take_while(|segment| segment.newest_ms < oldest_kept_ms).count();
+        let old = old
+            .take_while(|segment| segment.newest_ms < oldest_kept_ms)
+            .count();
         for segment in tail.segments.drain(..old) {
             if let Err(failed) = fs::remove_file(&segment.path) {
                 tracing::warn!(error = %failed, "could not remove an expired log segment");
@@ -207,7 +214,11 @@ impl Shard {
             let tail = lock(&self.tail);
             (Arc::clone(&tail.file), tail.next - 1, tail.broken)
         };
-        let synced = if broken { Err(io::Error::other("broken")) } else { file.sync_data() };
+        let synced = if broken {
+            Err(io::Error::other("broken"))
+        } else {
+            file.sync_data()
+        };
         synced.map_err(|failed| {
             lock(&self.tail).broken = true;
             io_error("sync the event log", failed)
@@ -229,7 +240,10 @@ impl Shard {
                 other => return other,
             }
         }
-        Err(Error::new(ErrorKind::Corrupt, format!("read {}: a segment is missing", self.name)))
+        Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("read {}: a segment is missing", self.name),
+        ))
     }
 
     fn read_segments(
@@ -240,8 +254,16 @@ impl Shard {
         limit: usize,
     ) -> Result<Vec<StreamRecord>, Error> {
         let from = from.max(segments.first().map_or(1, |oldest| oldest.first));
-        let begin = segments.partition_point(|segment| segment.first <= from).saturating_sub(1);
-        let mut reading = Reading { from, durable, limit, bytes: 0, records: Vec::new() };
+        let begin = segments
+            .partition_point(|segment| segment.first <= from)
+            .saturating_sub(1);
+        let mut reading = Reading {
+            from,
+            durable,
+            limit,
+            bytes: 0,
+            records: Vec::new(),
+        };
         for (number, segment) in segments.iter().enumerate().skip(begin) {
             let end = segments.get(number + 1).map_or(u64::MAX, |next| next.first);
             if reading.full() || segment.first > durable {
@@ -276,13 +298,19 @@ impl Shard {
             }
             sequence += 1;
         }
-        self.remember(Cursor { sequence, segment: segment.first, offset: frames.offset() });
+        self.remember(Cursor {
+            sequence,
+            segment: segment.first,
+            offset: frames.offset(),
+        });
         Ok(())
     }
 
     fn cursor(&self, segment: u64, sequence: u64) -> Option<(u64, u64)> {
         let cursors = lock(&self.cursors);
-        let found = cursors.iter().find(|at| at.segment == segment && at.sequence == sequence);
+        let found = cursors
+            .iter()
+            .find(|at| at.segment == segment && at.sequence == sequence);
         found.map(|at| (at.sequence, at.offset))
     }
 
@@ -319,7 +347,10 @@ impl Reading {
         }
         self.bytes += frame.partition_key.len() + frame.data.len();
         self.records.push(StreamRecord {
-            position: Position { shard: shard.to_owned(), sequence: frame.sequence.to_string() },
+            position: Position {
+                shard: shard.to_owned(),
+                sequence: frame.sequence.to_string(),
+            },
             partition_key: frame.partition_key,
             data: frame.data,
             arrived_ms: frame.arrived_ms,
@@ -338,7 +369,10 @@ fn chunk_records(records: &[Record]) -> usize {
 }
 
 fn refuse(chunk: &[Record], failed: &Error) -> Vec<Result<u64, Error>> {
-    chunk.iter().map(|_| Err(Error::new(failed.kind, failed.what.clone()))).collect()
+    chunk
+        .iter()
+        .map(|_| Err(Error::new(failed.kind, failed.what.clone())))
+        .collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

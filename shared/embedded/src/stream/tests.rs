@@ -9,7 +9,10 @@ use super::*;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn deadline_at(wall_ms: i64) -> Deadline {
-    Deadline::after(Arc::new(ManualClock::starting_at(wall_ms)), Duration::from_secs(60))
+    Deadline::after(
+        Arc::new(ManualClock::starting_at(wall_ms)),
+        Duration::from_secs(60),
+    )
 }
 
 fn deadline() -> Deadline {
@@ -17,13 +20,19 @@ fn deadline() -> Deadline {
 }
 
 fn record(key: &str, data: impl Into<Bytes>) -> Record {
-    Record { partition_key: key.to_owned(), data: data.into() }
+    Record {
+        partition_key: key.to_owned(),
+        data: data.into(),
+    }
 }
 
 async fn read_all(stream: &EmbeddedStream, shard: &str, limit: usize) -> Vec<StreamRecord> {
     let (mut all, mut after) = (Vec::<StreamRecord>::new(), None::<String>);
     loop {
-        let page = stream.read(shard, after.as_deref(), limit, &deadline()).await.unwrap();
+        let page = stream
+            .read(shard, after.as_deref(), limit, &deadline())
+            .await
+            .unwrap();
         let Some(last) = page.last() else { return all };
         after = Some(last.position.sequence.clone());
         all.extend(page);
@@ -31,7 +40,11 @@ async fn read_all(stream: &EmbeddedStream, shard: &str, limit: usize) -> Vec<Str
 }
 
 fn last_segment(dir: &Path) -> PathBuf {
-    segment::Segment::all(&dir.join("shard-000")).unwrap().pop().unwrap().path
+    segment::Segment::all(&dir.join("shard-000"))
+        .unwrap()
+        .pop()
+        .unwrap()
+        .path
 }
 
 #[tokio::test]
@@ -39,22 +52,32 @@ async fn records_of_one_key_stay_in_order_on_one_shard() {
     let folder = tempfile::tempdir().unwrap();
     let stream = EmbeddedStream::open(folder.path(), 4).unwrap();
     for round in 0..20 {
-        let records: Vec<_> =
-            (0..50).map(|user| record(&format!("user-{user}"), format!("{user} {round}"))).collect();
+        let records: Vec<_> = (0..50)
+            .map(|user| record(&format!("user-{user}"), format!("{user} {round}")))
+            .collect();
         let answers = stream.append(records, &deadline()).await.unwrap();
         assert!(answers.iter().all(Result::is_ok));
     }
     let mut seen = std::collections::HashMap::<String, (String, usize)>::new();
     for shard in stream.shards(&deadline()).await.unwrap() {
         let records = read_all(&stream, &shard, 7).await;
-        assert!(records.len() > 50, "{shard} holds {}: keys are spread", records.len());
+        assert!(
+            records.len() > 50,
+            "{shard} holds {}: keys are spread",
+            records.len()
+        );
         for (number, record) in records.into_iter().enumerate() {
             assert_eq!(record.position.sequence, (number + 1).to_string());
             assert_eq!(record.arrived_ms, 1_000);
-            let (home, rounds) = seen.entry(record.partition_key).or_insert((shard.clone(), 0));
+            let (home, rounds) = seen
+                .entry(record.partition_key)
+                .or_insert((shard.clone(), 0));
             assert_eq!(*home, shard);
             let user_and_round = String::from_utf8(record.data.to_vec()).unwrap();
-            assert!(user_and_round.ends_with(&format!(" {rounds}")), "{user_and_round}");
+            assert!(
+                user_and_round.ends_with(&format!(" {rounds}")),
+                "{user_and_round}"
+            );
             *rounds += 1;
         }
     }
@@ -66,28 +89,53 @@ async fn a_bad_record_fails_alone_and_unknown_places_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let stream = EmbeddedStream::open(folder.path(), 1).unwrap();
     let large = record("k", vec![0; RECORD_BYTES_MAX]);
-    let records = vec![record("", "x"), record("k", "good"), large, record(&"ä".repeat(257), "x")];
+    let records = vec![
+        record("", "x"),
+        record("k", "good"),
+        large,
+        record(&"ä".repeat(257), "x"),
+    ];
     let answers = stream.append(records, &deadline()).await.unwrap();
-    let kinds: Vec<_> = answers.into_iter().map(|answer| answer.map_err(|e| e.kind)).collect();
-    let good = Position { shard: "shard-000".to_owned(), sequence: "1".to_owned() };
+    let kinds: Vec<_> = answers
+        .into_iter()
+        .map(|answer| answer.map_err(|e| e.kind))
+        .collect();
+    let good = Position {
+        shard: "shard-000".to_owned(),
+        sequence: "1".to_owned(),
+    };
     let invalid = Err(ErrorKind::Invalid);
     assert_eq!(kinds, [invalid.clone(), Ok(good), invalid.clone(), invalid]);
     assert_eq!(read_all(&stream, "shard-000", 10).await.len(), 1);
 
-    let unknown = stream.read("shard-001", None, 1, &deadline()).await.unwrap_err();
+    let unknown = stream
+        .read("shard-001", None, 1, &deadline())
+        .await
+        .unwrap_err();
     assert_eq!(unknown.kind, ErrorKind::NotFound);
     for sequence in ["", "01", "-1", "x", "18446744073709551616"] {
-        let refused = stream.read("shard-000", Some(sequence), 1, &deadline()).await.unwrap_err();
+        let refused = stream
+            .read("shard-000", Some(sequence), 1, &deadline())
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Invalid, "{sequence}");
     }
     let refused = EmbeddedStream::open(folder.path(), 2).unwrap_err();
-    assert!(refused.to_string().contains("it has 1 shards, 2 are asked for"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("it has 1 shards, 2 are asked for"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn appends_from_many_sides_are_all_there_once() {
     let folder = tempfile::tempdir().unwrap();
-    let options = StreamOptions { segment_bytes: 2_000, ..StreamOptions::default() };
+    let options = StreamOptions {
+        segment_bytes: 2_000,
+        ..StreamOptions::default()
+    };
     let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
     let tasks = guard::Tasks::new();
     let writers: Vec<_> = (0..8)
@@ -96,7 +144,12 @@ async fn appends_from_many_sides_are_all_there_once() {
             tasks.spawn(async move {
                 for number in 0..20 {
                     let records = vec![record("k", format!("{writer} {number}"))];
-                    stream.append(records, &deadline()).await.unwrap().remove(0).unwrap();
+                    stream
+                        .append(records, &deadline())
+                        .await
+                        .unwrap()
+                        .remove(0)
+                        .unwrap();
                 }
             })
         })
@@ -104,7 +157,10 @@ async fn appends_from_many_sides_are_all_there_once() {
     for writer in writers {
         writer.await.unwrap();
     }
-    for stream in [stream, EmbeddedStream::open_with(folder.path(), 1, &options).unwrap()] {
+    for stream in [
+        stream,
+        EmbeddedStream::open_with(folder.path(), 1, &options).unwrap(),
+    ] {
         let all = read_all(&stream, "shard-000", 9).await;
         let distinct: std::collections::HashSet<_> = all.iter().map(|r| r.data.clone()).collect();
         assert_eq!((all.len(), distinct.len()), (160, 160));
@@ -114,42 +170,82 @@ async fn appends_from_many_sides_are_all_there_once() {
 #[tokio::test]
 async fn old_segments_go_and_sequences_go_on() {
     let folder = tempfile::tempdir().unwrap();
-    let options = StreamOptions { segment_bytes: 100, retention: DAY };
+    let options = StreamOptions {
+        segment_bytes: 100,
+        retention: DAY,
+    };
     let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
     let hour_ms = 3_600_000;
     for hour in 0..48 {
         let records = vec![record("k", vec![0; 100])];
-        stream.append(records, &deadline_at(hour * hour_ms)).await.unwrap().remove(0).unwrap();
+        stream
+            .append(records, &deadline_at(hour * hour_ms))
+            .await
+            .unwrap()
+            .remove(0)
+            .unwrap();
     }
     let left = read_all(&stream, "shard-000", 5).await;
-    let sequences: Vec<u64> = left.iter().map(|r| r.position.sequence.parse().unwrap()).collect();
+    let sequences: Vec<u64> = left
+        .iter()
+        .map(|r| r.position.sequence.parse().unwrap())
+        .collect();
     assert_eq!(sequences, (24..=48).collect::<Vec<u64>>());
     drop(stream);
     let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
-    let answer = stream.append(vec![record("k", "x")], &deadline_at(48 * hour_ms)).await.unwrap();
+    let answer = stream
+        .append(vec![record("k", "x")], &deadline_at(48 * hour_ms))
+        .await
+        .unwrap();
     assert_eq!(answer[0].as_ref().unwrap().sequence, "49");
 }
 
 #[tokio::test]
 async fn damage_before_the_tail_is_reported_not_skipped() {
     let folder = tempfile::tempdir().unwrap();
-    let options = StreamOptions { segment_bytes: 100, ..StreamOptions::default() };
+    let options = StreamOptions {
+        segment_bytes: 100,
+        ..StreamOptions::default()
+    };
     let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
     for _ in 0..3 {
-        stream.append(vec![record("k", vec![7; 100])], &deadline()).await.unwrap();
+        stream
+            .append(vec![record("k", vec![7; 100])], &deadline())
+            .await
+            .unwrap();
     }
     drop(stream);
-    let second = segment::Segment::all(&folder.path().join("shard-000")).unwrap().remove(1).path;
+    let second = segment::Segment::all(&folder.path().join("shard-000"))
+        .unwrap()
+        .remove(1)
+        .path;
     let mut bytes = fs::read(&second).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&second, bytes).unwrap();
 
     let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
-    assert_eq!(stream.read("shard-000", None, 1, &deadline()).await.unwrap().len(), 1);
-    let damaged = stream.read("shard-000", Some("1"), 9, &deadline()).await.unwrap_err();
+    assert_eq!(
+        stream
+            .read("shard-000", None, 1, &deadline())
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    let damaged = stream
+        .read("shard-000", Some("1"), 9, &deadline())
+        .await
+        .unwrap_err();
     assert_eq!(damaged.kind, ErrorKind::Corrupt);
     assert!(damaged.what.contains("record 2 is damaged"), "{damaged}");
-    assert_eq!(stream.read("shard-000", Some("2"), 9, &deadline()).await.unwrap().len(), 1);
+    assert_eq!(
+        stream
+            .read("shard-000", Some("2"), 9, &deadline())
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 /// Writes records, each acknowledged; answers where each one's frame ends.
@@ -157,7 +253,10 @@ async fn acknowledged(dir: &Path, payloads: &[Vec<u8>]) -> Vec<u64> {
     let stream = EmbeddedStream::open(dir, 1).unwrap();
     let mut ends = Vec::new();
     for payload in payloads {
-        let answers = stream.append(vec![record("k", payload.clone())], &deadline()).await.unwrap();
+        let answers = stream
+            .append(vec![record("k", payload.clone())], &deadline())
+            .await
+            .unwrap();
         assert!(answers[0].is_ok());
         ends.push(fs::metadata(last_segment(dir)).unwrap().len());
     }
@@ -184,7 +283,10 @@ async fn cut_anywhere_what_was_acknowledged_and_not_cut_is_read_back_and_nothing
             let data: Vec<&[u8]> = read.iter().map(|record| record.data.as_ref()).collect();
             assert_eq!(data, payloads[..survived], "cut at {cut}");
 
-            let next = stream.append(vec![record("k", "next")], &deadline()).await.unwrap();
+            let next = stream
+                .append(vec![record("k", "next")], &deadline())
+                .await
+                .unwrap();
             let sequence = &next[0].as_ref().unwrap().sequence;
             assert_eq!(*sequence, (survived + 1).to_string(), "cut at {cut}");
             assert_eq!(read_all(&stream, "shard-000", 9).await.len(), survived + 1);

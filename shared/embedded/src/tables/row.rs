@@ -39,7 +39,13 @@ impl StoredRow {
         }
         let version = u64::from_le_bytes(*version);
         let expires_at_s = (*expires == 1).then(|| i64::from_le_bytes(*at));
-        Ok(Self { row: Row { bytes: Bytes::copy_from_slice(value), version }, expires_at_s })
+        Ok(Self {
+            row: Row {
+                bytes: Bytes::copy_from_slice(value),
+                version,
+            },
+            expires_at_s,
+        })
     }
 }
 

@@ -61,9 +61,17 @@ mod tests {
                 });
             }
         });
-        assert_eq!(syncs.load(Ordering::SeqCst), 2, "one for the first, one for all the others");
+        assert_eq!(
+            syncs.load(Ordering::SeqCst),
+            2,
+            "one for the first, one for all the others"
+        );
 
         assert_eq!(group.wait(|| Err("disk")), Err("disk"));
-        assert_eq!(group.wait(|| Err("still")), Err("still"), "nobody took it for done");
+        assert_eq!(
+            group.wait(|| Err("still")),
+            Err("still"),
+            "nobody took it for done"
+        );
     }
 }

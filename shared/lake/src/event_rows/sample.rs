@@ -21,7 +21,12 @@ pub(crate) fn row(number: u32, shard: &str, sequence: &str, index: u32) -> LakeR
         recommendation_id: SmolStr::default(),
         slate_position: None,
     };
-    LakeRow { event, shard: SmolStr::new(shard), sequence: SmolStr::new(sequence), index }
+    LakeRow {
+        event,
+        shard: SmolStr::new(shard),
+        sequence: SmolStr::new(sequence),
+        index,
+    }
 }
 
 prop_compose! {

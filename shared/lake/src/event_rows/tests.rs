@@ -19,7 +19,11 @@ fn read(bytes: Bytes) -> Result<Vec<LakeRow>, Error> {
 fn refused(bytes: Bytes) -> String {
     let error = read(bytes).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Corrupt);
-    let because = error.source.as_ref().map(|source| source.to_string()).unwrap_or_default();
+    let because = error
+        .source
+        .as_ref()
+        .map(|source| source.to_string())
+        .unwrap_or_default();
     format!("{error}: {because}")
 }
 
@@ -39,9 +43,20 @@ fn forged(version: &str, columns: Vec<(Field, ArrayRef)>) -> Bytes {
 
 fn columns_of(rows: &[LakeRow]) -> Vec<(Field, ArrayRef)> {
     let batch = LakeRow::to_batch(rows).unwrap();
-    let fields = batch.schema().fields().iter().map(|f| f.as_ref().clone()).collect::<Vec<_>>();
+    let fields = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.as_ref().clone())
+        .collect::<Vec<_>>();
     fields.into_iter().zip(batch.columns().to_vec()).collect()
 }
+
+/// A file of a few hundred rows, whole.
+static WHOLE: LazyLock<Bytes> = LazyLock::new(|| {
+    let rows: Vec<LakeRow> = (0..200).map(|n| row(n, "shard-000", "7", n)).collect();
+    encode_events(&rows).unwrap()
+});
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
@@ -52,9 +67,7 @@ proptest! {
 
     #[test]
     fn a_truncated_file_is_corrupt(cut: prop::sample::Index) {
-        let rows: Vec<LakeRow> = (0..500).map(|n| row(n, "shard-000", "7", n)).collect();
-        let bytes = encode_events(&rows).unwrap();
-        let error = read(bytes.slice(..cut.index(bytes.len()))).unwrap_err();
+        let error = read(WHOLE.slice(..cut.index(WHOLE.len()))).unwrap_err();
         prop_assert_eq!(error.kind, ErrorKind::Corrupt);
     }
 
@@ -63,8 +76,7 @@ proptest! {
         at: prop::sample::Index,
         noise in prop::collection::vec(any::<u8>(), 1..9),
     ) {
-        let rows: Vec<LakeRow> = (0..200).map(|n| row(n, "shard-000", "7", n)).collect();
-        let mut bytes = encode_events(&rows).unwrap().to_vec();
+        let mut bytes = WHOLE.to_vec();
         let at = at.index(bytes.len());
         for (byte, noise) in bytes[at..].iter_mut().zip(noise) {
             *byte ^= noise;
@@ -87,7 +99,10 @@ fn files_larger_than_a_batch_are_handed_out_in_order() {
     let file = EventFile::from_bytes(encode_events(&rows).unwrap()).unwrap();
     assert_eq!(file.rows(), u64::from(count));
     let batches: Vec<Vec<LakeRow>> = file.map(Result::unwrap).collect();
-    assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [BATCH_ROWS, BATCH_ROWS, 5]);
+    assert_eq!(
+        batches.iter().map(Vec::len).collect::<Vec<_>>(),
+        [BATCH_ROWS, BATCH_ROWS, 5]
+    );
     assert_eq!(batches.concat(), rows);
 }
 
@@ -102,13 +117,19 @@ fn the_next_version_is_read_and_strangers_are_not() {
     };
     assert_eq!(read(forged("events/2", more())).unwrap(), rows);
     for version in ["events/3", "events/0", "profiles/1", "events", ""] {
-        assert!(refused(forged(version, columns_of(&rows))).contains("version"), "{version}");
+        assert!(
+            refused(forged(version, columns_of(&rows))).contains("version"),
+            "{version}"
+        );
     }
     let mut without = columns_of(&rows);
     without.remove(4);
     assert!(refused(forged("events/1", without)).contains("without column ts_ms"));
     let mut retyped = columns_of(&rows);
-    retyped[4] = (Field::new("ts_ms", DataType::Int32, false), Arc::new(Int32Array::from(vec![1])));
+    retyped[4] = (
+        Field::new("ts_ms", DataType::Int32, false),
+        Arc::new(Int32Array::from(vec![1])),
+    );
     assert!(refused(forged("events/1", retyped)).contains("without column ts_ms"));
     assert!(refused(encode_profiles(&[]).unwrap()).contains("version"));
 }
@@ -122,13 +143,22 @@ fn values_a_row_may_not_hold_are_corrupt() {
         ("watch_ms", Arc::new(Int64Array::from(vec![-1]))),
         ("duration_ms", Arc::new(Int64Array::from(vec![1 << 40]))),
         ("record_index", Arc::new(Int32Array::from(vec![-1]))),
-        ("sequence", Arc::new(StringArray::from(vec!["9".repeat(129)]))),
+        (
+            "sequence",
+            Arc::new(StringArray::from(vec!["9".repeat(129)])),
+        ),
     ];
     for (name, array) in bad {
         let mut columns = columns_of(&[row(1, "shard-000", "7", 0)]);
-        let column = columns.iter_mut().find(|(field, _)| field.name() == name).unwrap();
+        let column = columns
+            .iter_mut()
+            .find(|(field, _)| field.name() == name)
+            .unwrap();
         column.1 = array;
-        assert!(refused(forged("events/1", columns)).contains(name), "{name}");
+        assert!(
+            refused(forged("events/1", columns)).contains(name),
+            "{name}"
+        );
     }
 }
 
@@ -136,19 +166,25 @@ fn values_a_row_may_not_hold_are_corrupt() {
 fn a_bomb_is_refused_by_its_footer() {
     let rows = FILE_ROWS_MAX as usize + 1;
     let zeros: ArrayRef = Arc::new(Int64Array::from(vec![0; rows]));
-    let bomb = forged("events/1", vec![(Field::new("ts_ms", DataType::Int64, false), zeros)]);
+    let bomb = forged(
+        "events/1",
+        vec![(Field::new("ts_ms", DataType::Int64, false), zeros)],
+    );
     assert!(bomb.len() < 100_000, "small on disk: {}", bomb.len());
     assert!(refused(bomb).contains("too many"));
 }
 
 #[test]
 fn one_long_text_in_a_dictionary_is_not_copied_once_per_row() {
-    let rows: Vec<LakeRow> = (0..5_000).map(|n| row(n, "shard-000", "7", n)).collect();
+    let rows: Vec<LakeRow> = (0..1_000).map(|n| row(n, "shard-000", "7", n)).collect();
     let mut columns = columns_of(&rows);
     let long = "x".repeat(900_000);
-    // Five thousand copies would be 4.5 GB.
+    // A thousand copies would be 900 MB.
     let texts = arrow_array::StringViewArray::from_iter_values(rows.iter().map(|_| long.as_str()));
-    columns[7] = (Field::new("scene", DataType::Utf8View, true), Arc::new(texts));
+    columns[7] = (
+        Field::new("scene", DataType::Utf8View, true),
+        Arc::new(texts),
+    );
     assert!(refused(forged("events/1", columns)).contains("scene"));
 }
 

@@ -11,7 +11,10 @@ use crate::Dedupe;
 use crate::event_rows::sample::row;
 
 fn deadline() -> Deadline {
-    Deadline::after(Arc::new(ManualClock::starting_at(0)), Duration::from_secs(60))
+    Deadline::after(
+        Arc::new(ManualClock::starting_at(0)),
+        Duration::from_secs(60),
+    )
 }
 
 fn lake() -> (tempfile::TempDir, Arc<EmbeddedObjects>, Lake) {
@@ -49,7 +52,9 @@ async fn a_batch_lands_in_the_hours_of_its_events_under_a_name_that_repeats() {
                 read.extend(batch);
                 Ok(())
             };
-            lake.read_file(&object.key, &deadline(), collect).await.unwrap();
+            lake.read_file(&object.key, &deadline(), collect)
+                .await
+                .unwrap();
         }
     }
     assert_eq!(read, [rows[0].clone(), rows[2].clone(), rows[1].clone()]);
@@ -60,7 +65,9 @@ async fn a_batch_lands_in_the_hours_of_its_events_under_a_name_that_repeats() {
 #[tokio::test]
 async fn overlapping_retries_deduplicate_exactly() {
     let (_folder, _objects, lake) = lake();
-    let all: Vec<LakeRow> = (1..=30).map(|n| row(n, "shard-000", &n.to_string(), 0)).collect();
+    let all: Vec<LakeRow> = (1..=30)
+        .map(|n| row(n, "shard-000", &n.to_string(), 0))
+        .collect();
     for batch in [&all[..10], &all[..20], &all[15..]] {
         lake.write(batch.to_vec(), &deadline()).await.unwrap();
     }
@@ -80,11 +87,21 @@ async fn a_damaged_object_is_named_and_leaves_no_file_behind() {
     let temporary = tempfile::tempdir().unwrap();
     let lake = lake.with_temporary(temporary.path().to_owned());
     let key = "lake/events/dt=2022-04-24/hour=15/x.parquet";
-    objects.put(key, Bytes::from_static(b"PAR1 not really PAR1"), &deadline()).await.unwrap();
+    objects
+        .put(
+            key,
+            Bytes::from_static(b"PAR1 not really PAR1"),
+            &deadline(),
+        )
+        .await
+        .unwrap();
     let error = lake.open(key, &deadline()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Corrupt);
     assert!(error.what.contains(key), "{error}");
-    let missing = lake.open("lake/events/none.parquet", &deadline()).await.unwrap_err();
+    let missing = lake
+        .open("lake/events/none.parquet", &deadline())
+        .await
+        .unwrap_err();
     assert_eq!(missing.kind, ErrorKind::NotFound);
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
@@ -93,13 +110,24 @@ async fn a_damaged_object_is_named_and_leaves_no_file_behind() {
 async fn profiles_are_kept_by_day_and_part() {
     let (_folder, _objects, lake) = lake();
     let (day, user_id) = (date(2022, 4, 30), UserId::parse("u").unwrap());
-    let rows = vec![ProfileRow { user_id, profile: Profile { cohort: 7, ..Profile::default() } }];
+    let rows = vec![ProfileRow {
+        user_id,
+        profile: Profile {
+            cohort: 7,
+            ..Profile::default()
+        },
+    }];
     for part in 0..2 {
-        lake.write_profiles(day, part, rows.clone(), &deadline()).await.unwrap();
+        lake.write_profiles(day, part, rows.clone(), &deadline())
+            .await
+            .unwrap();
     }
     assert_eq!(lake.profile_days(&deadline()).await.unwrap(), [day]);
     let parts = lake.profile_files(day, &deadline()).await.unwrap();
     assert_eq!(parts.len(), 2);
-    let file = lake.open_profiles(&parts[1].key, &deadline()).await.unwrap();
+    let file = lake
+        .open_profiles(&parts[1].key, &deadline())
+        .await
+        .unwrap();
     assert_eq!(file.flat_map(Result::unwrap).collect::<Vec<_>>(), rows);
 }
