@@ -60,7 +60,11 @@ impl FromStr for Cohort {
         let digits = text.strip_prefix('c').ok_or(InvalidCohort)?;
         let number = digits.parse().map_err(|_| InvalidCohort)?;
         let cohort = Self { number };
-        if cohort.token() == text { Ok(cohort) } else { Err(InvalidCohort) }
+        if cohort.token() == text {
+            Ok(cohort)
+        } else {
+            Err(InvalidCohort)
+        }
     }
 }
 
@@ -149,7 +153,11 @@ impl Ask {
     /// The same question for somebody else.
     #[must_use]
     pub fn for_whom(&self, who: Who) -> Self {
-        Self { who, session: Vec::new(), ..self.clone() }
+        Self {
+            who,
+            session: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// The user it is for.
@@ -249,7 +257,19 @@ mod tests {
             assert_eq!(text.parse(), Ok(Cohort { number }));
             assert_eq!(Cohort::new(number).to_string(), text);
         }
-        for bad in ["", "c", "17", "C17", "c017", "c+1", "c-1", "c4294967296", "c1 ", "cc1", "c1.b"] {
+        for bad in [
+            "",
+            "c",
+            "17",
+            "C17",
+            "c017",
+            "c+1",
+            "c-1",
+            "c4294967296",
+            "c1 ",
+            "cc1",
+            "c1.b",
+        ] {
             assert_eq!(bad.parse::<Cohort>(), Err(InvalidCohort), "{bad:?}");
         }
     }
@@ -264,9 +284,18 @@ mod tests {
         };
         let questions = [
             ask(),
-            Ask { scene: "up_next".into(), ..ask() },
-            Ask { market: "DE".into(), ..ask() },
-            Ask { scene: "homeDE".into(), ..ask() },
+            Ask {
+                scene: "up_next".into(),
+                ..ask()
+            },
+            Ask {
+                market: "DE".into(),
+                ..ask()
+            },
+            Ask {
+                scene: "homeDE".into(),
+                ..ask()
+            },
             ask().for_whom(user("c1")),
             ask().for_whom(user("c2")),
             ask().for_whom(Who::Cohort(Cohort::new(1))),
@@ -279,10 +308,22 @@ mod tests {
             cats(&["a", "b"], CategoriesMatch::Any),
             cats(&["a", "b"], CategoriesMatch::All),
             cats(&["ab"], CategoriesMatch::Any),
-            Ask { arms: vec!["a".into()], ..ask() },
-            Ask { session: vec![video("a")], ..ask() },
-            Ask { session: vec![video("a"), video("b")], ..ask() },
-            Ask { session: vec![video("b"), video("a")], ..ask() },
+            Ask {
+                arms: vec!["a".into()],
+                ..ask()
+            },
+            Ask {
+                session: vec![video("a")],
+                ..ask()
+            },
+            Ask {
+                session: vec![video("a"), video("b")],
+                ..ask()
+            },
+            Ask {
+                session: vec![video("b"), video("a")],
+                ..ask()
+            },
         ];
         let keys: HashSet<_> = questions.iter().map(Ask::key).collect();
         assert_eq!(keys.len(), questions.len());
@@ -291,15 +332,27 @@ mod tests {
     #[test]
     fn what_only_shapes_a_page_is_not_in_the_key() {
         let same = [
-            Ask { exclude: vec![video("v1")], ..ask() },
+            Ask {
+                exclude: vec![video("v1")],
+                ..ask()
+            },
             Ask { seed: 7, ..ask() },
-            Ask { categories_match: CategoriesMatch::All, ..ask() },
+            Ask {
+                categories_match: CategoriesMatch::All,
+                ..ask()
+            },
         ];
         for other in same {
             assert_eq!(other.key(), ask().key(), "{other:?}");
         }
-        let one = Ask { categories: vec!["a".into(), "b".into()], ..ask() };
-        let other = Ask { categories: vec!["b".into(), "a".into(), "b".into()], ..ask() };
+        let one = Ask {
+            categories: vec!["a".into(), "b".into()],
+            ..ask()
+        };
+        let other = Ask {
+            categories: vec!["b".into(), "a".into(), "b".into()],
+            ..ask()
+        };
         assert_eq!(one.key(), other.key());
     }
 

@@ -132,7 +132,11 @@ impl Envelope {
         bytes.put_u32_le(millis(self.life.soft));
         bytes.put_u32_le(millis(self.life.hard));
         bytes.put_u64(self.rank.user_version);
-        self.rank.generation.0.iter().for_each(|number| bytes.put_u64(*number));
+        self.rank
+            .generation
+            .0
+            .iter()
+            .for_each(|number| bytes.put_u64(*number));
         let mut hasher = Xxh3::new();
         hasher.update(&bytes);
         hasher.update(&self.payload);
@@ -202,7 +206,9 @@ struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     fn span(&self, at: usize, len: usize) -> Result<&'a [u8], Refusal> {
-        self.0.get(at..at.saturating_add(len)).ok_or(Refusal::Corrupt)
+        self.0
+            .get(at..at.saturating_add(len))
+            .ok_or(Refusal::Corrupt)
     }
 
     fn array<const N: usize>(&self, at: usize) -> Result<[u8; N], Refusal> {
@@ -234,7 +240,10 @@ mod tests {
     fn envelope() -> Envelope {
         Envelope {
             stored_at_ms: NOW,
-            life: Life { soft: Duration::from_secs(2), hard: Duration::from_secs(60) },
+            life: Life {
+                soft: Duration::from_secs(2),
+                hard: Duration::from_secs(60),
+            },
             rank: Rank::new(41, "2026-11-21.3"),
             payload: Bytes::from_static(b"ordered, best first"),
         }
@@ -283,12 +292,28 @@ mod tests {
             ("another key's", foreign, Refusal::ForeignKey),
             ("another kind", other_kind, Refusal::Corrupt),
             ("an older version", bytes_with(2, 0), Refusal::Version),
-            ("only for newer readers", bytes_with(3, VERSION + 1), Refusal::Version),
+            (
+                "only for newer readers",
+                bytes_with(3, VERSION + 1),
+                Refusal::Version,
+            ),
             ("a short header", bytes_with(4, 8), Refusal::Corrupt),
-            ("a header behind the end", bytes_with(5, 255), Refusal::Corrupt),
+            (
+                "a header behind the end",
+                bytes_with(5, 255),
+                Refusal::Corrupt,
+            ),
             ("10 MB", vec![b'R'; 10 << 20], Refusal::TooLarge),
-            ("from the future", with(&|e| e.stored_at_ms += 5_001), Refusal::Future),
-            ("expired", with(&|e| e.stored_at_ms -= 60_000), Refusal::Expired),
+            (
+                "from the future",
+                with(&|e| e.stored_at_ms += 5_001),
+                Refusal::Future,
+            ),
+            (
+                "expired",
+                with(&|e| e.stored_at_ms -= 60_000),
+                Refusal::Expired,
+            ),
         ];
         for (what, bytes, expected) in cases {
             assert_eq!(open(bytes), Err(expected), "{what}");
@@ -307,11 +332,20 @@ mod tests {
     #[test]
     fn nothing_is_sealed_that_nobody_would_open() {
         let payload = Bytes::from(vec![0; ENVELOPE_BYTES_MAX]);
-        let huge = Envelope { payload, ..envelope() };
+        let huge = Envelope {
+            payload,
+            ..envelope()
+        };
         assert_eq!(huge.seal(Payload::Slate, KEY), Err(Refusal::TooLarge));
         let payload = Bytes::from(vec![0; ENVELOPE_BYTES_MAX - HEADER_BYTES]);
-        let fits = Envelope { payload, ..envelope() };
-        assert_eq!(open(fits.seal(Payload::Slate, KEY).unwrap().to_vec()), Ok(fits));
+        let fits = Envelope {
+            payload,
+            ..envelope()
+        };
+        assert_eq!(
+            open(fits.seal(Payload::Slate, KEY).unwrap().to_vec()),
+            Ok(fits)
+        );
     }
 
     proptest! {

@@ -49,7 +49,10 @@ impl Life {
     /// The same life, moved by up to ±10 % as the key and the moment say.
     #[must_use]
     pub fn jittered(self, key: u128, now_ms: i64) -> Self {
-        Self { soft: jittered(self.soft, key, now_ms), hard: jittered(self.hard, key, now_ms) }
+        Self {
+            soft: jittered(self.soft, key, now_ms),
+            hard: jittered(self.hard, key, now_ms),
+        }
     }
 }
 
@@ -89,7 +92,9 @@ impl GenerationOrder {
     #[must_use]
     pub fn of(name: &str) -> Self {
         let mut order = [0; 4];
-        let numbers = name.split(|c: char| !c.is_ascii_digit()).filter(|run| !run.is_empty());
+        let numbers = name
+            .split(|c: char| !c.is_ascii_digit())
+            .filter(|run| !run.is_empty());
         for (place, run) in order.iter_mut().zip(numbers) {
             *place = run.parse().unwrap_or(u64::MAX);
         }
@@ -101,7 +106,10 @@ impl Rank {
     /// The rank of a value made from this user version and generation.
     #[must_use]
     pub fn new(user_version: u64, generation: &str) -> Self {
-        Self { user_version, generation: GenerationOrder::of(generation) }
+        Self {
+            user_version,
+            generation: GenerationOrder::of(generation),
+        }
     }
 }
 
@@ -111,7 +119,10 @@ mod tests {
 
     use super::*;
 
-    const LIFE: Life = Life { soft: Duration::from_secs(2), hard: Duration::from_secs(10) };
+    const LIFE: Life = Life {
+        soft: Duration::from_secs(2),
+        hard: Duration::from_secs(10),
+    };
 
     #[test]
     fn an_age_is_fresh_stale_or_dead() {
@@ -126,7 +137,11 @@ mod tests {
             (-5_001, Freshness::Dead),
         ];
         for (age, expected) in cases {
-            assert_eq!(LIFE.freshness(1_000_000, 1_000_000 + age), expected, "age {age} ms");
+            assert_eq!(
+                LIFE.freshness(1_000_000, 1_000_000 + age),
+                expected,
+                "age {age} ms"
+            );
         }
         assert_eq!(LIFE.freshness(i64::MAX, i64::MIN), Freshness::Dead);
         assert_eq!(LIFE.freshness(i64::MIN, i64::MAX), Freshness::Dead);
@@ -142,12 +157,23 @@ mod tests {
         }
         let most = seconds.values().max().copied().unwrap_or(0);
         assert!(most <= 200, "{most} of 10,000 expire within one second");
-        assert!(seconds.len() >= 110, "only {} seconds are used", seconds.len());
+        assert!(
+            seconds.len() >= 110,
+            "only {} seconds are used",
+            seconds.len()
+        );
     }
 
     #[test]
     fn generations_are_ordered_by_their_numbers() {
-        let ordered = ["demo", "g1", "2026-11-09.2", "2026-11-10.1", "2026-11-21.9", "2026-11-21.10"];
+        let ordered = [
+            "demo",
+            "g1",
+            "2026-11-09.2",
+            "2026-11-10.1",
+            "2026-11-21.9",
+            "2026-11-21.10",
+        ];
         for pair in ordered.windows(2) {
             let (older, newer) = (GenerationOrder::of(pair[0]), GenerationOrder::of(pair[1]));
             assert!(older < newer, "{pair:?}");

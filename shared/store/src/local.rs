@@ -171,7 +171,12 @@ impl HardLife {
 }
 
 impl Expiry<SlateKey, Arc<Held>> for HardLife {
-    fn expire_after_create(&self, key: &SlateKey, held: &Arc<Held>, _: Instant) -> Option<Duration> {
+    fn expire_after_create(
+        &self,
+        key: &SlateKey,
+        held: &Arc<Held>,
+        _: Instant,
+    ) -> Option<Duration> {
         Self::of(*key, held)
     }
 
@@ -183,5 +188,122 @@ impl Expiry<SlateKey, Arc<Held>> for HardLife {
         _: Option<Duration>,
     ) -> Option<Duration> {
         Self::of(*key, held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Rung;
+
+    use super::*;
+
+    const NOW: i64 = 1_764_000_000_000;
+    const LIFE: Life = Life {
+        soft: Duration::from_secs(2),
+        hard: Duration::from_secs(60),
+    };
+
+    fn slate(items: usize) -> Arc<Slate> {
+        let item = engine::Item {
+            video_id: engine::VideoId::parse("v").unwrap(),
+            score: 0.0,
+            sources: Vec::new(),
+            reason: engine::Reason {
+                kind: engine::ReasonKind::Builtin,
+                because: Vec::new(),
+            },
+        };
+        Arc::new(Slate {
+            slate_id: "s".into(),
+            generation: "1".into(),
+            user_version: 0,
+            rung: Rung::Personal,
+            cohort: None,
+            degraded: Vec::new(),
+            items: vec![item; items],
+        })
+    }
+
+    fn held(user_version: u64, generation: &str, stored_at_ms: i64) -> Arc<Held> {
+        let rank = Rank::new(user_version, generation);
+        Arc::new(Held::new(
+            Value::Slate(slate(1)),
+            rank,
+            LIFE,
+            stored_at_ms,
+            stored_at_ms,
+        ))
+    }
+
+    #[tokio::test]
+    async fn an_older_value_never_replaces_a_newer_one_that_is_alive() {
+        let cases = [
+            ("the same", held(5, "2", NOW), NOW, true),
+            ("a newer user", held(6, "1", NOW), NOW, true),
+            ("a newer generation", held(5, "3", NOW), NOW, true),
+            ("an older user", held(4, "3", NOW), NOW, false),
+            ("an older generation", held(5, "1", NOW), NOW, false),
+            (
+                "an older user, but the held one is dead",
+                held(4, "1", NOW),
+                NOW + 60_000,
+                true,
+            ),
+        ];
+        for (what, new, now_ms, replaces) in cases {
+            let local = Local::new(1 << 20);
+            local.put(SlateKey(1), held(5, "2", NOW), NOW).await;
+            let kept = local.put(SlateKey(1), Arc::clone(&new), now_ms).await;
+            assert_eq!(Arc::ptr_eq(&kept, &new), replaces, "{what}");
+            let found = local.get(SlateKey(1)).await.unwrap();
+            assert!(Arc::ptr_eq(&found, &kept), "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_tier_is_bounded_in_bytes() {
+        let local = Local::new(1 << 20);
+        for key in 0..1_000 {
+            let value = Value::Slate(slate(200));
+            let held = Held::new(value, Rank::default(), LIFE, NOW, NOW);
+            local.put(SlateKey(key), Arc::new(held), NOW).await;
+        }
+        let (entries, bytes) = local.settled().await;
+        assert!(bytes <= 1 << 20, "{bytes} bytes");
+        assert!(
+            (20..=32).contains(&entries),
+            "{entries} slates of 32 KB in 1 MiB"
+        );
+    }
+
+    #[test]
+    fn a_confirmation_renews_the_soft_life_and_not_the_hard_one() {
+        let held = held(1, "1", NOW);
+        assert_eq!(held.freshness(NOW + 1_999), Freshness::Fresh);
+        assert_eq!(held.freshness(NOW + 2_000), Freshness::Stale);
+        held.confirm(NOW + 2_000);
+        assert_eq!(held.freshness(NOW + 3_999), Freshness::Fresh);
+        held.confirm(NOW + 59_000);
+        assert_eq!(held.freshness(NOW + 59_999), Freshness::Fresh);
+        assert_eq!(held.freshness(NOW + 60_000), Freshness::Dead);
+        assert_eq!(
+            held.freshness(NOW - 5_001),
+            Freshness::Dead,
+            "stored in the future"
+        );
+    }
+
+    #[test]
+    fn one_refresh_is_claimed_at_a_time() {
+        let (held, pause) = (held(1, "1", NOW), Duration::from_secs(1));
+        assert!(!held.refresh_claimed(NOW, pause));
+        assert!(held.claim_refresh(NOW, pause));
+        assert!(held.refresh_claimed(NOW + 999, pause));
+        assert!(!held.claim_refresh(NOW + 999, pause));
+        assert!(held.claim_refresh(NOW + 1_000, pause));
+        assert!(
+            held.claim_refresh(NOW - 3_600_000, pause),
+            "the clock stepped back"
+        );
     }
 }

@@ -35,8 +35,11 @@ use crate::users::Users;
 use crate::{Error, ErrorKind};
 
 mod known;
+mod plan;
 
 pub use known::Known;
+
+use plan::{cohort_of, plan};
 
 /// Causes that say how the catalogue is, not how we are: slates with only these are whole.
 const HARMLESS: [&str; 2] = ["size_not_enough", "all_seen"];
@@ -101,7 +104,10 @@ impl Origin {
     /// An origin of these parts.
     #[must_use]
     pub fn new(parts: OriginParts) -> Self {
-        Self { parts, hidden: ArcSwap::default() }
+        Self {
+            parts,
+            hidden: ArcSwap::default(),
+        }
     }
 
     /// The mapped index.
@@ -127,12 +133,17 @@ impl Origin {
         };
         let known = async {
             match ask.user() {
-                Some(user) => self.state(user, version_min, tuning, deadline).await.map(Known::of),
+                Some(user) => self
+                    .state(user, version_min, tuning, deadline)
+                    .await
+                    .map(Known::of),
                 None => Ok(Known::Nobody),
             }
         };
         let (known, hidden) = futures_util::join!(known, self.hidden(deadline));
-        Ok(self.cook(ask, known?, &index, hidden, tuning, deadline).await)
+        Ok(self
+            .cook(ask, known?, &index, hidden, tuning, deadline)
+            .await)
     }
 
     /// Makes a slate for a user whose state the caller has read, or for nobody in particular.
@@ -146,9 +157,14 @@ impl Origin {
         let Some(index) = self.index() else {
             return Made::Slate(self.without_index(ask));
         };
-        let known = if ask.user().is_some() { Known::of(state) } else { Known::Nobody };
+        let known = if ask.user().is_some() {
+            Known::of(state)
+        } else {
+            Known::Nobody
+        };
         let hidden = self.hidden(deadline).await;
-        self.cook(ask, known, &index, hidden, tuning, deadline).await
+        self.cook(ask, known, &index, hidden, tuning, deadline)
+            .await
     }
 
     /// Reads users' state for [`Origin::make_known`], without the breaker: jobs wait.
@@ -174,13 +190,20 @@ impl Origin {
         let mut slate = engine::builtin(index.as_deref(), &ask.market, now_ms, hides);
         if index.is_none() {
             let shown = self.parts.builtin.iter().filter(|id| !hidden.contains(*id));
-            slate.items = shown.take(SLATE_ITEMS_MAX).enumerate().map(builtin_item).collect();
+            slate.items = shown
+                .take(SLATE_ITEMS_MAX)
+                .enumerate()
+                .map(builtin_item)
+                .collect();
         }
         if !ask.categories.is_empty() || matches!(ask.kind, Kind::Similar(_)) {
             slate.items.clear();
         }
         let short = slate.items.len() < SLATE_ITEMS_MAX;
-        slate.degraded = short.then(|| "size_not_enough".into()).into_iter().collect();
+        slate.degraded = short
+            .then(|| "size_not_enough".into())
+            .into_iter()
+            .collect();
         slate.slate_id = self.slate_id(ask, &slate.generation, 0, now_ms / 60_000);
         slate
     }
@@ -188,7 +211,11 @@ impl Origin {
     fn without_index(&self, ask: &Ask) -> MadeSlate {
         let mut slate = self.builtin(ask);
         add_cause(&mut slate, "index_missing");
-        MadeSlate { slate, stages: Vec::new(), explained: Vec::new() }
+        MadeSlate {
+            slate,
+            stages: Vec::new(),
+            explained: Vec::new(),
+        }
     }
 
     /// A user's state within its budget, unless the table is left alone for a moment.
@@ -203,19 +230,36 @@ impl Origin {
         if deadline.expired() {
             return Err(SmolStr::new_static("users_timeout"));
         }
-        let permit = self.parts.breaker.acquire().map_err(|_| SmolStr::new_static("users_open"))?;
+        let permit = self
+            .parts
+            .breaker
+            .acquire()
+            .map_err(|_| SmolStr::new_static("users_open"))?;
         let ids = std::slice::from_ref(user);
         let reading = async {
-            let read = self.parts.users.load(ids, Read::Eventual, &deadline).await?;
-            let version = read.first().and_then(Option::as_ref).map_or(0, |state| state.version);
+            let read = self
+                .parts
+                .users
+                .load(ids, Read::Eventual, &deadline)
+                .await?;
+            let version = read
+                .first()
+                .and_then(Option::as_ref)
+                .map_or(0, |state| state.version);
             if version >= version_min {
                 return Ok(read);
             }
-            self.parts.users.load(ids, Read::Consistent, &deadline).await
+            self.parts
+                .users
+                .load(ids, Read::Consistent, &deadline)
+                .await
         };
         let read = deadline.limit(reading).await;
         let read = read.unwrap_or_else(|elapsed| Err(Error::elapsed(elapsed, "load a user")));
-        permit.report(read.as_ref().map_or_else(|error| error.kind.outcome(), |_| Outcome::Success));
+        permit.report(
+            read.as_ref()
+                .map_or_else(|error| error.kind.outcome(), |_| Outcome::Success),
+        );
         match read {
             Ok(states) => Ok(states.into_iter().next().flatten()),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
@@ -303,7 +347,11 @@ impl Origin {
             degraded: ranked.degraded,
             items: ranked.items,
         };
-        MadeSlate { slate, stages: ranked.stages, explained: ranked.explained }
+        MadeSlate {
+            slate,
+            stages: ranked.stages,
+            explained: ranked.explained,
+        }
     }
 
     fn slate_id(&self, ask: &Ask, generation: &str, user_version: u64, moment: i64) -> SmolStr {
@@ -316,35 +364,12 @@ impl Origin {
 
 /// Adds a cause in its place.
 pub(crate) fn add_cause(slate: &mut Slate, cause: &str) {
-    if let Err(at) = slate.degraded.binary_search_by(|known| known.as_str().cmp(cause)) {
+    if let Err(at) = slate
+        .degraded
+        .binary_search_by(|known| known.as_str().cmp(cause))
+    {
         slate.degraded.insert(at, SmolStr::new(cause));
     }
-}
-
-/// What is run for a question, and which rung the answer stands on.
-fn plan(ask: &Ask, known: &Known, index: &Index) -> (Recipe, Rung) {
-    let somebody = !ask.session.is_empty() || known.state().is_some();
-    if let Some(recipe) = ask.kind.recipe() {
-        return (recipe, if somebody { Rung::Personal } else { Rung::Trending });
-    }
-    if !ask.session.is_empty() || known.has_tastes() {
-        return (Recipe::Personal, Rung::Personal);
-    }
-    let cohort = match (&ask.who, known.state()) {
-        (Who::Cohort(cohort), _) => (cohort.number < index.cohorts()).then_some(*cohort),
-        (_, Some(state)) if state.profile.is_some() => cohort_of(state, index),
-        _ => None,
-    };
-    match cohort {
-        Some(cohort) => (Recipe::Cohort(cohort.number), Rung::Cohort),
-        None => (Recipe::Trending, Rung::Trending),
-    }
-}
-
-/// The user's cohort in this generation; people without a profile are in the one of everybody.
-fn cohort_of(state: &UserState, index: &Index) -> Option<Cohort> {
-    let number = state.profile.as_ref().map_or(0, |profile| index.cohort_of_profile(profile));
-    (number < index.cohorts()).then(|| Cohort::new(number))
 }
 
 fn builtin_item((place, video_id): (usize, &VideoId)) -> Item {
@@ -352,6 +377,9 @@ fn builtin_item((place, video_id): (usize, &VideoId)) -> Item {
         video_id: video_id.clone(),
         score: 1.0 / (1.0 + place as f32),
         sources: vec![SmolStr::new_static("builtin")],
-        reason: Reason { kind: ReasonKind::Builtin, because: Vec::new() },
+        reason: Reason {
+            kind: ReasonKind::Builtin,
+            because: Vec::new(),
+        },
     }
 }

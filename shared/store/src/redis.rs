@@ -32,8 +32,12 @@ use supervisor::Supervisor;
 
 mod key;
 mod link;
+#[cfg(test)]
+pub(crate) mod server;
 mod settings;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 /// How long a user's version is remembered: longer than any personal slate lives.
 pub const USER_VERSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -145,8 +149,12 @@ impl Shared {
         deadline: &Deadline,
     ) -> Result<Self, Error> {
         let dialer = Dialer::new(settings)?;
-        let supervisor = Supervisor::new(dialer, settings.connect_budget, Arc::clone(&clock), tasks);
-        let shared = Self { supervisor: Arc::new(supervisor), clock };
+        let supervisor =
+            Supervisor::new(dialer, settings.connect_budget, Arc::clone(&clock), tasks);
+        let shared = Self {
+            supervisor: Arc::new(supervisor),
+            clock,
+        };
         if let Err(lapse) = shared.ping(deadline).await {
             tracing::warn!(redis.cause = lapse.as_str(), "redis cannot be reached yet");
         }
@@ -159,7 +167,10 @@ impl Shared {
     /// The [`Lapse`] says why there is none.
     pub async fn ping(&self, deadline: &Deadline) -> Result<(), Lapse> {
         self.supervisor.first_link(deadline).await?;
-        self.supervisor.call(&redis::cmd("PING"), deadline).await.map(|_| ())
+        self.supervisor
+            .call(&redis::cmd("PING"), deadline)
+            .await
+            .map(|_| ())
     }
 
     /// Whether it is being asked at all.
@@ -178,7 +189,10 @@ impl Shared {
         keys: &[SharedKey],
         deadline: &Deadline,
     ) -> Result<Vec<Option<Envelope>>, Lapse> {
-        debug_assert!(keys.len() <= READ_KEYS_MAX, "a read is bounded by its caller");
+        debug_assert!(
+            keys.len() <= READ_KEYS_MAX,
+            "a read is bounded by its caller"
+        );
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -195,13 +209,22 @@ impl Shared {
             }
         };
         let now_ms = self.clock.now().wall_ms;
-        let opened = keys.iter().zip(values).map(|(key, value)| open(key, value, now_ms));
+        let opened = keys
+            .iter()
+            .zip(values)
+            .map(|(key, value)| open(key, value, now_ms));
         let opened: Vec<_> = opened.collect();
-        if opened.iter().any(|one| matches!(one, Err(Refusal::ForeignKey))) {
+        if opened
+            .iter()
+            .any(|one| matches!(one, Err(Refusal::ForeignKey)))
+        {
             self.supervisor.distrust(link, "value of another key");
             return Err(Lapse::Corrupt);
         }
-        Ok(opened.into_iter().map(|one| one.unwrap_or_default()).collect())
+        Ok(opened
+            .into_iter()
+            .map(|one| one.unwrap_or_default())
+            .collect())
     }
 
     /// Stores values of one hash slot in one round trip, each unless a newer one is there.
@@ -215,8 +238,14 @@ impl Shared {
     ) -> Result<StoreCounts, Lapse> {
         let mut command = redis::cmd("EVAL");
         let now_ms = self.clock.now().wall_ms;
-        let sealed: Vec<_> = values.iter().filter_map(|value| value.sealed(now_ms)).collect();
-        let mut counts = StoreCounts { failed: values.len() - sealed.len(), ..Default::default() };
+        let sealed: Vec<_> = values
+            .iter()
+            .filter_map(|value| value.sealed(now_ms))
+            .collect();
+        let mut counts = StoreCounts {
+            failed: values.len() - sealed.len(),
+            ..Default::default()
+        };
         if sealed.is_empty() {
             return Ok(counts);
         }
@@ -244,7 +273,10 @@ impl Shared {
     pub async fn set_many(&self, groups: Vec<Vec<Stored>>, deadline: &Deadline) -> StoreCounts {
         let writes = groups.into_iter().map(|group| async move {
             let counts = self.set_together(&group, deadline).await;
-            counts.unwrap_or(StoreCounts { failed: group.len(), ..Default::default() })
+            counts.unwrap_or(StoreCounts {
+                failed: group.len(),
+                ..Default::default()
+            })
         });
         let mut writes = stream::iter(writes).buffer_unordered(WRITES_IN_FLIGHT_MAX);
         let mut total = StoreCounts::default();
@@ -279,8 +311,14 @@ impl Stored {
             key: SharedKey::user_version(user),
             envelope: Envelope {
                 stored_at_ms: now_ms,
-                life: Life { soft: USER_VERSION_LIFE, hard: USER_VERSION_LIFE },
-                rank: Rank { user_version: version, ..Rank::default() },
+                life: Life {
+                    soft: USER_VERSION_LIFE,
+                    hard: USER_VERSION_LIFE,
+                },
+                rank: Rank {
+                    user_version: version,
+                    ..Rank::default()
+                },
                 payload: Bytes::new(),
             },
         }
@@ -288,7 +326,10 @@ impl Stored {
 
     /// Key, bytes and time to live in milliseconds; `None` when it is too large to be read back.
     fn sealed(&self, now_ms: i64) -> Option<(&str, Bytes, u64)> {
-        let bytes = self.envelope.seal(self.key.payload(), self.key.hash()).ok()?;
+        let bytes = self
+            .envelope
+            .seal(self.key.payload(), self.key.hash())
+            .ok()?;
         let ttl = jittered(self.envelope.life.hard, self.key.hash(), now_ms);
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
         Some((self.key.as_str(), bytes, ttl_ms))

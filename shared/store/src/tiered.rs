@@ -15,32 +15,35 @@
 //!   generation. A generation older than the mapped one is stale, not gone.
 //! - Slates of a `session` never leave the process; nor do those that had to give something up.
 //!
-//! Read in the order `answer`, this file, `load`, `fill`, `wire`.
+//! Read in the order `answer`, this file, `load`, `ladder`, `fill`, `wire`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::pipeline::Explained;
-use engine::{Rung, Slate};
 use futures_util::future::BoxFuture;
-use guard::{Clock, Deadline, Flight, FlightError, Tasks};
+use guard::{Clock, Deadline, Flight, Tasks};
 use ops::metric::TIER_READS;
 
 use crate::ask::{Ask, Cohort, SlateKey, Who};
 use crate::life::{Freshness, GenerationOrder, Life};
 use crate::local::{Held, Local, Value};
-use crate::origin::{Made, Origin, add_cause};
+use crate::origin::{Made, Origin};
 use crate::redis::Shared;
 use crate::tuning::{LiveTuning, Tuning};
 
 mod answer;
 mod fill;
+mod ladder;
 mod load;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use answer::{Answer, TierOutcome};
 pub use fill::{FILL_BATCH, FillReport};
 
+use ladder::with_causes;
 use load::{Loaded, Mode};
 
 /// How long an answer that had to give something up is kept, and no other is tried.
@@ -113,7 +116,9 @@ impl Tiered {
             refreshes: Flight::new(parts.tasks.clone()),
             tasks: parts.tasks,
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Answers a question. Never fails, and takes no longer than the deadline by more than it takes
@@ -145,7 +150,9 @@ impl Tiered {
                 Ok(Made::Absent { .. }) if asked.user().is_some() => {
                     asked = asked.for_whom(Who::Anyone);
                 }
-                Ok(Made::Absent { .. }) | Err(_) => return (self.slate(ask, deadline).await, Vec::new()),
+                Ok(Made::Absent { .. }) | Err(_) => {
+                    return (self.slate(ask, deadline).await, Vec::new());
+                }
             }
         }
     }
@@ -179,10 +186,16 @@ impl Inner {
         let tuning = self.tuning.snapshot();
         let held = self.local.get(key).await;
         let stale = match self.judge(&ask, held) {
-            Verdict::Serve(held) => return self.serve(&ask, held, TierOutcome::LocalHit, deadline).await,
+            Verdict::Serve(held) => {
+                return self
+                    .serve(&ask, held, TierOutcome::LocalHit, deadline)
+                    .await;
+            }
             Verdict::Refresh(held) => {
                 self.refresh(&ask, key, &held, &tuning, deadline).await;
-                return self.serve(&ask, held, TierOutcome::LocalStale, deadline).await;
+                return self
+                    .serve(&ask, held, TierOutcome::LocalStale, deadline)
+                    .await;
             }
             Verdict::Pause(held) => {
                 return self
@@ -205,7 +218,9 @@ impl Inner {
     /// What a held value is good for now.
     fn judge(&self, ask: &Ask, held: Option<Arc<Held>>) -> Verdict {
         let now_ms = self.clock.now().wall_ms;
-        let Some(held) = held else { return Verdict::Load(None) };
+        let Some(held) = held else {
+            return Verdict::Load(None);
+        };
         let freshness = held.freshness(now_ms);
         if freshness == Freshness::Dead {
             return Verdict::Load(None);
@@ -216,14 +231,18 @@ impl Inner {
         match (held.slate(), ask.user()) {
             (None, _) => Verdict::Load(None),
             (Some(_), None) => Verdict::Refresh(held),
-            (Some(_), Some(_)) if held.refresh_claimed(now_ms, REFRESH_PAUSE) => Verdict::Pause(held),
+            (Some(_), Some(_)) if held.refresh_claimed(now_ms, REFRESH_PAUSE) => {
+                Verdict::Pause(held)
+            }
             (Some(_), Some(_)) => Verdict::Load(Some(held)),
         }
     }
 
     /// Whether a value was made from a generation older than the mapped one.
     fn outdated(&self, held: &Held) -> bool {
-        let (Some(slate), Some(index)) = (held.slate(), self.origin.index()) else { return false };
+        let (Some(slate), Some(index)) = (held.slate(), self.origin.index()) else {
+            return false;
+        };
         slate.generation != index.generation()
             && held.rank.generation < GenerationOrder::of(index.generation())
     }
@@ -259,13 +278,22 @@ impl Inner {
         deadline: &Deadline,
     ) -> Answer {
         match loaded {
-            Loaded::Held { held, outcome, causes, stages } => {
+            Loaded::Held {
+                held,
+                outcome,
+                causes,
+                stages,
+            } => {
                 if outcome == TierOutcome::SharedStale {
                     let tuning = self.tuning.snapshot();
                     self.refresh(ask, key, &held, &tuning, deadline).await;
                 }
                 let answer = self.serve(ask, held, outcome, deadline).await;
-                let stages = if answer.stages.is_empty() { stages.to_vec() } else { answer.stages };
+                let stages = if answer.stages.is_empty() {
+                    stages.to_vec()
+                } else {
+                    answer.stages
+                };
                 with_causes(Answer { stages, ..answer }, &causes)
             }
             Loaded::Fallback(answer) => answer,
@@ -295,70 +323,6 @@ impl Inner {
             })
             .await;
     }
-
-    /// Answers when the flight did not: from what this process has at hand, without waiting.
-    async fn without_load(&self, ask: &Ask, stale: Option<Arc<Held>>, error: FlightError) -> Answer {
-        let cause = match error {
-            FlightError::Timeout | FlightError::Overran => "load_timeout",
-            FlightError::Cancelled => "load_cancelled",
-            FlightError::Panicked => "load_failed",
-            FlightError::Full => "load_refused",
-        };
-        if let Some(answer) = stale.as_ref().and_then(|held| self.stale_step(held, cause)) {
-            return answer;
-        }
-        for who in steps_below(ask, stale.as_deref()) {
-            let held = self.local.get(ask.for_whom(who).key()).await;
-            if let Some((held, slate)) = held.as_ref().and_then(|held| Some((held, held.slate()?))) {
-                let answer = Answer {
-                    slate: Arc::clone(slate),
-                    outcome: TierOutcome::Fallback,
-                    age_ms: held.age_ms(self.clock.now().wall_ms),
-                    stages: Vec::new(),
-                };
-                return with_causes(answer, &[cause.into()]);
-            }
-        }
-        self.builtin(ask, &[cause.into()])
-    }
-
-    /// The second step of the ladder: the user's last slate, as long as its hard life is not over.
-    fn stale_step(&self, held: &Held, cause: &str) -> Option<Answer> {
-        let now_ms = self.clock.now().wall_ms;
-        let slate = held.slate().filter(|_| held.freshness(now_ms) != Freshness::Dead)?;
-        let rung = if slate.rung == Rung::Personal { Rung::Stale } else { slate.rung };
-        let mut slate = Slate { rung, ..Slate::clone(slate) };
-        add_cause(&mut slate, cause);
-        let (slate, age_ms) = (Arc::new(slate), held.age_ms(now_ms));
-        Some(Answer { slate, outcome: TierOutcome::Fallback, age_ms, stages: Vec::new() })
-    }
-
-    /// The last step of the ladder.
-    fn builtin(&self, ask: &Ask, causes: &[smol_str::SmolStr]) -> Answer {
-        let slate = Arc::new(self.origin.builtin(ask));
-        let outcome = TierOutcome::Fallback;
-        with_causes(Answer { slate, outcome, age_ms: 0, stages: Vec::new() }, causes)
-    }
-}
-
-/// For whom else there may be a slate, best first.
-fn steps_below(ask: &Ask, stale: Option<&Held>) -> Vec<Who> {
-    let token = stale.and_then(Held::slate).and_then(|slate| slate.cohort.clone());
-    let cohort: Option<Cohort> = token.and_then(|token| token.parse().ok());
-    let mut steps: Vec<Who> = cohort.into_iter().map(Who::Cohort).collect();
-    steps.push(Who::Anyone);
-    steps.retain(|who| *who != ask.who || !ask.session.is_empty());
-    steps
-}
-
-/// Adds causes to an answer; the kept slate stays as it is.
-fn with_causes(answer: Answer, causes: &[smol_str::SmolStr]) -> Answer {
-    if causes.is_empty() {
-        return answer;
-    }
-    let mut slate = Slate::clone(&answer.slate);
-    causes.iter().for_each(|cause| add_cause(&mut slate, cause));
-    Answer { slate: Arc::new(slate), ..answer }
 }
 
 fn load_budget(tuning: &Tuning) -> Duration {
@@ -368,11 +332,21 @@ fn load_budget(tuning: &Tuning) -> Duration {
 /// The life of a slate that this process made.
 fn life_of(ask: &Ask, whole: bool, tuning: &Tuning) -> Life {
     if !whole {
-        return Life { soft: DEGRADED_LIFE, hard: DEGRADED_LIFE };
+        return Life {
+            soft: DEGRADED_LIFE,
+            hard: DEGRADED_LIFE,
+        };
     }
     let life = match ask.who {
         Who::User(_) => tuning.store.personal_life(),
         Who::Cohort(_) | Who::Anyone => tuning.store.shared_life(),
     };
-    if ask.shareable() { life } else { Life { hard: life.hard.min(SESSION_LIFE), ..life } }
+    if ask.shareable() {
+        life
+    } else {
+        Life {
+            hard: life.hard.min(SESSION_LIFE),
+            ..life
+        }
+    }
 }

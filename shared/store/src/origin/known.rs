@@ -30,7 +30,13 @@ impl Known {
             && state.hidden_videos.is_empty()
             && state.hidden_creators.is_empty()
             && state.profile.is_none();
-        if empty { Self::Absent { version: state.version } } else { Self::User(Arc::new(state)) }
+        if empty {
+            Self::Absent {
+                version: state.version,
+            }
+        } else {
+            Self::User(Arc::new(state))
+        }
     }
 
     /// The user's state.
@@ -90,22 +96,76 @@ mod tests {
             ts_ms: 1,
             watch_ratio: 1.0,
         };
-        let state = || UserState { version: 3, ..UserState::default() };
-        let profile = |long_term| Some(Profile { long_term, ..Profile::default() });
+        let state = || UserState {
+            version: 3,
+            ..UserState::default()
+        };
+        let profile = |long_term| {
+            Some(Profile {
+                long_term,
+                ..Profile::default()
+            })
+        };
         let cases = [
             (None, false, false),
             (Some(state()), false, false),
-            (Some(UserState { tombstone_ms: Some(1), ..state() }), false, false),
-            (Some(UserState { seen: vec![1], ..state() }), true, false),
-            (Some(UserState { hidden_videos: vec![video.clone()], ..state() }), true, false),
-            (Some(UserState { profile: profile(vec![]), ..state() }), true, false),
-            (Some(UserState { profile: profile(vec![video]), ..state() }), true, true),
-            (Some(UserState { recent: vec![met], ..state() }), true, true),
+            (
+                Some(UserState {
+                    tombstone_ms: Some(1),
+                    ..state()
+                }),
+                false,
+                false,
+            ),
+            (
+                Some(UserState {
+                    seen: vec![1],
+                    ..state()
+                }),
+                true,
+                false,
+            ),
+            (
+                Some(UserState {
+                    hidden_videos: vec![video.clone()],
+                    ..state()
+                }),
+                true,
+                false,
+            ),
+            (
+                Some(UserState {
+                    profile: profile(vec![]),
+                    ..state()
+                }),
+                true,
+                false,
+            ),
+            (
+                Some(UserState {
+                    profile: profile(vec![video]),
+                    ..state()
+                }),
+                true,
+                true,
+            ),
+            (
+                Some(UserState {
+                    recent: vec![met],
+                    ..state()
+                }),
+                true,
+                true,
+            ),
         ];
         for (state, known, tastes) in cases {
             let version = state.as_ref().map_or(0, |state| state.version);
             let judged = Known::of(state.clone());
-            let seen = (judged.state().is_some(), judged.has_tastes(), judged.version());
+            let seen = (
+                judged.state().is_some(),
+                judged.has_tastes(),
+                judged.version(),
+            );
             assert_eq!(seen, (known, tastes, version), "{state:?}");
         }
     }

@@ -25,14 +25,20 @@ impl SharedKey {
             Some(user) => format_smolstr!("{PREFIX}:{}:s:{:032x}", tag(user), slate.0),
             None => format_smolstr!("{PREFIX}:s:{:032x}", slate.0),
         };
-        Self { text, payload: Payload::Slate }
+        Self {
+            text,
+            payload: Payload::Slate,
+        }
     }
 
     /// The key of a user's version.
     #[must_use]
     pub fn user_version(user: &UserId) -> Self {
         let text = format_smolstr!("{PREFIX}:{}:v", tag(user));
-        Self { text, payload: Payload::UserVersion }
+        Self {
+            text,
+            payload: Payload::UserVersion,
+        }
     }
 
     /// The key as the server knows it.
@@ -66,14 +72,19 @@ mod tests {
     #[test]
     fn a_users_keys_share_a_slot_and_name_nobody() {
         let user = UserId::parse("alice").unwrap();
-        let (slate, version) =
-            (SharedKey::slate(SlateKey(5), Some(&user)), SharedKey::user_version(&user));
+        let (slate, version) = (
+            SharedKey::slate(SlateKey(5), Some(&user)),
+            SharedKey::user_version(&user),
+        );
         let slot = |key: &SharedKey| {
             let (_, rest) = key.as_str().split_once('{').unwrap();
             rest.split_once('}').unwrap().0.to_owned()
         };
         assert_eq!(slot(&slate), slot(&version));
-        assert_ne!(slot(&slate), slot(&SharedKey::user_version(&UserId::parse("bob").unwrap())));
+        assert_ne!(
+            slot(&slate),
+            slot(&SharedKey::user_version(&UserId::parse("bob").unwrap()))
+        );
         for key in [&slate, &version, &SharedKey::slate(SlateKey(5), None)] {
             assert!(!key.as_str().contains("alice"), "{key:?}");
         }

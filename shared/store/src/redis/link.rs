@@ -7,7 +7,9 @@ use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisResult, Value,
+};
 
 use super::settings::RedisSettings;
 use super::supervisor::CALL_MAX;
@@ -39,7 +41,11 @@ impl Dialer {
     pub fn new(settings: &RedisSettings) -> Result<Self, Error> {
         // The client's own words are kept out of the error: they may quote the address.
         let invalid = |_| Error::new(ErrorKind::Invalid, "settings of redis");
-        let info = settings.url.expose().into_connection_info().map_err(invalid)?;
+        let info = settings
+            .url
+            .expose()
+            .into_connection_info()
+            .map_err(invalid)?;
         if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
             // Fails only when a provider is installed already, which is just as well.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -49,7 +55,9 @@ impl Dialer {
         if let Some(password) = &settings.password {
             session = session.set_password(password.expose());
         }
-        let info = info.set_redis_settings(session).set_tcp_settings(tcp.clone());
+        let info = info
+            .set_redis_settings(session)
+            .set_tcp_settings(tcp.clone());
         if settings.cluster {
             let client = ClusterClient::builder([info])
                 .tcp_settings(tcp)

@@ -52,7 +52,11 @@ impl RedisSettings {
             return None;
         }
         let settings = Self::new(url.expose());
-        Some(Self { password, cluster: cluster || settings.cluster, ..settings })
+        Some(Self {
+            password,
+            cluster: cluster || settings.cluster,
+            ..settings
+        })
     }
 }
 
@@ -66,7 +70,14 @@ mod tests {
         let lookup: MapLookup = pairs.iter().copied().collect();
         let mut reader = Reader::new(&lookup);
         let settings = RedisSettings::read(&mut reader);
-        (settings, reader.finish().err().map(|problems| problems.0).unwrap_or_default())
+        (
+            settings,
+            reader
+                .finish()
+                .err()
+                .map(|problems| problems.0)
+                .unwrap_or_default(),
+        )
     }
 
     #[test]
@@ -89,7 +100,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_without_its_value() {
-        for bad in ["planted", "http://planted.example", "redis://", "unix:///planted.sock"] {
+        for bad in [
+            "planted",
+            "http://planted.example",
+            "redis://",
+            "unix:///planted.sock",
+        ] {
             let (settings, problems) = read(&[(URL, bad), (CLUSTER, "maybe")]);
             assert!(settings.is_none(), "{bad}");
             assert_eq!(problems.len(), 2, "{bad}: {problems:?}");
@@ -99,7 +115,10 @@ mod tests {
 
     #[test]
     fn printing_it_shows_no_secret() {
-        let pairs = [(URL, "redis://:planted@planted.example"), (PASSWORD, "planted")];
+        let pairs = [
+            (URL, "redis://:planted@planted.example"),
+            (PASSWORD, "planted"),
+        ];
         let printed = format!("{:?}", read(&pairs).0.unwrap());
         assert!(!printed.contains("planted"), "{printed}");
     }

@@ -66,7 +66,9 @@ struct State {
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let linked = self.state.link.load().is_some();
-        f.debug_struct("Supervisor").field("linked", &linked).finish_non_exhaustive()
+        f.debug_struct("Supervisor")
+            .field("linked", &linked)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,6 +143,12 @@ impl Supervisor {
         }
     }
 
+    /// Whether there is a connection.
+    #[cfg(test)]
+    pub fn is_linked(&self) -> bool {
+        self.state.link.load().is_some()
+    }
+
     async fn attempt(
         &self,
         command: &Cmd,
@@ -184,9 +192,11 @@ impl Supervisor {
             return Err(Lapse::Unavailable);
         }
         let (state, budget) = (Arc::clone(&self.state), self.connect_budget);
-        let dialed = self.dialing.run((), deadline, budget + DIAL_SLACK, move || async move {
-            state.dial(budget).await
-        });
+        let dialed = self
+            .dialing
+            .run((), deadline, budget + DIAL_SLACK, move || async move {
+                state.dial(budget).await
+            });
         match dialed.await {
             Ok(Some(link)) => Ok(link),
             Ok(None) | Err(FlightError::Overran | FlightError::Panicked | FlightError::Full) => {
@@ -206,7 +216,10 @@ impl State {
         }
         match self.dialer.dial(budget).await {
             Ok(connection) => {
-                let link = Arc::new(Link { connection, timeouts: AtomicU32::new(0) });
+                let link = Arc::new(Link {
+                    connection,
+                    timeouts: AtomicU32::new(0),
+                });
                 self.link.store(Some(Arc::clone(&link)));
                 *self.pause() = Pause::default();
                 tracing::info!("connected to redis");
@@ -215,7 +228,10 @@ impl State {
             Err(error) => {
                 let category = error.category();
                 self.pause().fail(self.clock.now(), self.seed);
-                tracing::debug!(redis.category = category, "no connection to redis: {category}");
+                tracing::debug!(
+                    redis.category = category,
+                    "no connection to redis: {category}"
+                );
                 None
             }
         }
@@ -239,7 +255,9 @@ impl State {
 impl Pause {
     /// Lengthens the pause, differently in every process.
     fn fail(&mut self, now: Now, seed: u64) {
-        let doubled = PAUSE_FIRST.saturating_mul(1 << self.failures.min(10)).min(PAUSE_MAX);
+        let doubled = PAUSE_FIRST
+            .saturating_mul(1 << self.failures.min(10))
+            .min(PAUSE_MAX);
         let pause = doubled.mul_f64(0.5 + 0.5 * unit(seed.into(), now.wall_ms));
         let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
         self.failures = self.failures.saturating_add(1);
@@ -251,7 +269,8 @@ impl Pause {
 
     /// Either clock may say so: one stands still in a freeze, the other may be set back.
     fn is_over(&self, now: Now) -> bool {
-        self.until.is_none_or(|until| now.mono >= until.mono || now.wall_ms >= until.wall_ms)
+        self.until
+            .is_none_or(|until| now.mono >= until.mono || now.wall_ms >= until.wall_ms)
     }
 }
 
@@ -266,7 +285,9 @@ fn is_fatal(error: &RedisError) -> bool {
             | ErrorKind::ClusterConnectionNotFound
             | ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
     );
-    by_kind || matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) || error.is_unrecoverable_error()
+    by_kind
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+        || error.is_unrecoverable_error()
 }
 
 #[cfg(test)]
@@ -287,7 +308,10 @@ mod tests {
             now = until;
         }
         assert!(spans[0] <= PAUSE_FIRST, "{spans:?}");
-        assert!(spans[11] > spans[0] * 8 && spans[11] <= PAUSE_MAX, "{spans:?}");
+        assert!(
+            spans[11] > spans[0] * 8 && spans[11] <= PAUSE_MAX,
+            "{spans:?}"
+        );
         let mut other = Pause::default();
         other.fail(Now::default(), 8);
         assert_ne!(other.until.unwrap().mono, spans[0]);
@@ -297,6 +321,9 @@ mod tests {
     fn a_freeze_ends_the_pause() {
         let mut pause = Pause::default();
         pause.fail(Now::default(), 7);
-        assert!(pause.is_over(Now { mono: Duration::ZERO, wall_ms: 1_000 }));
+        assert!(pause.is_over(Now {
+            mono: Duration::ZERO,
+            wall_ms: 1_000
+        }));
     }
 }

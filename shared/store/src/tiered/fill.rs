@@ -80,8 +80,15 @@ impl Inner {
         let mut report = FillReport::default();
         let mut groups = Vec::with_capacity(asks.len());
         for ask in asks {
-            let state = ask.user().and_then(|user| states.get(user)).cloned().flatten();
-            let made = self.origin.make_known(ask, state, tuning, &deadline.child(request)).await;
+            let state = ask
+                .user()
+                .and_then(|user| states.get(user))
+                .cloned()
+                .flatten();
+            let made = self
+                .origin
+                .make_known(ask, state, tuning, &deadline.child(request))
+                .await;
             match made {
                 Made::Slate(made) if made.is_whole() && ask.shareable() => {
                     groups.push(self.filled(ask, made.slate, ttl, tuning));
@@ -115,15 +122,30 @@ impl Inner {
     fn filled(&self, ask: &Ask, slate: Slate, ttl: Duration, tuning: &Tuning) -> Filled {
         let now_ms = self.clock.now().wall_ms;
         let usual = life_of(ask, true, tuning);
-        let life = Life { soft: usual.soft.min(ttl), hard: ttl };
+        let life = Life {
+            soft: usual.soft.min(ttl),
+            hard: ttl,
+        };
         let rank = Rank::new(slate.user_version, &slate.generation);
         let (key, payload) = (ask.key(), wire::encode(&slate));
-        let envelope = Envelope { stored_at_ms: now_ms, life, rank, payload };
-        let mut stored = vec![Stored { key: SharedKey::slate(key, ask.user()), envelope }];
+        let envelope = Envelope {
+            stored_at_ms: now_ms,
+            life,
+            rank,
+            payload,
+        };
+        let mut stored = vec![Stored {
+            key: SharedKey::slate(key, ask.user()),
+            envelope,
+        }];
         let version = |user| Stored::user_version(user, rank.user_version, now_ms);
         stored.extend(ask.user().map(version));
         let held = Held::new(Value::Slate(Arc::new(slate)), rank, life, now_ms, now_ms);
-        Filled { key, held: Arc::new(held), stored }
+        Filled {
+            key,
+            held: Arc::new(held),
+            stored,
+        }
     }
 }
 

@@ -8,10 +8,7 @@ use guard::Deadline;
 use ops::metric::{TIER_READS, TIER_WRITES};
 use smol_str::SmolStr;
 
-use super::{
-    Answer, Inner, PAUSED, REFRESH_PAUSE, TierOutcome, Verdict, life_of, load_budget, steps_below, wire,
-    with_causes,
-};
+use super::{Answer, Inner, PAUSED, TierOutcome, Verdict, life_of, load_budget, wire};
 use crate::ask::{Ask, SlateKey, Who};
 use crate::envelope::Envelope;
 use crate::life::{Freshness, Life, Rank};
@@ -82,19 +79,30 @@ impl Inner {
             },
             Verdict::Load(stale) => stale,
         };
-        let mut findings = Findings { stale, ..Findings::default() };
+        let mut findings = Findings {
+            stale,
+            ..Findings::default()
+        };
         if let Some(shared) = self.shared.as_ref().filter(|_| ask.shareable()) {
-            let deadline = deadline.child(Duration::from_millis(tuning.store.budgets.redis_ms.into()));
+            let deadline =
+                deadline.child(Duration::from_millis(tuning.store.budgets.redis_ms.into()));
             let look = match ask.user() {
-                Some(_) => self.look_personal(shared, &ask, key, findings, &deadline).await,
-                None => self.look_shared(shared, key, mode, findings, &deadline).await,
+                Some(_) => {
+                    self.look_personal(shared, &ask, key, findings, &deadline)
+                        .await
+                }
+                None => {
+                    self.look_shared(shared, key, mode, findings, &deadline)
+                        .await
+                }
             };
             match look {
                 Look::Found(held, outcome) => return found(held, outcome, Vec::new()),
                 Look::GoOn(so_far) => findings = so_far,
             }
         }
-        self.from_origin(&ask, key, findings, &tuning, &deadline).await
+        self.from_origin(&ask, key, findings, &tuning, &deadline)
+            .await
     }
 
     /// One round trip: the user's version when this process has a slate, both when it has none.
@@ -106,12 +114,18 @@ impl Inner {
         mut findings: Findings,
         deadline: &Deadline,
     ) -> Look {
-        let Some(user) = ask.user() else { return Look::GoOn(findings) };
+        let Some(user) = ask.user() else {
+            return Look::GoOn(findings);
+        };
         let version_key = SharedKey::user_version(user);
         let now_ms = self.clock.now().wall_ms;
         if let Some(stale) = findings.stale.clone() {
             let version = match shared.mget(&[version_key], deadline).await {
-                Ok(found) => found.into_iter().flatten().next().map(|found| found.rank.user_version),
+                Ok(found) => found
+                    .into_iter()
+                    .flatten()
+                    .next()
+                    .map(|found| found.rank.user_version),
                 Err(lapse) => return Look::GoOn(findings.lapsed(lapse)),
             };
             findings.user_version = version;
@@ -162,7 +176,11 @@ impl Inner {
             return Look::GoOn(findings);
         };
         let fresh = held.freshness(now_ms) == Freshness::Fresh && !self.outdated(&held);
-        let outcome = if fresh { TierOutcome::SharedHit } else { TierOutcome::SharedStale };
+        let outcome = if fresh {
+            TierOutcome::SharedHit
+        } else {
+            TierOutcome::SharedStale
+        };
         if !fresh && mode == Mode::Refresh {
             return Look::GoOn(findings);
         }
@@ -178,23 +196,43 @@ impl Inner {
         deadline: &Deadline,
     ) -> Loaded {
         let version_min = findings.user_version.unwrap_or(0);
-        let Findings { stale, mut causes, .. } = findings;
+        let Findings {
+            stale, mut causes, ..
+        } = findings;
         match self.origin.make(ask, version_min, tuning, deadline).await {
             Ok(Made::Slate(made)) => {
                 let stages = Arc::from(made.stages.as_slice());
                 let keep_out = !causes.is_empty();
-                let held = self.keep(ask, key, made, stale.is_some(), keep_out, tuning).await;
-                Loaded::Held { held, outcome: TierOutcome::Origin, causes, stages }
+                let held = self
+                    .keep(ask, key, made, stale.is_some(), keep_out, tuning)
+                    .await;
+                Loaded::Held {
+                    held,
+                    outcome: TierOutcome::Origin,
+                    causes,
+                    stages,
+                }
             }
             Ok(Made::Absent { version }) => {
                 let absent = Duration::from_millis(tuning.store.lives.absent_ms.into());
-                let life = Life { soft: absent, hard: absent };
+                let life = Life {
+                    soft: absent,
+                    hard: absent,
+                };
                 let now_ms = self.clock.now().wall_ms;
-                let rank = Rank { user_version: version, ..Rank::default() };
+                let rank = Rank {
+                    user_version: version,
+                    ..Rank::default()
+                };
                 let held = Held::new(Value::Absent(Who::Anyone), rank, life, now_ms, now_ms);
                 let held = Arc::new(held);
                 self.local.put(key, Arc::clone(&held), now_ms).await;
-                Loaded::Held { held, outcome: TierOutcome::Origin, causes, stages: Arc::default() }
+                Loaded::Held {
+                    held,
+                    outcome: TierOutcome::Origin,
+                    causes,
+                    stages: Arc::default(),
+                }
             }
             Err(cause) => {
                 causes.push(cause);
@@ -220,48 +258,35 @@ impl Inner {
         let slate = Arc::new(made.slate);
         let held = Held::new(Value::Slate(Arc::clone(&slate)), rank, life, now_ms, now_ms);
         let held = Arc::new(held);
-        // A whole slate that is stale is worth more than a fresh one with holes.
-        if whole || !has_stale {
+        // For many, a whole slate that is stale is worth more than a fresh one with holes. A user's
+        // fresh one knows what the user did since.
+        if whole || !has_stale || ask.user().is_some() {
             self.local.put(key, Arc::clone(&held), now_ms).await;
         }
-        let shared = self.shared.clone().filter(|_| whole && !keep_out && ask.shareable());
+        let shared = self
+            .shared
+            .clone()
+            .filter(|_| whole && !keep_out && ask.shareable());
         if let Some(shared) = shared {
             let mut group = vec![Stored {
                 key: SharedKey::slate(key, ask.user()),
-                envelope: Envelope { stored_at_ms: now_ms, life, rank, payload: wire::encode(&slate) },
+                envelope: Envelope {
+                    stored_at_ms: now_ms,
+                    life,
+                    rank,
+                    payload: wire::encode(&slate),
+                },
             }];
             // Without the version no reader could know that the slate still holds.
-            group.extend(ask.user().map(|user| Stored::user_version(user, rank.user_version, now_ms)));
+            group.extend(
+                ask.user()
+                    .map(|user| Stored::user_version(user, rank.user_version, now_ms)),
+            );
             let deadline = Deadline::after(Arc::clone(&self.clock), load_budget(tuning));
-            self.tasks.spawn(async move { write(&shared, &group, &deadline).await });
+            self.tasks
+                .spawn(async move { write(&shared, &group, &deadline).await });
         }
         held
-    }
-
-    /// Walks down the ladder for a user whose slate cannot be made.
-    async fn descend(
-        self: &Arc<Self>,
-        ask: &Arc<Ask>,
-        key: SlateKey,
-        stale: Option<Arc<Held>>,
-        causes: &[SmolStr],
-        deadline: &Deadline,
-    ) -> Answer {
-        let cause = causes.last().map_or(PAUSED, SmolStr::as_str);
-        if let Some(held) = &stale
-            && let Some(answer) = self.stale_step(held, cause)
-        {
-            // Kept here, also when it came from the shared tier, so that the pause is kept too.
-            let now_ms = self.clock.now().wall_ms;
-            held.claim_refresh(now_ms, REFRESH_PAUSE);
-            self.local.put(key, Arc::clone(held), now_ms).await;
-            return with_causes(answer, causes);
-        }
-        let Some(who) = steps_below(ask, stale.as_deref()).into_iter().next() else {
-            return self.builtin(ask, causes);
-        };
-        let below = self.answer_boxed(Arc::new(ask.for_whom(who)), deadline).await;
-        with_causes(Answer { outcome: TierOutcome::Fallback, ..below }, causes)
     }
 }
 
@@ -274,7 +299,12 @@ impl Findings {
 }
 
 fn found(held: Arc<Held>, outcome: TierOutcome, causes: Vec<SmolStr>) -> Loaded {
-    Loaded::Held { held, outcome, causes, stages: Arc::default() }
+    Loaded::Held {
+        held,
+        outcome,
+        causes,
+        stages: Arc::default(),
+    }
 }
 
 /// Whether a slate of this rank is the newest there can be. An unknown version proves nothing.
@@ -291,7 +321,13 @@ fn hold(envelope: Envelope, confirmed_ms: Option<i64>) -> Option<Held> {
     }
     let value = Value::Slate(Arc::new(slate?));
     let confirmed_ms = confirmed_ms.unwrap_or(envelope.stored_at_ms);
-    Some(Held::new(value, envelope.rank, envelope.life, envelope.stored_at_ms, confirmed_ms))
+    Some(Held::new(
+        value,
+        envelope.rank,
+        envelope.life,
+        envelope.stored_at_ms,
+        confirmed_ms,
+    ))
 }
 
 async fn write(shared: &Shared, group: &[Stored], deadline: &Deadline) {

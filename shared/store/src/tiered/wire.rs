@@ -68,7 +68,12 @@ pub(crate) fn encode(slate: &Slate) -> Bytes {
         score: item.score,
         sources: item.sources.iter().map(&mut place_of).collect(),
         reason: reason_number(item.reason.kind),
-        because: item.reason.because.iter().map(ToString::to_string).collect(),
+        because: item
+            .reason
+            .because
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     });
     let items = items.collect();
     let wire = SlateWire {
@@ -95,8 +100,11 @@ pub(crate) fn decode(bytes: &Bytes) -> Option<Slate> {
         return None;
     }
     let names: Vec<SmolStr> = wire.sources.into_iter().map(SmolStr::from).collect();
-    let items: Option<Vec<Item>> =
-        wire.items.into_iter().map(|item| decode_item(item, &names)).collect();
+    let items: Option<Vec<Item>> = wire
+        .items
+        .into_iter()
+        .map(|item| decode_item(item, &names))
+        .collect();
     Some(Slate {
         slate_id: wire.slate_id.into(),
         generation: wire.generation.into(),
@@ -109,17 +117,28 @@ pub(crate) fn decode(bytes: &Bytes) -> Option<Slate> {
 }
 
 fn decode_item(item: ItemWire, names: &[SmolStr]) -> Option<Item> {
-    if item.sources.len() > names.len() || item.because.len() > BECAUSE_MAX {
+    if item.sources.len() > NAMES_MAX || item.because.len() > BECAUSE_MAX {
         return None;
     }
     let name = |place: u32| names.get(usize::try_from(place).ok()?).cloned();
     let sources: Option<_> = item.sources.into_iter().map(name).collect();
-    let because: Option<_> = item.because.iter().map(|id| VideoId::parse(id).ok()).collect();
+    let because: Option<_> = item
+        .because
+        .iter()
+        .map(|id| VideoId::parse(id).ok())
+        .collect();
     Some(Item {
         video_id: VideoId::parse(&item.video_id).ok()?,
-        score: if item.score.is_finite() { item.score } else { return None },
+        score: if item.score.is_finite() {
+            item.score
+        } else {
+            return None;
+        },
         sources: sources?,
-        reason: Reason { kind: reason(item.reason)?, because: because? },
+        reason: Reason {
+            kind: reason(item.reason)?,
+            because: because?,
+        },
     })
 }
 
@@ -134,7 +153,13 @@ fn rung_number(rung: Rung) -> u32 {
 }
 
 fn rung(number: u32) -> Option<Rung> {
-    let all = [Rung::Personal, Rung::Stale, Rung::Cohort, Rung::Trending, Rung::Builtin];
+    let all = [
+        Rung::Personal,
+        Rung::Stale,
+        Rung::Cohort,
+        Rung::Trending,
+        Rung::Builtin,
+    ];
     all.into_iter().find(|rung| rung_number(*rung) == number)
 }
 
@@ -172,41 +197,111 @@ mod tests {
     fn slates() -> impl Strategy<Value = Slate> {
         let id = || "[A-Za-z0-9_-]{1,64}".prop_map(|id| VideoId::parse(&id).unwrap());
         let names = proptest::collection::vec("[a-z]{1,8}".prop_map(SmolStr::from), 0..4);
-        let reason = (1u32..=7, proptest::collection::vec(id(), 0..=3))
-            .prop_map(|(kind, because)| Reason { kind: super::reason(kind).unwrap(), because });
-        let item = (id(), -1e6f32..1e6, names, reason).prop_map(
-            |(video_id, score, sources, reason)| Item { video_id, score, sources, reason },
-        );
+        let reason =
+            (1u32..=7, proptest::collection::vec(id(), 0..=3)).prop_map(|(kind, because)| Reason {
+                kind: super::reason(kind).unwrap(),
+                because,
+            });
+        let item =
+            (id(), -1e6f32..1e6, names, reason).prop_map(|(video_id, score, sources, reason)| {
+                Item {
+                    video_id,
+                    score,
+                    sources,
+                    reason,
+                }
+            });
         let items = proptest::collection::vec(item, 0..12);
         let head = ("[0-9a-f]{1,16}", "[0-9.-]{0,16}", any::<u64>(), 1u32..=5);
         let cohort = proptest::option::of("c[0-9]{1,5}".prop_map(SmolStr::from));
-        (head, cohort, proptest::collection::vec("[a-z_]{1,12}".prop_map(SmolStr::from), 0..4), items)
-            .prop_map(|((slate_id, generation, user_version, step), cohort, degraded, items)| Slate {
-                slate_id: slate_id.into(),
-                generation: generation.into(),
-                user_version,
-                rung: rung(step).unwrap(),
-                cohort,
-                degraded,
-                items,
-            })
+        (
+            head,
+            cohort,
+            proptest::collection::vec("[a-z_]{1,12}".prop_map(SmolStr::from), 0..4),
+            items,
+        )
+            .prop_map(
+                |((slate_id, generation, user_version, step), cohort, degraded, items)| Slate {
+                    slate_id: slate_id.into(),
+                    generation: generation.into(),
+                    user_version,
+                    rung: rung(step).unwrap(),
+                    cohort,
+                    degraded,
+                    items,
+                },
+            )
     }
 
     #[test]
     fn a_slate_that_breaks_a_rule_is_no_slate() {
-        let item = ItemWire { video_id: "v1".into(), reason: 1, ..Default::default() };
-        let good = SlateWire { schema: SCHEMA, rung: 1, items: vec![item.clone()], ..Default::default() };
+        let item = ItemWire {
+            video_id: "v1".into(),
+            reason: 1,
+            ..Default::default()
+        };
+        let good = SlateWire {
+            schema: SCHEMA,
+            rung: 1,
+            items: vec![item.clone()],
+            ..Default::default()
+        };
         let decoded = |wire: &SlateWire| decode(&wire.encode_to_vec().into());
         assert!(decoded(&good).is_some());
-        let with_item = |item: ItemWire| SlateWire { items: vec![item], ..good.clone() };
+        let with_item = |item: ItemWire| SlateWire {
+            items: vec![item],
+            ..good.clone()
+        };
         let cases = [
-            ("another schema", SlateWire { schema: SCHEMA + 1, ..good.clone() }),
-            ("no such rung", SlateWire { rung: 9, ..good.clone() }),
-            ("too long", SlateWire { items: vec![item.clone(); SLATE_ITEMS_MAX + 1], ..good.clone() }),
-            ("not an id", with_item(ItemWire { video_id: "../x".into(), ..item.clone() })),
-            ("not a number", with_item(ItemWire { score: f32::NAN, ..item.clone() })),
-            ("an unnamed source", with_item(ItemWire { sources: vec![0], ..item.clone() })),
-            ("no such reason", with_item(ItemWire { reason: 0, ..item.clone() })),
+            (
+                "another schema",
+                SlateWire {
+                    schema: SCHEMA + 1,
+                    ..good.clone()
+                },
+            ),
+            (
+                "no such rung",
+                SlateWire {
+                    rung: 9,
+                    ..good.clone()
+                },
+            ),
+            (
+                "too long",
+                SlateWire {
+                    items: vec![item.clone(); SLATE_ITEMS_MAX + 1],
+                    ..good.clone()
+                },
+            ),
+            (
+                "not an id",
+                with_item(ItemWire {
+                    video_id: "../x".into(),
+                    ..item.clone()
+                }),
+            ),
+            (
+                "not a number",
+                with_item(ItemWire {
+                    score: f32::NAN,
+                    ..item.clone()
+                }),
+            ),
+            (
+                "an unnamed source",
+                with_item(ItemWire {
+                    sources: vec![0],
+                    ..item.clone()
+                }),
+            ),
+            (
+                "no such reason",
+                with_item(ItemWire {
+                    reason: 0,
+                    ..item.clone()
+                }),
+            ),
         ];
         for (what, wire) in cases {
             assert_eq!(decoded(&wire), None, "{what}");
@@ -215,7 +310,11 @@ mod tests {
 
     #[test]
     fn a_field_of_a_newer_writer_is_skipped() {
-        let wire = SlateWire { schema: SCHEMA, rung: 3, ..Default::default() };
+        let wire = SlateWire {
+            schema: SCHEMA,
+            rung: 3,
+            ..Default::default()
+        };
         let mut bytes = wire.encode_to_vec();
         bytes.extend_from_slice(&[0xf8, 0x01, 0x07]);
         assert_eq!(decode(&bytes.into()).unwrap().rung, Rung::Cohort);

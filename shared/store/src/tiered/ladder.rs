@@ -1,0 +1,146 @@
+//! The steps below a slate made now: stale personal, cohort, market, built-in.
+
+use std::sync::Arc;
+
+use engine::{Rung, Slate};
+use guard::{Deadline, FlightError};
+use smol_str::SmolStr;
+
+use super::{Answer, Inner, PAUSED, REFRESH_PAUSE, TierOutcome};
+use crate::ask::{Ask, Cohort, SlateKey, Who};
+use crate::life::Freshness;
+use crate::local::Held;
+use crate::origin::add_cause;
+
+impl Inner {
+    /// Answers when the flight did not: from what this process has at hand, without waiting.
+    pub(super) async fn without_load(
+        &self,
+        ask: &Ask,
+        stale: Option<Arc<Held>>,
+        error: FlightError,
+    ) -> Answer {
+        let cause = match error {
+            FlightError::Timeout | FlightError::Overran => "load_timeout",
+            FlightError::Cancelled => "load_cancelled",
+            FlightError::Panicked => "load_failed",
+            FlightError::Full => "load_refused",
+        };
+        if let Some(answer) = stale.as_ref().and_then(|held| self.stale_step(held, cause)) {
+            return answer;
+        }
+        for who in steps_below(ask, stale.as_deref()) {
+            let held = self.local.get(ask.for_whom(who).key()).await;
+            if let Some((held, slate)) = held.as_ref().and_then(|held| Some((held, held.slate()?)))
+            {
+                let answer = Answer {
+                    slate: Arc::clone(slate),
+                    outcome: TierOutcome::Fallback,
+                    age_ms: held.age_ms(self.clock.now().wall_ms),
+                    stages: Vec::new(),
+                };
+                return with_causes(answer, &[cause.into()]);
+            }
+        }
+        self.builtin(ask, &[cause.into()])
+    }
+
+    /// The second step of the ladder: the user's last slate, as long as its hard life is not over.
+    pub(super) fn stale_step(&self, held: &Held, cause: &str) -> Option<Answer> {
+        let now_ms = self.clock.now().wall_ms;
+        let slate = held
+            .slate()
+            .filter(|_| held.freshness(now_ms) != Freshness::Dead)?;
+        let rung = if slate.rung == Rung::Personal {
+            Rung::Stale
+        } else {
+            slate.rung
+        };
+        let mut slate = Slate {
+            rung,
+            ..Slate::clone(slate)
+        };
+        add_cause(&mut slate, cause);
+        let (slate, age_ms) = (Arc::new(slate), held.age_ms(now_ms));
+        Some(Answer {
+            slate,
+            outcome: TierOutcome::Fallback,
+            age_ms,
+            stages: Vec::new(),
+        })
+    }
+
+    /// The last step of the ladder.
+    pub(super) fn builtin(&self, ask: &Ask, causes: &[SmolStr]) -> Answer {
+        let slate = Arc::new(self.origin.builtin(ask));
+        let outcome = TierOutcome::Fallback;
+        with_causes(
+            Answer {
+                slate,
+                outcome,
+                age_ms: 0,
+                stages: Vec::new(),
+            },
+            causes,
+        )
+    }
+
+    /// Walks down the ladder for a user whose slate cannot be made.
+    pub(super) async fn descend(
+        self: &Arc<Self>,
+        ask: &Arc<Ask>,
+        key: SlateKey,
+        stale: Option<Arc<Held>>,
+        causes: &[SmolStr],
+        deadline: &Deadline,
+    ) -> Answer {
+        let cause = causes.last().map_or(PAUSED, SmolStr::as_str);
+        if let Some(held) = &stale
+            && let Some(answer) = self.stale_step(held, cause)
+        {
+            // Kept here, also when it came from the shared tier, so that the pause is kept too.
+            let now_ms = self.clock.now().wall_ms;
+            held.claim_refresh(now_ms, REFRESH_PAUSE);
+            self.local.put(key, Arc::clone(held), now_ms).await;
+            return with_causes(answer, causes);
+        }
+        let Some(who) = steps_below(ask, stale.as_deref()).into_iter().next() else {
+            return self.builtin(ask, causes);
+        };
+        let below = self
+            .answer_boxed(Arc::new(ask.for_whom(who)), deadline)
+            .await;
+        with_causes(
+            Answer {
+                outcome: TierOutcome::Fallback,
+                ..below
+            },
+            causes,
+        )
+    }
+}
+
+/// For whom else there may be a slate, best first.
+fn steps_below(ask: &Ask, stale: Option<&Held>) -> Vec<Who> {
+    let token = stale
+        .and_then(Held::slate)
+        .and_then(|slate| slate.cohort.clone());
+    let cohort: Option<Cohort> = token.and_then(|token| token.parse().ok());
+    let mut steps: Vec<Who> = cohort.into_iter().map(Who::Cohort).collect();
+    steps.push(Who::Anyone);
+    steps.retain(|who| *who != ask.who || !ask.session.is_empty());
+    steps
+}
+
+/// Adds causes to an answer; the kept slate stays as it is.
+pub(super) fn with_causes(answer: Answer, causes: &[SmolStr]) -> Answer {
+    if causes.is_empty() {
+        return answer;
+    }
+    let mut slate = Slate::clone(&answer.slate);
+    causes.iter().for_each(|cause| add_cause(&mut slate, cause));
+    Answer {
+        slate: Arc::new(slate),
+        ..answer
+    }
+}
