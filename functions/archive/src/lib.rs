@@ -47,8 +47,9 @@ impl Archive {
 
     async fn apply(&self, batch: &[StreamRecord], deadline: &Deadline) -> Result<(), Error> {
         let Intake { events, mut poison } = Intake::decode(batch);
-        let (rows, outside): (Vec<_>, Vec<_>) =
-            events.into_iter().partition(|placed| lake::object_key(placed.event.ts_ms, "x").is_ok());
+        let (rows, outside): (Vec<_>, Vec<_>) = events
+            .into_iter()
+            .partition(|placed| lake::object_key(placed.event.ts_ms, "x").is_ok());
         poison.extend(outside.into_iter().map(outside_the_calendar));
         self.parts.dead.keep(&poison, deadline).await?;
         let rows: Vec<LakeRow> = rows.into_iter().map(row).collect();

@@ -88,8 +88,12 @@ impl Clickstream {
             }
         }
         let now_s = self.parts.clock.now().wall_ms.div_euclid(1_000);
-        tally.write(self.tables(), now_s + store::counters::KEPT_S, deadline).await?;
-        windows.write(self.tables(), now_s + WINDOW_KEPT_S, deadline).await?;
+        tally
+            .write(self.tables(), now_s + store::counters::KEPT_S, deadline)
+            .await?;
+        windows
+            .write(self.tables(), now_s + WINDOW_KEPT_S, deadline)
+            .await?;
         self.update_users(&events, deadline).await
     }
 
@@ -104,7 +108,11 @@ impl Clickstream {
             let events = events.get(at).into_iter().flatten();
             events.fold(false, |changed, event| apply_event(state, event) | changed)
         };
-        let answers = self.parts.users.update_many(&user_ids, deadline, join).await?;
+        let answers = self
+            .parts
+            .users
+            .update_many(&user_ids, deadline, join)
+            .await?;
         let mut versions = Vec::with_capacity(user_ids.len());
         for (user_id, answer) in user_ids.into_iter().zip(answers) {
             match answer {
@@ -122,9 +130,13 @@ impl Clickstream {
 
     /// Without the shared tier answers are fresh a moment later; it must not hold up the stream.
     async fn raise_versions(&self, versions: Vec<(UserId, u64)>, deadline: &Deadline) {
-        let Some(shared) = &self.parts.shared else { return };
+        let Some(shared) = &self.parts.shared else {
+            return;
+        };
         let now_ms = self.parts.clock.now().wall_ms;
-        let raised = versions.iter().map(|(id, v)| vec![Stored::user_version(id, *v, now_ms)]);
+        let raised = versions
+            .iter()
+            .map(|(id, v)| vec![Stored::user_version(id, *v, now_ms)]);
         shared.set_many(raised.collect(), deadline).await;
     }
 
@@ -159,22 +171,35 @@ impl Windows {
         events: &[Placed],
         deadline: &Deadline,
     ) -> Result<Self, Error> {
-        let mut ids: Vec<String> =
-            events.iter().map(|placed| Window::row_id(&placed.event.user_id)).collect();
+        let mut ids: Vec<String> = events
+            .iter()
+            .map(|placed| Window::row_id(&placed.event.user_id))
+            .collect();
         ids.sort_unstable();
         ids.dedup();
         let loaded = rows::load(tables, &ids, deadline).await?;
         let mut open = HashMap::with_capacity(loaded.len());
         for (id, row) in &loaded {
             let window = rows::readable(row.as_ref(), Window::decode)?;
-            open.insert(id.clone(), Open { window, admitted: Vec::new() });
+            open.insert(
+                id.clone(),
+                Open {
+                    window,
+                    admitted: Vec::new(),
+                },
+            );
         }
         Ok(Self { loaded, open })
     }
 
     /// Nothing for a repetition; else whether the event counts in its hour's popularity.
     fn admit(&mut self, placed: &Placed) -> Option<bool> {
-        let Placed { event, position, index, arrived_ms } = placed;
+        let Placed {
+            event,
+            position,
+            index,
+            arrived_ms,
+        } = placed;
         let open = self.open.entry(Window::row_id(&event.user_id)).or_default();
         let id = xxh3_64(event.event_id.as_bytes());
         let mut admit = |list, key| open.admit(list, Mark::new(key, position, *index, *arrived_ms));

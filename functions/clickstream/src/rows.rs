@@ -21,7 +21,9 @@ pub(crate) async fn load(
 ) -> Result<Vec<Loaded>, Error> {
     let mut loaded = Vec::with_capacity(ids.len());
     for ids in ids.chunks(ROWS_PER_CALL) {
-        let rows = tables.load(Table::Counters, ids, Read::Consistent, deadline).await?;
+        let rows = tables
+            .load(Table::Counters, ids, Read::Consistent, deadline)
+            .await?;
         loaded.extend(ids.iter().cloned().zip(rows));
     }
     Ok(loaded)
@@ -41,10 +43,21 @@ pub(crate) async fn rewrite(
     for _ in 0..ROUNDS_MAX {
         let mut writes = Vec::new();
         for (id, row) in &rows {
-            let Some(bytes) = fold(id, row.as_ref())? else { continue };
-            let expect = row.as_ref().map_or(Expect::Absent, |row| Expect::Version(row.version));
-            let change = Change::Put { bytes, expires_at_s: Some(expires_at_s) };
-            writes.push(Write { id: id.clone(), expect, change });
+            let Some(bytes) = fold(id, row.as_ref())? else {
+                continue;
+            };
+            let expect = row
+                .as_ref()
+                .map_or(Expect::Absent, |row| Expect::Version(row.version));
+            let change = Change::Put {
+                bytes,
+                expires_at_s: Some(expires_at_s),
+            };
+            writes.push(Write {
+                id: id.clone(),
+                expect,
+                change,
+            });
         }
         let conflicts = write(tables, writes, deadline).await?;
         if conflicts.is_empty() {
@@ -52,7 +65,10 @@ pub(crate) async fn rewrite(
         }
         rows = load(tables, &conflicts, deadline).await?;
     }
-    Err(Error::new(ErrorKind::Unavailable, "write rows that somebody else keeps writing"))
+    Err(Error::new(
+        ErrorKind::Unavailable,
+        "write rows that somebody else keeps writing",
+    ))
 }
 
 /// Applies the writes and names the rows that were in conflict.
@@ -82,7 +98,9 @@ pub(crate) fn readable<T: Default>(
     row: Option<&Row>,
     decode: impl FnOnce(&[u8]) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let Some(row) = row else { return Ok(T::default()) };
+    let Some(row) = row else {
+        return Ok(T::default());
+    };
     match decode(&row.bytes) {
         Err(error) if error.kind == ErrorKind::Corrupt => {
             counter!(ops::metric::ROWS_UNREADABLE, "table" => "counters").increment(1);

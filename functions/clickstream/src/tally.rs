@@ -27,11 +27,23 @@ struct Counted {
 impl Tally {
     /// Notes one event; `popular` where it is its user's first of the kind for the video that hour.
     pub fn note(&mut self, placed: &Placed, popular: bool) {
-        let Placed { event, position, index, .. } = placed;
-        let place = Place { sequence: position.sequence.clone(), index: *index };
+        let Placed {
+            event,
+            position,
+            index,
+            ..
+        } = placed;
+        let place = Place {
+            sequence: position.sequence.clone(),
+            index: *index,
+        };
         let hour = popular.then(|| hour(event.ts_ms));
         let id = VideoCounts::row_id(&event.video_id, &position.shard);
-        self.rows.entry(id).or_default().push(Counted { place, kind: event.kind, hour });
+        self.rows.entry(id).or_default().push(Counted {
+            place,
+            kind: event.kind,
+            hour,
+        });
     }
 
     /// Writes every counter, value and last position in one conditional write each.
@@ -46,7 +58,10 @@ impl Tally {
     ) -> Result<(), Error> {
         let ids: Vec<String> = self.rows.keys().cloned().collect();
         let loaded = rows::load(tables, &ids, deadline).await?;
-        rows::rewrite(tables, loaded, expires_at_s, deadline, |id, row| self.fold(id, row)).await
+        rows::rewrite(tables, loaded, expires_at_s, deadline, |id, row| {
+            self.fold(id, row)
+        })
+        .await
     }
 
     fn fold(&self, id: &str, row: Option<&Row>) -> Result<Option<Bytes>, Error> {
@@ -55,7 +70,11 @@ impl Tally {
         for one in self.rows.get(id).into_iter().flatten() {
             changed |= counts.count(one.place.clone(), one.kind, one.hour);
         }
-        if changed { counts.encode().map(Some) } else { Ok(None) }
+        if changed {
+            counts.encode().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 }
 

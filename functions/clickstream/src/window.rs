@@ -102,7 +102,9 @@ impl Window {
         let corrupt = || Error::new(ErrorKind::Corrupt, what);
         let body = sealed::open(WINDOW_SCHEMA, bytes, what)?;
         let (head, body) = body.split_at_checked(HEAD_BYTES).ok_or_else(corrupt)?;
-        let &[a, b, c, d] = head else { return Err(corrupt()) };
+        let &[a, b, c, d] = head else {
+            return Err(corrupt());
+        };
         let ids = usize::from(u16::from_le_bytes([a, b]));
         let hours = usize::from(u16::from_le_bytes([c, d]));
         let (chunks, rest) = body.as_chunks::<MARK_BYTES>();
@@ -111,7 +113,10 @@ impl Window {
         }
         let marks: Vec<Mark> = chunks.iter().map(decode_mark).collect();
         let (ids, hours) = marks.split_at_checked(ids).ok_or_else(corrupt)?;
-        Ok(Self { ids: ids.to_vec(), hours: hours.to_vec() })
+        Ok(Self {
+            ids: ids.to_vec(),
+            hours: hours.to_vec(),
+        })
     }
 
     fn list(&mut self, list: List) -> &mut Vec<Mark> {
@@ -132,7 +137,11 @@ impl Window {
 
 fn decode_mark(bytes: &[u8; MARK_BYTES]) -> Mark {
     let whole = u128::from_le_bytes(*bytes);
-    Mark { key: whole as u64, place: (whole >> 64) as u32, at_s: (whole >> 96) as u32 }
+    Mark {
+        key: whole as u64,
+        place: (whole >> 64) as u32,
+        at_s: (whole >> 96) as u32,
+    }
 }
 
 #[cfg(test)]
@@ -168,8 +177,14 @@ mod tests {
             assert!(window.admit(List::Ids, mark(key, key as u32, 7)));
         }
         assert_eq!(window.ids.len(), MARKS_MAX);
-        assert!(!window.admit(List::Ids, mark(1, 9_999, 7)), "the second is still known");
-        assert!(window.admit(List::Ids, mark(0, 9_999, 7)), "the first is forgotten");
+        assert!(
+            !window.admit(List::Ids, mark(1, 9_999, 7)),
+            "the second is still known"
+        );
+        assert!(
+            window.admit(List::Ids, mark(0, 9_999, 7)),
+            "the first is forgotten"
+        );
     }
 
     #[test]
@@ -184,7 +199,11 @@ mod tests {
         ];
         for body in bodies {
             let bytes = sealed::seal(WINDOW_SCHEMA, &body);
-            assert_eq!(Window::decode(&bytes).unwrap_err().kind, ErrorKind::Corrupt, "{body:?}");
+            assert_eq!(
+                Window::decode(&bytes).unwrap_err().kind,
+                ErrorKind::Corrupt,
+                "{body:?}"
+            );
         }
     }
 

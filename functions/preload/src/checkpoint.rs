@@ -22,7 +22,12 @@ impl Checkpoint {
     /// The beginning.
     #[must_use]
     pub fn start(generation: SmolStr, day: Option<Date>) -> Self {
-        Self { generation, day, part: 0, offset: 0 }
+        Self {
+            generation,
+            day,
+            part: 0,
+            offset: 0,
+        }
     }
 
     /// The place that was kept, when it belongs to the same walk; else the beginning. What cannot be
@@ -42,7 +47,11 @@ mod tests {
     #[test]
     fn only_a_place_of_the_same_walk_is_gone_on_from() {
         let start = Checkpoint::start("2026-11-21.1".into(), None);
-        let later = Checkpoint { part: 3, offset: 40, ..start.clone() };
+        let later = Checkpoint {
+            part: 3,
+            offset: 40,
+            ..start.clone()
+        };
         let json = serde_json::to_vec(&later).unwrap();
         assert_eq!(Checkpoint::resume(Some(&json), start.clone()), later);
         let newer = Checkpoint::start("2026-11-21.2".into(), None);

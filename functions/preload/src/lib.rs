@@ -115,7 +115,13 @@ impl Job {
     ) -> Result<Report, Error> {
         let began = self.parts.clock.now().mono;
         let ran = self.walk(options, progress, deadline).await;
-        let seconds = self.parts.clock.now().mono.saturating_sub(began).as_secs_f64();
+        let seconds = self
+            .parts
+            .clock
+            .now()
+            .mono
+            .saturating_sub(began)
+            .as_secs_f64();
         let outcome = match &ran {
             Ok(report) if report.done => "done",
             Ok(_) => "handed_over",
@@ -133,12 +139,28 @@ impl Job {
         deadline: &Deadline,
     ) -> Result<Report, Error> {
         options.check()?;
-        let Parts { tiered, generations, lake, control, owner, .. } = &self.parts;
+        let Parts {
+            tiered,
+            generations,
+            lake,
+            control,
+            owner,
+            ..
+        } = &self.parts;
         generations.refresh(deadline).await?;
-        let no_generation = || Error::new(ErrorKind::NotFound, "preload: there is no generation yet");
+        let no_generation =
+            || Error::new(ErrorKind::NotFound, "preload: there is no generation yet");
         let index = generations.current().ok_or_else(no_generation)?;
-        let walk = Walk { control, lake, options, generation: index.generation(), cohorts: index.cohorts() };
-        let lease = control.acquire(&walk.name(), owner, LEASE_LIFE, deadline).await?;
+        let walk = Walk {
+            control,
+            lake,
+            options,
+            generation: index.generation(),
+            cohorts: index.cohorts(),
+        };
+        let lease = control
+            .acquire(&walk.name(), owner, LEASE_LIFE, deadline)
+            .await?;
         let busy = || Error::new(ErrorKind::Unavailable, "preload: another run is at it");
         let ttl = Duration::from_secs(u64::from(options.ttl_s));
         let fill = async |asks: Vec<Ask>| tiered.fill(asks, ttl, deadline).await;
@@ -164,9 +186,16 @@ impl Report {
     /// `Unavailable` when the tier took nothing at all: it is down, and going on would only pretend.
     fn add(&mut self, part: usize, asked: usize, filled: FillReport) -> Result<(), Error> {
         if filled.stored == 0 && filled.failed > 0 {
-            return Err(Error::new(ErrorKind::Unavailable, "preload: the shared tier takes nothing"));
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "preload: the shared tier takes nothing",
+            ));
         }
-        let of = if part == 0 { &mut self.shared } else { &mut self.personal };
+        let of = if part == 0 {
+            &mut self.shared
+        } else {
+            &mut self.personal
+        };
         *of += asked as u64;
         self.stored += filled.stored as u64;
         self.skipped += (filled.degraded + filled.absent) as u64;

@@ -47,16 +47,36 @@ impl Options {
     /// `Invalid`, naming the one that does not hold.
     pub fn check(&self) -> Result<(), Error> {
         let region = (1..=64).contains(&self.region.len())
-            && self.region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            && self
+                .region
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let checks = [
-            (region, "preload: region is not 1 to 64 of the characters A-Z a-z 0-9 _ -"),
-            ((1..=BATCH_MAX).contains(&self.batch_size), "preload: batch size is not 1 to 50000"),
-            (TTL_S.contains(&self.ttl_s), "preload: ttl is not 1 to 604800 seconds"),
-            ((1..=PLACES_MAX).contains(&self.scenes.len()), "preload: scenes are not 1 to 64"),
-            ((1..=PLACES_MAX).contains(&self.markets.len()), "preload: markets are not 1 to 64"),
+            (
+                region,
+                "preload: region is not 1 to 64 of the characters A-Z a-z 0-9 _ -",
+            ),
+            (
+                (1..=BATCH_MAX).contains(&self.batch_size),
+                "preload: batch size is not 1 to 50000",
+            ),
+            (
+                TTL_S.contains(&self.ttl_s),
+                "preload: ttl is not 1 to 604800 seconds",
+            ),
+            (
+                (1..=PLACES_MAX).contains(&self.scenes.len()),
+                "preload: scenes are not 1 to 64",
+            ),
+            (
+                (1..=PLACES_MAX).contains(&self.markets.len()),
+                "preload: markets are not 1 to 64",
+            ),
         ];
         let wrong = checks.into_iter().find(|(holds, _)| !holds);
-        wrong.map_or(Ok(()), |(_, what)| Err(Error::new(ErrorKind::Invalid, what)))
+        wrong.map_or(Ok(()), |(_, what)| {
+            Err(Error::new(ErrorKind::Invalid, what))
+        })
     }
 }
 
@@ -69,17 +89,45 @@ mod tests {
         let good = Options::default();
         assert!(good.check().is_ok());
         let bad = [
-            Options { region: String::new(), ..good.clone() },
-            Options { region: "eu/west".to_owned(), ..good.clone() },
-            Options { batch_size: 0, ..good.clone() },
-            Options { batch_size: BATCH_MAX + 1, ..good.clone() },
-            Options { ttl_s: 0, ..good.clone() },
-            Options { ttl_s: 604_801, ..good.clone() },
-            Options { scenes: Vec::new(), ..good.clone() },
-            Options { markets: vec![SmolStr::default(); PLACES_MAX + 1], ..good.clone() },
+            Options {
+                region: String::new(),
+                ..good.clone()
+            },
+            Options {
+                region: "eu/west".to_owned(),
+                ..good.clone()
+            },
+            Options {
+                batch_size: 0,
+                ..good.clone()
+            },
+            Options {
+                batch_size: BATCH_MAX + 1,
+                ..good.clone()
+            },
+            Options {
+                ttl_s: 0,
+                ..good.clone()
+            },
+            Options {
+                ttl_s: 604_801,
+                ..good.clone()
+            },
+            Options {
+                scenes: Vec::new(),
+                ..good.clone()
+            },
+            Options {
+                markets: vec![SmolStr::default(); PLACES_MAX + 1],
+                ..good.clone()
+            },
         ];
         for options in bad {
-            assert_eq!(options.check().unwrap_err().kind, ErrorKind::Invalid, "{options:?}");
+            assert_eq!(
+                options.check().unwrap_err().kind,
+                ErrorKind::Invalid,
+                "{options:?}"
+            );
         }
     }
 }

@@ -48,13 +48,19 @@ impl Walk<'_> {
             let kept = self.control.checkpoint(&self.name(), deadline).await?;
             at = Checkpoint::resume(kept.as_deref(), at);
         }
-        let mut report = Report { generation: self.generation.to_owned(), ..Report::default() };
+        let mut report = Report {
+            generation: self.generation.to_owned(),
+            ..Report::default()
+        };
         let mut longest = Duration::ZERO;
         while at.part <= table.files.len() {
             let asks = self.asks(at.part, &table, deadline).await?;
             while let Some(rest) = asks.get(at.offset..).filter(|rest| !rest.is_empty()) {
                 if deadline.remaining() < HANDOVER_RESERVE.max(longest * 2) {
-                    return Ok(Report { checkpoint: Some(at), ..report });
+                    return Ok(Report {
+                        checkpoint: Some(at),
+                        ..report
+                    });
                 }
                 let batch: Vec<Ask> = rest.iter().take(self.options.batch_size).cloned().collect();
                 let (asked, began) = (batch.len(), deadline.clock().now().mono);
@@ -65,12 +71,21 @@ impl Walk<'_> {
                 longest = longest.max(deadline.clock().now().mono.saturating_sub(began));
                 at.offset += asked;
                 self.keep(&at, deadline).await?;
-                progress(Progress { part: at.part, parts: table.files.len() + 1, asked: report.asked() });
+                progress(Progress {
+                    part: at.part,
+                    parts: table.files.len() + 1,
+                    asked: report.asked(),
+                });
             }
             (at.part, at.offset) = (at.part + 1, 0);
         }
-        self.control.clear_checkpoint(&self.name(), deadline).await?;
-        Ok(Report { done: true, ..report })
+        self.control
+            .clear_checkpoint(&self.name(), deadline)
+            .await?;
+        Ok(Report {
+            done: true,
+            ..report
+        })
     }
 
     /// The name of lease and checkpoint.
@@ -81,10 +96,16 @@ impl Walk<'_> {
     async fn table(&self, deadline: &Deadline) -> Result<ProfileTable, Error> {
         let days = self.lake.profile_days(deadline).await?;
         let Some(day) = days.last().copied() else {
-            return Ok(ProfileTable { day: None, files: Vec::new() });
+            return Ok(ProfileTable {
+                day: None,
+                files: Vec::new(),
+            });
         };
         let files = self.lake.profile_files(day, deadline).await?;
-        Ok(ProfileTable { day: Some(day), files: files.into_iter().map(|meta| meta.key).collect() })
+        Ok(ProfileTable {
+            day: Some(day),
+            files: files.into_iter().map(|meta| meta.key).collect(),
+        })
     }
 
     /// The questions of a part, always in the same order.
@@ -103,23 +124,38 @@ impl Walk<'_> {
             tokio::task::yield_now().await;
         }
         users.sort_unstable();
-        Ok(users.into_iter().flat_map(|user| self.in_places(Who::User(user), Kind::Recommend)).collect())
+        Ok(users
+            .into_iter()
+            .flat_map(|user| self.in_places(Who::User(user), Kind::Recommend))
+            .collect())
     }
 
     /// What people share: everybody's lists first, because every fallback stands on them.
     fn shared_asks(&self) -> Vec<Ask> {
         let lists = [Kind::Trending, Kind::Recommend, Kind::Latest, Kind::Popular];
         let lists = lists.into_iter().map(|kind| (Who::Anyone, kind));
-        let cohorts = (0..self.cohorts).map(|number| (Who::Cohort(Cohort::new(number)), Kind::Recommend));
-        lists.chain(cohorts).flat_map(|(who, kind)| self.in_places(who, kind)).collect()
+        let cohorts =
+            (0..self.cohorts).map(|number| (Who::Cohort(Cohort::new(number)), Kind::Recommend));
+        lists
+            .chain(cohorts)
+            .flat_map(|(who, kind)| self.in_places(who, kind))
+            .collect()
     }
 
     fn in_places(&self, who: Who, kind: Kind) -> Vec<Ask> {
-        let Options { scenes, markets, .. } = self.options;
-        let places = scenes.iter().flat_map(|scene| markets.iter().map(move |market| (scene, market)));
+        let Options {
+            scenes, markets, ..
+        } = self.options;
+        let places = scenes
+            .iter()
+            .flat_map(|scene| markets.iter().map(move |market| (scene, market)));
         let ask = Ask::new(who, kind);
         places
-            .map(|(scene, market)| Ask { scene: scene.clone(), market: market.clone(), ..ask.clone() })
+            .map(|(scene, market)| Ask {
+                scene: scene.clone(),
+                market: market.clone(),
+                ..ask.clone()
+            })
             .collect()
     }
 
@@ -133,6 +169,8 @@ impl Walk<'_> {
     async fn keep(&self, at: &Checkpoint, deadline: &Deadline) -> Result<(), Error> {
         let json = serde_json::to_vec(at)
             .map_err(|e| Error::because(ErrorKind::Invalid, "encode a checkpoint", e))?;
-        self.control.save_checkpoint(&self.name(), &json, deadline).await
+        self.control
+            .save_checkpoint(&self.name(), &json, deadline)
+            .await
     }
 }

@@ -16,27 +16,41 @@ pub(crate) struct Audience {
 }
 
 impl Audience {
+    /// Who of these was not met yet.
+    pub fn strangers<'a>(&self, ids: impl Iterator<Item = &'a UserId>) -> Vec<UserId> {
+        let strangers: HashSet<&UserId> = ids.filter(|id| !self.met.contains_key(*id)).collect();
+        strangers.into_iter().cloned().collect()
+    }
+
     /// Learns who of these was deleted, and when: what came before it is forgotten.
-    pub async fn meet<'a>(
+    pub async fn meet(
         &mut self,
-        ids: impl Iterator<Item = &'a UserId>,
+        strangers: Vec<UserId>,
         users: &Users,
         deadline: &Deadline,
     ) -> Result<(), Error> {
-        let strangers: HashSet<&UserId> = ids.filter(|id| !self.met.contains_key(*id)).collect();
-        let strangers: Vec<UserId> = strangers.into_iter().cloned().collect();
         let states = users.load(&strangers, Read::Consistent, deadline).await?;
         for (id, state) in strangers.into_iter().zip(states) {
             let tombstone_ms = state.and_then(|state| state.tombstone_ms);
-            self.met.insert(id, UserState { tombstone_ms, ..UserState::default() });
+            self.met.insert(
+                id,
+                UserState {
+                    tombstone_ms,
+                    ..UserState::default()
+                },
+            );
         }
         Ok(())
     }
 
     /// Joins an event of somebody met; false when it is from before their deletion.
     pub fn apply(&mut self, event: &Event) -> bool {
-        let Some(state) = self.met.get_mut(&event.user_id) else { return false };
-        let forgotten = state.tombstone_ms.is_some_and(|gone_ms| event.ts_ms <= gone_ms);
+        let Some(state) = self.met.get_mut(&event.user_id) else {
+            return false;
+        };
+        let forgotten = state
+            .tombstone_ms
+            .is_some_and(|gone_ms| event.ts_ms <= gone_ms);
         if !forgotten {
             apply_event(state, event);
         }
@@ -60,7 +74,9 @@ impl Audience {
             let ids: Vec<UserId> = chunk.iter().map(|(id, _)| id.clone()).collect();
             let mut touched = HashSet::new();
             let join = |at: usize, state: &mut UserState| {
-                let Some((id, learnt)) = chunk.get(at) else { return false };
+                let Some((id, learnt)) = chunk.get(at) else {
+                    return false;
+                };
                 let profile = profiles.get(id);
                 let joined = join_state(state, learnt)
                     | profile.is_some_and(|profile| apply_profile(state, profile, as_of_ms));

@@ -30,7 +30,10 @@ pub struct Thin {
 pub fn window_of(days: &[Date], last: Date, window: u32) -> Vec<Date> {
     let span = jiff::Span::new().days(i64::from(window.max(1)));
     let after = last.saturating_sub(span);
-    days.iter().copied().filter(|day| *day > after && *day <= last).collect()
+    days.iter()
+        .copied()
+        .filter(|day| *day > after && *day <= last)
+        .collect()
 }
 
 /// Finds the newest whole day and complains when it is far thinner than the day before it.
@@ -39,18 +42,25 @@ pub fn window_of(days: &[Date], last: Date, window: u32) -> Vec<Date> {
 #[must_use]
 pub fn too_thin(days: &[DayRows], today: Date) -> Option<Thin> {
     let whole: Vec<&DayRows> = days.iter().filter(|day| day.date < today).collect();
-    let [.., before, day] = whole[..] else { return None };
+    let [.., before, day] = whole[..] else {
+        return None;
+    };
     let adjacent = before.date.tomorrow().is_ok_and(|next| next == day.date);
     let known = adjacent && before.rows >= ROWS_COMPARED_MIN;
     let thin = (day.rows as f64) < before.rows as f64 * ROWS_SHARE_MIN;
-    (known && thin).then_some(Thin { day: *day, before: *before })
+    (known && thin).then_some(Thin {
+        day: *day,
+        before: *before,
+    })
 }
 
 /// The next generation of a day: `2026-11-21.3` when `.2` is the highest there is.
 #[must_use]
 pub fn next_generation<'a>(date: Date, taken: impl IntoIterator<Item = &'a str>) -> String {
     let prefix = format!("{date}.");
-    let numbers = taken.into_iter().filter_map(|name| name.strip_prefix(&prefix)?.parse().ok());
+    let numbers = taken
+        .into_iter()
+        .filter_map(|name| name.strip_prefix(&prefix)?.parse().ok());
     let highest: u32 = numbers.max().unwrap_or(0);
     format!("{prefix}{}", highest.saturating_add(1))
 }
@@ -93,8 +103,13 @@ mod tests {
             (&[(19, 999), (20, 1)], false),
         ];
         for (days, thin) in cases {
-            let days: Vec<DayRows> =
-                days.iter().map(|(day, rows)| DayRows { date: november(*day), rows: *rows }).collect();
+            let days: Vec<DayRows> = days
+                .iter()
+                .map(|(day, rows)| DayRows {
+                    date: november(*day),
+                    rows: *rows,
+                })
+                .collect();
             assert_eq!(too_thin(&days, november(21)).is_some(), thin, "{days:?}");
         }
     }

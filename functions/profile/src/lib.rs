@@ -90,7 +90,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { window_days: 400, force: false, build: BuildOptions::default() }
+        Self {
+            window_days: 400,
+            force: false,
+            build: BuildOptions::default(),
+        }
     }
 }
 
@@ -118,8 +122,14 @@ impl Job {
     /// The same job, publishing also from a thin day.
     #[must_use]
     pub fn forced(&self) -> Self {
-        let options = Options { force: true, ..self.options.clone() };
-        Self { parts: self.parts.clone(), options }
+        let options = Options {
+            force: true,
+            ..self.options.clone()
+        };
+        Self {
+            parts: self.parts.clone(),
+            options,
+        }
     }
 
     /// Builds and publishes a generation from the events up to and with `date` (UTC), or up to the
@@ -132,16 +142,27 @@ impl Job {
     pub async fn run(&self, date: Option<Date>, deadline: &Deadline) -> Result<Report, Error> {
         let started = self.parts.clock.now().mono;
         let control = &self.parts.control;
-        let lease = control.acquire(NAME, &self.parts.owner, LEASE_LIFE, deadline).await?;
+        let lease = control
+            .acquire(NAME, &self.parts.owner, LEASE_LIFE, deadline)
+            .await?;
         let Some(mut lease) = lease else {
-            return Err(Error::new(ErrorKind::Unavailable, "build a generation: another run is at it"));
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "build a generation: another run is at it",
+            ));
         };
         let ran = self.build(date, &mut lease, deadline).await;
         if let Err(error) = control.release(lease, deadline).await {
             tracing::warn!(error = %error, "the lease was not given back and runs out by itself");
         }
         let outcome = if ran.is_ok() { "published" } else { "refused" };
-        let seconds = self.parts.clock.now().mono.saturating_sub(started).as_secs_f64();
+        let seconds = self
+            .parts
+            .clock
+            .now()
+            .mono
+            .saturating_sub(started)
+            .as_secs_f64();
         counter!(ops::metric::JOB_RUNS, "job" => NAME, "outcome" => outcome).increment(1);
         histogram!(ops::metric::JOB_SECONDS, "job" => NAME).record(seconds);
         ran
@@ -153,10 +174,14 @@ impl Job {
         lease: &mut Lease,
         deadline: &Deadline,
     ) -> Result<Report, Error> {
-        let Parts { lake, users, clock, .. } = &self.parts;
+        let Parts {
+            lake, users, clock, ..
+        } = &self.parts;
         let mut watch = Stopwatch::start(Arc::clone(clock));
         let known = lake.days(deadline).await?;
-        let date = date.or(known.last().copied()).ok_or_else(nothing_to_build_from)?;
+        let date = date
+            .or(known.last().copied())
+            .ok_or_else(nothing_to_build_from)?;
         let window = days::window_of(&known, date, self.options.window_days);
         if window.last() != Some(&date) {
             return Err(nothing_to_build_from());
@@ -169,7 +194,15 @@ impl Job {
         let mut audience = Audience::default();
         let mut reading = Reading::default();
         for day in window {
-            self.read_day(day, &mut builder, &mut audience, &mut reading, lease, deadline).await?;
+            self.read_day(
+                day,
+                &mut builder,
+                &mut audience,
+                &mut reading,
+                lease,
+                deadline,
+            )
+            .await?;
         }
         self.check(&reading)?;
         watch.lap("lake");
@@ -185,15 +218,38 @@ impl Job {
         self.hold(lease, deadline).await?;
         self.publish(&generation, built, deadline).await?;
         watch.lap("publish");
-        let Reading { days, events, dropped } = reading;
+        let Reading {
+            days,
+            events,
+            dropped,
+        } = reading;
         let (days, users, steps) = (days.len(), users_known, watch.finish());
-        Ok(Report { generation, date, days, events, dropped, videos, users, users_changed, steps })
+        Ok(Report {
+            generation,
+            date,
+            days,
+            events,
+            dropped,
+            videos,
+            users,
+            users_changed,
+            steps,
+        })
     }
 
     /// Goes on only while no other run took over.
     async fn hold(&self, lease: &mut Lease, deadline: &Deadline) -> Result<(), Error> {
-        let renewed = self.parts.control.renew(lease, LEASE_LIFE, deadline).await?;
-        let lost = || Error::new(ErrorKind::Unavailable, "build a generation: another run took over");
+        let renewed = self
+            .parts
+            .control
+            .renew(lease, LEASE_LIFE, deadline)
+            .await?;
+        let lost = || {
+            Error::new(
+                ErrorKind::Unavailable,
+                "build a generation: another run took over",
+            )
+        };
         *lease = renewed.ok_or_else(lost)?;
         Ok(())
     }
@@ -203,10 +259,16 @@ impl Job {
         let objects = self.parts.objects.list(&prefix, deadline).await?;
         let taken = objects.iter().filter_map(|meta| meta.key.split('/').nth(1));
         let generation = days::next_generation(date, taken);
-        let end = date.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
+        let end = date
+            .tomorrow()
+            .and_then(|next| next.to_zoned(TimeZone::UTC));
         let end_ms = end.map_or(i64::MAX, |end| end.timestamp().as_millisecond() - 1);
         let as_of_ms = end_ms.min(self.parts.clock.now().wall_ms);
-        Ok(BuildOptions { generation, as_of_ms, ..self.options.build.clone() })
+        Ok(BuildOptions {
+            generation,
+            as_of_ms,
+            ..self.options.build.clone()
+        })
     }
 
     async fn read_catalogue(
@@ -216,7 +278,11 @@ impl Job {
     ) -> Result<u64, Error> {
         let (mut videos, mut after) = (0, None);
         loop {
-            let page = self.parts.catalogue.scan(after, VIDEOS_PER_PAGE, deadline).await?;
+            let page = self
+                .parts
+                .catalogue
+                .scan(after, VIDEOS_PER_PAGE, deadline)
+                .await?;
             for video in &page.videos {
                 builder.add_video(video).map_err(unbuilt)?;
             }
@@ -245,7 +311,10 @@ impl Job {
             for batch in self.parts.lake.open(&object.key, deadline).await? {
                 let rows = batch.map_err(|error| named(error, &object.key))?;
                 day.rows += rows.len() as u64;
-                audience.meet(rows.iter().map(|row| &row.event.user_id), &self.parts.users, deadline).await?;
+                let strangers = audience.strangers(rows.iter().map(|row| &row.event.user_id));
+                audience
+                    .meet(strangers, &self.parts.users, deadline)
+                    .await?;
                 let taken = take(&rows, &mut once, audience, builder)?;
                 reading.events += taken;
                 reading.dropped += rows.len() as u64 - taken;
@@ -254,7 +323,10 @@ impl Job {
                     self.hold(lease, deadline).await?;
                 }
                 if deadline.expired() {
-                    return Err(Error::new(ErrorKind::Timeout, format!("read {}", object.key)));
+                    return Err(Error::new(
+                        ErrorKind::Timeout,
+                        format!("read {}", object.key),
+                    ));
                 }
                 tokio::task::yield_now().await;
             }
@@ -293,11 +365,17 @@ impl Job {
         for (user_id, profile) in &built.profiles {
             let at = UserState::user_hash(user_id) % u64::from(PROFILE_PARTS);
             if let Some(part) = parts.get_mut(at as usize) {
-                part.push(ProfileRow { user_id: user_id.clone(), profile: profile.clone() });
+                part.push(ProfileRow {
+                    user_id: user_id.clone(),
+                    profile: profile.clone(),
+                });
             }
         }
         for (part, rows) in (0..PROFILE_PARTS).zip(parts) {
-            self.parts.lake.write_profiles(date, part, rows, deadline).await?;
+            self.parts
+                .lake
+                .write_profiles(date, part, rows, deadline)
+                .await?;
         }
         Ok(())
     }
@@ -308,16 +386,25 @@ impl Job {
         mut built: Built,
         deadline: &Deadline,
     ) -> Result<(), Error> {
-        let failed = |e: std::io::Error| Error::because(ErrorKind::Unavailable, "write a generation", e);
-        tokio::fs::create_dir_all(&self.parts.work_dir).await.map_err(failed)?;
+        let failed =
+            |e: std::io::Error| Error::because(ErrorKind::Unavailable, "write a generation", e);
+        tokio::fs::create_dir_all(&self.parts.work_dir)
+            .await
+            .map_err(failed)?;
         let mut builder = tempfile::Builder::new();
-        let folder = builder.prefix("reelway-generation-").tempdir_in(&self.parts.work_dir);
+        let folder = builder
+            .prefix("reelway-generation-")
+            .tempdir_in(&self.parts.work_dir);
         let folder = folder.map_err(failed)?;
         let file = folder.path().join("index");
         let written = file.clone();
         let writing = tokio::task::spawn_blocking(move || built.write_to(&written));
         writing.await.map_err(gave_up)?.map_err(failed)?;
-        self.parts.generations.publish(generation, &file, deadline).await.map(|_| ())
+        self.parts
+            .generations
+            .publish(generation, &file, deadline)
+            .await
+            .map(|_| ())
     }
 }
 
@@ -345,7 +432,10 @@ async fn finish(builder: GenerationBuilder) -> Result<Built, Error> {
 }
 
 fn named(error: Error, key: &str) -> Error {
-    Error { what: format!("{} ({key})", error.what), ..error }
+    Error {
+        what: format!("{} ({key})", error.what),
+        ..error
+    }
 }
 
 fn unbuilt(error: BuildError) -> Error {
@@ -357,5 +447,20 @@ fn gave_up(error: tokio::task::JoinError) -> Error {
 }
 
 fn nothing_to_build_from() -> Error {
-    Error::new(ErrorKind::Invalid, "build a generation: the lake has no events of that day")
+    Error::new(
+        ErrorKind::Invalid,
+        "build a generation: the lake has no events of that day",
+    )
+}
+#[cfg(test)]
+mod sendtest { use super::*;
+fn s<T: Send>(_: T) {}
+fn a(j: Job, d: Deadline) { s(async move { j.run(None, &d).await.map(|_| ()) }); }
+fn b(j: Job, mut l: Lease, d: Deadline) { s(async move { j.hold(&mut l, &d).await }); }
+fn c(j: Job, d: Deadline) { s(async move { j.build_options(Date::MAX, &d).await.map(|_|()) }); }
+fn e(j: Job, mut b: GenerationBuilder, d: Deadline) { s(async move { j.read_catalogue(&mut b, &d).await }); }
+fn f(j: Job, mut b: GenerationBuilder, mut au: Audience, mut r: Reading, mut l: Lease, d: Deadline) { s(async move { j.read_day(Date::MAX, &mut b, &mut au, &mut r, &mut l, &d).await }); }
+fn g(j: Job, b: Built, d: Deadline) { s(async move { j.write_profiles(Date::MAX, &b, &d).await }); }
+fn h(j: Job, b: Built, d: Deadline) { s(async move { j.publish("x", b, &d).await }); }
+fn i(a: Audience, u: Users, d: Deadline) { s(async move { a.write(vec![], 1, &u, &d).await }); }
 }

@@ -48,7 +48,11 @@ pub(crate) struct Stopwatch {
 impl Stopwatch {
     pub fn start(clock: Arc<dyn Clock>) -> Self {
         let since = clock.now().mono;
-        Self { clock, since, steps: Vec::new() }
+        Self {
+            clock,
+            since,
+            steps: Vec::new(),
+        }
     }
 
     /// Ends a step; the next begins.
@@ -56,7 +60,11 @@ impl Stopwatch {
         let now = self.clock.now().mono;
         let seconds = now.saturating_sub(self.since).as_secs_f64();
         self.since = now;
-        tracing::info!(job.step = name, job.step_seconds = seconds, "a step of the night is done");
+        tracing::info!(
+            job.step = name,
+            job.step_seconds = seconds,
+            "a step of the night is done"
+        );
         self.steps.push(Step { name, seconds });
     }
 

@@ -48,6 +48,17 @@ pub struct DeadLetter {
     pub payload_base64: String,
 }
 
+impl DeadLetter {
+    /// The bytes as they came.
+    ///
+    /// # Errors
+    /// `Corrupt` when the letter was changed by hand.
+    pub fn payload(&self) -> Result<Bytes, Error> {
+        let payload = STANDARD.decode(&self.payload_base64).map(Bytes::from);
+        payload.map_err(|e| Error::because(ErrorKind::Corrupt, "read a dead letter", e))
+    }
+}
+
 impl DeadLetters {
     /// The letters of one consumer, under `dead/<consumer>/`.
     #[must_use]

@@ -1,0 +1,291 @@
+//! Every event counts once, whatever is replayed, split, enlarged or killed.
+
+use bytes::Bytes;
+use engine::{Event, EventKind};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use store::dead_letters::{DeadLetter, PREFIX};
+use store::{BatchOutcome, Consumer, Objects, StreamRecord, events};
+
+mod world;
+
+use world::{HOUR_MS, NOW_MS, World, event, record};
+
+const KINDS: [EventKind; 4] = [
+    EventKind::Impression,
+    EventKind::Click,
+    EventKind::Watch,
+    EventKind::Like,
+];
+
+/// Randomness that a seed repeats.
+struct Dice(TestRng);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        Self(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        use proptest::prelude::RngCore as _;
+        (self.0.next_u64() % n.max(1) as u64) as usize
+    }
+}
+
+/// Shards of records; a user's events share a shard, some are sent again under another position.
+fn traffic(world: &World, dice: &mut Dice, shards: usize, total: usize) -> Vec<Vec<StreamRecord>> {
+    let mut queues: Vec<Vec<Event>> = vec![Vec::new(); shards];
+    for id in 0..total {
+        let (user, video) = (dice.below(40) as u64, dice.below(30) as u64);
+        let ts_ms = NOW_MS - dice.below(5 * HOUR_MS as usize) as i64;
+        let event = event(id, user, video, KINDS[dice.below(4)], ts_ms);
+        let queue = &mut queues[user as usize % shards];
+        queue.push(event.clone());
+        if dice.below(5) == 0 {
+            let again = queue[queue.len().saturating_sub(1 + dice.below(30))].clone();
+            queue.push(again);
+        }
+    }
+    let mut records = Vec::with_capacity(shards);
+    for (shard, queue) in queues.iter().enumerate() {
+        let (mut of_shard, mut rest, mut sequence) = (Vec::new(), &queue[..], 95);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(1 + dice.below(8)));
+            of_shard.push(world.record(&name(shard), sequence, now));
+            (rest, sequence) = (later, sequence + 1);
+        }
+        records.push(of_shard);
+    }
+    records
+}
+
+fn name(shard: usize) -> String {
+    format!("shard-{shard:03}")
+}
+
+/// Delivers everything at least once, in order per shard, in batches of any cut, some of it again,
+/// killing the consumer at up to `kills_max` writes. Answers how often it was killed.
+async fn deliver(
+    world: &World,
+    dice: &mut Dice,
+    shards: &[Vec<StreamRecord>],
+    kills_max: usize,
+) -> usize {
+    let (mut at, mut kills) = (vec![0; shards.len()], 0);
+    while at.iter().zip(shards).any(|(at, shard)| *at < shard.len()) {
+        let shard = dice.below(shards.len());
+        let records = &shards[shard];
+        if dice.below(3) == 0 {
+            at[shard] -= dice.below(6).min(at[shard]);
+        }
+        let end = (at[shard] + 1 + dice.below(20)).min(records.len());
+        if kills < kills_max && dice.below(3) == 0 {
+            world.tables.dies_at(1 + dice.below(30) as i64);
+        }
+        let batch = records[at[shard]..end].to_vec();
+        let first = batch.first().map(|record| record.position.clone());
+        let outcome = world.consumer.consume(batch, &world.deadline).await;
+        if world.tables.is_dead() {
+            kills += 1;
+            assert_eq!(
+                outcome.failed_from, first,
+                "a failed write fails the batch from its first"
+            );
+        } else {
+            assert_eq!(outcome, BatchOutcome::done());
+            at[shard] = end;
+        }
+        world.tables.lives_on();
+    }
+    kills
+}
+
+#[tokio::test]
+async fn ten_thousand_events_over_four_shards_with_twenty_kills_count_once() {
+    let (world, mut dice) = (World::new(), Dice::new(7));
+    let shards = traffic(&world, &mut dice, 4, 10_000);
+    assert_eq!(deliver(&world, &mut dice, &shards, 20).await, 20);
+    world.check(&(0..4).map(name).collect::<Vec<_>>()).await;
+}
+
+#[test]
+fn any_delivery_counts_once() {
+    let mut runner = TestRunner::new(Config {
+        cases: 24,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let law = |(seed, shards, total): (u64, usize, usize)| {
+        runtime.block_on(async {
+            let (world, mut dice) = (World::new(), Dice::new(seed));
+            let shards = traffic(&world, &mut dice, shards, total);
+            deliver(&world, &mut dice, &shards, 3).await;
+            world
+                .check(&(0..shards.len()).map(name).collect::<Vec<_>>())
+                .await;
+        });
+        Ok(())
+    };
+    runner
+        .run(&(any::<u64>(), 1..4_usize, 150..400_usize), law)
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_kill_at_every_write_of_a_batch_changes_nothing() {
+    let mut dice = Dice::new(11);
+    for kill_at in 1.. {
+        let world = World::new();
+        let shards = traffic(&world, &mut dice, 1, 25);
+        world.tables.dies_at(kill_at);
+        let killed = world
+            .consumer
+            .consume(shards[0].clone(), &world.deadline)
+            .await;
+        let survived = !world.tables.is_dead();
+        assert_eq!(killed.failed_from.is_none(), survived);
+        world.tables.lives_on();
+        for cut in [1, 3, shards[0].len()] {
+            for batch in shards[0].chunks(cut) {
+                let outcome = world
+                    .consumer
+                    .consume(batch.to_vec(), &world.deadline)
+                    .await;
+                assert_eq!(outcome, BatchOutcome::done());
+            }
+        }
+        world.check(&[name(0)]).await;
+        if survived {
+            assert!(kill_at > 20, "the batch writes more than that");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_handlers_of_one_shard_count_once() {
+    let (world, mut dice) = (World::new(), Dice::new(13));
+    let shards = traffic(&world, &mut dice, 1, 120);
+    let (short, long) = (shards[0][..10].to_vec(), shards[0].clone());
+    let (one, other) = tokio::join!(
+        world.consumer.consume(short, &world.deadline),
+        world.consumer.consume(long.clone(), &world.deadline),
+    );
+    assert_eq!((one, other), (BatchOutcome::done(), BatchOutcome::done()));
+    world.consumer.consume(long, &world.deadline).await;
+    world.check(&[name(0)]).await;
+}
+
+#[tokio::test]
+async fn an_event_sent_again_after_a_reshard_counts_once() {
+    let world = World::new();
+    let sent = event(1, 1, 1, EventKind::Click, NOW_MS);
+    let parent = world.record("parent", 9, std::slice::from_ref(&sent));
+    let other = event(2, 1, 1, EventKind::Click, NOW_MS - 2 * HOUR_MS);
+    let child = world.record("child", 3, &[sent, other]);
+    for batch in [
+        vec![parent.clone()],
+        vec![child.clone()],
+        vec![parent],
+        vec![child],
+    ] {
+        assert_eq!(
+            world.consumer.consume(batch, &world.deadline).await,
+            BatchOutcome::done()
+        );
+    }
+    world
+        .check(&["parent".to_owned(), "child".to_owned()])
+        .await;
+}
+
+#[tokio::test]
+async fn only_poison_fails_and_its_payload_is_kept() {
+    let world = World::new();
+    let good = event(1, 1, 1, EventKind::Click, NOW_MS);
+    let poison = Bytes::from_static(b"\x01not an event");
+    let items = vec![
+        ("k".to_owned(), events::encode(&good)),
+        ("k".to_owned(), poison.clone()),
+    ];
+    let mixed = record("s", 5, store::aggregate::pack(items).remove(0).data);
+    let mut torn = world
+        .record("s", 6, &[event(2, 1, 2, EventKind::Like, NOW_MS)])
+        .data
+        .to_vec();
+    let last = torn.len() - 1;
+    torn[last] ^= 1;
+    let batch = vec![
+        world.record("s", 4, std::slice::from_ref(&good)),
+        mixed,
+        record("s", 6, torn.clone().into()),
+        world.record("s", 7, &[event(2, 1, 2, EventKind::Like, NOW_MS)]),
+    ];
+    for _ in 0..2 {
+        let outcome = world.consumer.consume(batch.clone(), &world.deadline).await;
+        assert_eq!(outcome, BatchOutcome::done());
+    }
+    world.check(&["s".to_owned()]).await;
+    let kept = world.objects.list(PREFIX, &world.deadline).await.unwrap();
+    let keys: Vec<&str> = kept.iter().map(|meta| meta.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "dead/clickstream/s/5.1.json",
+            "dead/clickstream/s/6.record.json"
+        ]
+    );
+    let payloads = [poison, torn.into()];
+    for (meta, payload) in kept.iter().zip(payloads) {
+        let json = world
+            .objects
+            .get(&meta.key, 10_000, &world.deadline)
+            .await
+            .unwrap();
+        let letter: DeadLetter = serde_json::from_slice(&json).unwrap();
+        assert_eq!(letter.payload().unwrap(), payload);
+        assert!(
+            !letter.reason.contains("not an event"),
+            "a reason names no content"
+        );
+    }
+}
+
+#[tokio::test]
+async fn damaged_rows_do_not_stop_their_shard() {
+    use store::{Change, Expect, Table, Tables, Write};
+    let world = World::new();
+    let click = event(1, 1, 1, EventKind::Click, NOW_MS);
+    let batch = vec![world.record("s", 1, std::slice::from_ref(&click))];
+    let ids = [
+        (
+            Table::Counters,
+            store::counters::VideoCounts::row_id(&click.video_id, "s"),
+        ),
+        (Table::Users, click.user_id.to_string()),
+    ];
+    for (table, id) in ids {
+        let change = Change::Put {
+            bytes: Bytes::from_static(b"junk"),
+            expires_at_s: None,
+        };
+        let write = Write {
+            id,
+            expect: Expect::Any,
+            change,
+        };
+        world
+            .tables
+            .write(table, vec![write], &world.deadline)
+            .await
+            .unwrap();
+    }
+    let outcome = world.consumer.consume(batch, &world.deadline).await;
+    assert_eq!(outcome, BatchOutcome::done());
+}
