@@ -53,7 +53,10 @@ pub struct Packed {
 /// that check keys against shards agree.
 #[must_use]
 pub fn pack(items: Vec<(String, Bytes)>) -> Vec<Record> {
-    pack_items(items).into_iter().map(|packed| packed.record).collect()
+    pack_items(items)
+        .into_iter()
+        .map(|packed| packed.record)
+        .collect()
 }
 
 /// As [`pack`], saying which payloads went where.
@@ -90,7 +93,11 @@ impl Draft {
         bytes.put_u8(KEY_TABLE);
         encode_varint(key.len() as u64, &mut bytes);
         bytes.put_slice(key.as_bytes());
-        Self { key, bytes, items: Vec::new() }
+        Self {
+            key,
+            bytes,
+            items: Vec::new(),
+        }
     }
 
     fn has_room(&self, data_bytes: usize) -> bool {
@@ -112,8 +119,14 @@ impl Draft {
         let body = self.bytes.get(MAGIC.len()..).unwrap_or_default();
         let digest = Md5::digest(body);
         self.bytes.put_slice(&digest);
-        let record = Record { partition_key: self.key, data: self.bytes.freeze() };
-        Packed { record, items: self.items }
+        let record = Record {
+            partition_key: self.key,
+            data: self.bytes.freeze(),
+        };
+        Packed {
+            record,
+            items: self.items,
+        }
     }
 }
 

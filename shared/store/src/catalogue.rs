@@ -23,8 +23,8 @@ use crate::{Error, ErrorKind, sealed};
 mod overlay;
 mod patch;
 
-pub use overlay::{OVERLAY_AGE_MAX, OVERLAY_IDS_MAX};
 use overlay::Overlay;
+pub use overlay::{OVERLAY_AGE_MAX, OVERLAY_IDS_MAX};
 pub use patch::Patch;
 
 /// Rows written or loaded at once.
@@ -77,8 +77,15 @@ impl Catalogue {
     pub async fn put(&self, videos: Vec<Video>, deadline: &Deadline) -> Result<(), Error> {
         let mut writes = Vec::with_capacity(videos.len());
         for video in &videos {
-            let change = Change::Put { bytes: encode(Some(video))?, expires_at_s: None };
-            writes.push(Write { id: video.video_id.to_string(), expect: Expect::Any, change });
+            let change = Change::Put {
+                bytes: encode(Some(video))?,
+                expires_at_s: None,
+            };
+            writes.push(Write {
+                id: video.video_id.to_string(),
+                expect: Expect::Any,
+                change,
+            });
         }
         let (hidden, shown): (Vec<&Video>, Vec<&Video>) = videos.iter().partition(|v| v.hidden);
         // What was never in the catalogue is in no index; an import full of hidden videos must not
@@ -126,48 +133,45 @@ impl Catalogue {
         for _ in 0..PATCH_ATTEMPTS_MAX {
             let row = self.rows(one, deadline).await?.pop().flatten();
             let video = row.as_ref().map(decode).transpose()?.flatten();
-            let Some((row, before)) = row.zip(video) else { return Err(not_found()) };
+            let Some((row, before)) = row.zip(video) else {
+                return Err(not_found());
+            };
             let mut video = before.clone();
             change(&mut video);
             video.video_id = id.clone();
             if video.hidden && !before.hidden {
                 self.overlay.add(one, deadline).await?;
             }
-            if video == before || self.write_over(&row, &video, deadline).await? {
+            if video == before || self.write_over(&row, id, Some(&video), deadline).await? {
                 if !video.hidden {
                     self.overlay.remove(one, deadline).await?;
                 }
                 return Ok(video);
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, "update a video: others kept writing first"))
+        Err(contended())
     }
 
     /// Removes a video; it disappears from answers as a hidden one does. What is not there is no
     /// error; says whether it was.
     ///
     /// # Errors
-    /// The table's; `Throttled` when the overlay is full.
+    /// The table's; `Throttled` when the overlay is full; `Unavailable` when others kept writing
+    /// first.
     pub async fn delete(&self, id: &VideoId, deadline: &Deadline) -> Result<bool, Error> {
         let one = std::slice::from_ref(id);
-        let row = self.rows(one, deadline).await?.pop().flatten();
-        // A row that cannot be read can still be deleted.
-        let Some(row) = row.filter(|row| !matches!(decode(row), Ok(None))) else {
-            return Ok(false);
-        };
-        self.overlay.add(one, deadline).await?;
-        let now_s = deadline.clock().now().wall_ms.div_euclid(1_000);
-        let expires_at_s = Some(now_s.saturating_add(DELETED_KEPT_S));
-        let change = Change::Put { bytes: encode(None)?, expires_at_s };
-        let write = Write { id: id.to_string(), expect: Expect::Version(row.version), change };
-        let written = self.tables.write(Table::Videos, vec![write], deadline).await?;
-        match written.into_iter().next() {
-            Some(Ok(Written::Done(_))) => Ok(true),
-            Some(Err(error)) => Err(error),
-            Some(Ok(Written::Conflict)) | None => {
-                Err(Error::new(ErrorKind::Unavailable, "delete a video: another wrote it first"))
+        for _ in 0..PATCH_ATTEMPTS_MAX {
+            let row = self.rows(one, deadline).await?.pop().flatten();
+            // A row that cannot be read can still be deleted.
+            let Some(row) = row.filter(|row| !matches!(decode(row), Ok(None))) else {
+                return Ok(false);
+            };
+            self.overlay.add(one, deadline).await?;
+            if self.write_over(&row, id, None, deadline).await? {
+                return Ok(true);
             }
         }
+        Err(contended())
     }
 
     /// Loads videos in the order of `ids`, hidden ones too; `None` for the unknown and the deleted.
@@ -180,7 +184,9 @@ impl Catalogue {
         deadline: &Deadline,
     ) -> Result<Vec<Option<Video>>, Error> {
         let rows = self.read(ids, Read::Eventual, deadline).await?;
-        rows.iter().map(|row| row.as_ref().map_or(Ok(None), decode)).collect()
+        rows.iter()
+            .map(|row| row.as_ref().map_or(Ok(None), decode))
+            .collect()
     }
 
     /// Walks the catalogue, at most `limit` rows a page. Never used while answering a request,
@@ -194,9 +200,18 @@ impl Catalogue {
         limit: usize,
         deadline: &Deadline,
     ) -> Result<VideoPage, Error> {
-        let page = self.tables.scan(Table::Videos, after, limit, deadline).await?;
-        let videos = page.rows.iter().filter_map(|(_, row)| decode(row).transpose());
-        Ok(VideoPage { videos: videos.collect::<Result<_, _>>()?, next: page.next })
+        let page = self
+            .tables
+            .scan(Table::Videos, after, limit, deadline)
+            .await?;
+        let videos = page
+            .rows
+            .iter()
+            .filter_map(|(_, row)| decode(row).transpose());
+        Ok(VideoPage {
+            videos: videos.collect::<Result<_, _>>()?,
+            next: page.next,
+        })
     }
 
     /// Videos hidden or deleted that an index may still have; never older than
@@ -227,29 +242,50 @@ impl Catalogue {
         let mut rows = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(VIDEOS_PER_CALL_MAX) {
             let names: Vec<String> = chunk.iter().map(ToString::to_string).collect();
-            rows.extend(self.tables.load(Table::Videos, &names, read, deadline).await?);
+            rows.extend(
+                self.tables
+                    .load(Table::Videos, &names, read, deadline)
+                    .await?,
+            );
         }
         Ok(rows)
     }
 
-    /// Writes the video unless another wrote it since `row` was read.
+    /// Writes the video, or that it is deleted, unless another wrote it since `row` was read.
     async fn write_over(
         &self,
         row: &Row,
-        video: &Video,
+        id: &VideoId,
+        video: Option<&Video>,
         deadline: &Deadline,
     ) -> Result<bool, Error> {
-        let change = Change::Put { bytes: encode(Some(video))?, expires_at_s: None };
+        let now_s = deadline.clock().now().wall_ms.div_euclid(1_000);
+        let expires_at_s = video
+            .is_none()
+            .then(|| now_s.saturating_add(DELETED_KEPT_S));
+        let change = Change::Put {
+            bytes: encode(video)?,
+            expires_at_s,
+        };
         let expect = Expect::Version(row.version);
-        let write = Write { id: video.video_id.to_string(), expect, change };
-        let written = self.tables.write(Table::Videos, vec![write], deadline).await?;
+        let write = Write {
+            id: id.to_string(),
+            expect,
+            change,
+        };
+        let written = self
+            .tables
+            .write(Table::Videos, vec![write], deadline)
+            .await?;
         let written = written.into_iter().next().transpose()?;
         Ok(matches!(written, Some(Written::Done(_))))
     }
 }
 
 fn encode(video: Option<&Video>) -> Result<Bytes, Error> {
-    let row = VideoRow { video: video.cloned() };
+    let row = VideoRow {
+        video: video.cloned(),
+    };
     let json = serde_json::to_vec(&row)
         .map_err(|e| Error::because(ErrorKind::Invalid, "encode a video", e))?;
     let bytes = sealed::seal(VIDEO_SCHEMA, &json);
@@ -264,6 +300,13 @@ fn decode(row: &Row) -> Result<Option<Video>, Error> {
     let row: VideoRow = serde_json::from_slice(json)
         .map_err(|e| Error::because(ErrorKind::Corrupt, "decode a video", e))?;
     Ok(row.video)
+}
+
+fn contended() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "update a video: others kept writing first",
+    )
 }
 
 fn not_found() -> Error {

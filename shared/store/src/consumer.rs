@@ -31,6 +31,8 @@ impl BatchOutcome {
     /// Nothing from this record on was applied.
     #[must_use]
     pub fn failed_from(position: Position) -> Self {
-        Self { failed_from: Some(position) }
+        Self {
+            failed_from: Some(position),
+        }
     }
 }

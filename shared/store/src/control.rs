@@ -75,7 +75,8 @@ impl Control {
             return Ok(None);
         }
         let expect = row.map_or(Expect::Absent, |row| Expect::Version(row.version));
-        self.write_lease(id, name, owner, expect, ttl, deadline).await
+        self.write_lease(id, name, owner, expect, ttl, deadline)
+            .await
     }
 
     /// Extends a lease; `None` when it was lost, and the work must stop.
@@ -90,7 +91,8 @@ impl Control {
     ) -> Result<Option<Lease>, Error> {
         let id = row_id("lease", &lease.name)?;
         let expect = Expect::Version(lease.token);
-        self.write_lease(id, &lease.name, &lease.owner, expect, ttl, deadline).await
+        self.write_lease(id, &lease.name, &lease.owner, expect, ttl, deadline)
+            .await
     }
 
     /// Gives a lease back early. One that was lost already is no error.
@@ -99,10 +101,20 @@ impl Control {
     /// The table's.
     pub async fn release(&self, lease: Lease, deadline: &Deadline) -> Result<(), Error> {
         // Kept as an expired row: deleting it would let its version, the fencing token, start anew.
-        let row = LeaseRow { owner: lease.owner, expires_ms: 0 };
-        let change = Change::Put { bytes: encode(&row)?, expires_at_s: None };
+        let row = LeaseRow {
+            owner: lease.owner,
+            expires_ms: 0,
+        };
+        let change = Change::Put {
+            bytes: encode(&row)?,
+            expires_at_s: None,
+        };
         let id = row_id("lease", &lease.name)?;
-        let write = Write { id, expect: Expect::Version(lease.token), change };
+        let write = Write {
+            id,
+            expect: Expect::Version(lease.token),
+            change,
+        };
         self.write(write, deadline).await.map(|_| ())
     }
 
@@ -110,7 +122,11 @@ impl Control {
     ///
     /// # Errors
     /// The table's; `Invalid` when a newer version keeps it.
-    pub async fn checkpoint(&self, name: &str, deadline: &Deadline) -> Result<Option<Bytes>, Error> {
+    pub async fn checkpoint(
+        &self,
+        name: &str,
+        deadline: &Deadline,
+    ) -> Result<Option<Bytes>, Error> {
         let Some(row) = self.row(&row_id("checkpoint", name)?, deadline).await? else {
             return Ok(None);
         };
@@ -118,7 +134,10 @@ impl Control {
             Ok(body) => Ok(Some(row.bytes.slice_ref(body))),
             Err(error) if error.kind == ErrorKind::Corrupt => {
                 counter!(metric::ROWS_UNREADABLE, "table" => "control").increment(1);
-                tracing::warn!(checkpoint.name = name, "a checkpoint is damaged, work starts anew");
+                tracing::warn!(
+                    checkpoint.name = name,
+                    "a checkpoint is damaged, work starts anew"
+                );
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -136,11 +155,21 @@ impl Control {
         deadline: &Deadline,
     ) -> Result<(), Error> {
         if bytes.len() > CHECKPOINT_BYTES_MAX {
-            return Err(Error::new(ErrorKind::Invalid, "save a checkpoint: too large"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "save a checkpoint: too large",
+            ));
         }
         let bytes = sealed::seal(CONTROL_SCHEMA, bytes);
-        let change = Change::Put { bytes, expires_at_s: None };
-        let write = Write { id: row_id("checkpoint", name)?, expect: Expect::Any, change };
+        let change = Change::Put {
+            bytes,
+            expires_at_s: None,
+        };
+        let write = Write {
+            id: row_id("checkpoint", name)?,
+            expect: Expect::Any,
+            change,
+        };
         self.write(write, deadline).await.map(|_| ())
     }
 
@@ -150,7 +179,11 @@ impl Control {
     /// The table's.
     pub async fn clear_checkpoint(&self, name: &str, deadline: &Deadline) -> Result<(), Error> {
         let id = row_id("checkpoint", name)?;
-        let write = Write { id, expect: Expect::Any, change: Change::Delete };
+        let write = Write {
+            id,
+            expect: Expect::Any,
+            change: Change::Delete,
+        };
         self.write(write, deadline).await.map(|_| ())
     }
 
@@ -165,22 +198,39 @@ impl Control {
     ) -> Result<Option<Lease>, Error> {
         let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
         let expires_ms = self.clock.now().wall_ms.saturating_add(ttl_ms);
-        let row = LeaseRow { owner: owner.to_owned(), expires_ms };
-        let change = Change::Put { bytes: encode(&row)?, expires_at_s: None };
+        let row = LeaseRow {
+            owner: owner.to_owned(),
+            expires_ms,
+        };
+        let change = Change::Put {
+            bytes: encode(&row)?,
+            expires_at_s: None,
+        };
         let token = self.write(Write { id, expect, change }, deadline).await?;
         let (name, owner) = (name.to_owned(), row.owner);
-        Ok(token.map(|token| Lease { name, owner, expires_ms, token }))
+        Ok(token.map(|token| Lease {
+            name,
+            owner,
+            expires_ms,
+            token,
+        }))
     }
 
     async fn row(&self, id: &str, deadline: &Deadline) -> Result<Option<Row>, Error> {
         let ids = [id.to_owned()];
-        let rows = self.tables.load(Table::Control, &ids, Read::Consistent, deadline).await?;
+        let rows = self
+            .tables
+            .load(Table::Control, &ids, Read::Consistent, deadline)
+            .await?;
         Ok(rows.into_iter().next().flatten())
     }
 
     /// The new version; `None` on a conflict.
     async fn write(&self, write: Write, deadline: &Deadline) -> Result<Option<u64>, Error> {
-        let written = self.tables.write(Table::Control, vec![write], deadline).await?;
+        let written = self
+            .tables
+            .write(Table::Control, vec![write], deadline)
+            .await?;
         Ok(match written.into_iter().next().transpose()? {
             Some(Written::Done(version)) => Some(version),
             Some(Written::Conflict) | None => None,
@@ -203,7 +253,8 @@ fn encode(row: &LeaseRow) -> Result<Bytes, Error> {
 
 fn decode_lease(row: &Row) -> Result<LeaseRow, Error> {
     let json = sealed::open(CONTROL_SCHEMA, &row.bytes, "decode a lease")?;
-    serde_json::from_slice(json).map_err(|e| Error::because(ErrorKind::Corrupt, "decode a lease", e))
+    serde_json::from_slice(json)
+        .map_err(|e| Error::because(ErrorKind::Corrupt, "decode a lease", e))
 }
 
 #[cfg(test)]

@@ -45,7 +45,9 @@ impl Due {
 /// the wall clock may step back.
 pub(crate) fn elapsed(since: Now, now: Now) -> Duration {
     let wall = u64::try_from(now.wall_ms.saturating_sub(since.wall_ms)).unwrap_or(0);
-    now.mono.saturating_sub(since.mono).max(Duration::from_millis(wall))
+    now.mono
+        .saturating_sub(since.mono)
+        .max(Duration::from_millis(wall))
 }
 
 #[cfg(test)]
@@ -64,7 +66,10 @@ mod tests {
         assert!(due.claim(clock.now(), EVERY, RETRY));
         assert!(!due.claim(clock.now(), EVERY, RETRY), "claimed already");
         clock.advance(RETRY);
-        assert!(due.claim(clock.now(), EVERY, RETRY), "the first try never ended");
+        assert!(
+            due.claim(clock.now(), EVERY, RETRY),
+            "the first try never ended"
+        );
         due.done(clock.now());
         clock.advance(EVERY - Duration::from_millis(1));
         assert!(!due.claim(clock.now(), EVERY, RETRY), "fresh");
@@ -78,7 +83,10 @@ mod tests {
         let due = Due::default();
         due.done(clock.now());
         clock.step_wall_ms(600_000);
-        assert!(due.claim(clock.now(), EVERY, RETRY), "frozen for ten minutes");
+        assert!(
+            due.claim(clock.now(), EVERY, RETRY),
+            "frozen for ten minutes"
+        );
         due.done(clock.now());
         clock.step_wall_ms(-600_000);
         clock.advance(EVERY);

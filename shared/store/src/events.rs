@@ -36,9 +36,14 @@ pub fn encode(event: &Event) -> Bytes {
 /// no event. Neither names content.
 pub fn decode(bytes: &[u8]) -> Result<Event, Error> {
     let corrupt = |what: &str| Error::new(ErrorKind::Corrupt, what);
-    let (schema, body) = bytes.split_first().ok_or_else(|| corrupt("decode an empty event"))?;
+    let (schema, body) = bytes
+        .split_first()
+        .ok_or_else(|| corrupt("decode an empty event"))?;
     if *schema > EVENT_SCHEMA {
-        return Err(Error::new(ErrorKind::Invalid, format!("decode an event of schema {schema}")));
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("decode an event of schema {schema}"),
+        ));
     }
     if *schema == 0 || bytes.len() > EVENT_BYTES_MAX {
         return Err(corrupt("decode an event"));
@@ -103,9 +108,14 @@ impl EventMessage {
     fn into_event(self) -> Result<Event, Error> {
         let corrupt = |what: &str| Error::new(ErrorKind::Corrupt, what);
         let bad_id = |_| corrupt("decode an event: an id is none");
-        let kind = u8::try_from(self.kind).ok().and_then(EventKind::from_number);
+        let kind = u8::try_from(self.kind)
+            .ok()
+            .and_then(EventKind::from_number);
         let kind = kind.ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, format!("decode an event of kind {}", self.kind))
+            Error::new(
+                ErrorKind::Invalid,
+                format!("decode an event of kind {}", self.kind),
+            )
         })?;
         // The same rule as the other ids, without a type of its own.
         VideoId::parse(&self.event_id).map_err(bad_id)?;
@@ -124,7 +134,11 @@ impl EventMessage {
             duration_ms: self.duration_ms,
             scene: SmolStr::new(self.scene),
             market: SmolStr::new(self.market),
-            creator_id: self.creator_id.map(|id| CreatorId::parse(&id)).transpose().map_err(bad_id)?,
+            creator_id: self
+                .creator_id
+                .map(|id| CreatorId::parse(&id))
+                .transpose()
+                .map_err(bad_id)?,
             undo: self.undo,
             recommendation_id: SmolStr::new(self.recommendation_id),
             slate_position: position.map_err(|_| corrupt("decode an event: its position"))?,

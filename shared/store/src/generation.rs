@@ -37,7 +37,9 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Checks that the text can name a generation: what may be part of a key and of a file's name.
 fn checked_name(name: &str) -> Result<&str, Error> {
     let fits = (1..=GENERATION_NAME_BYTES_MAX).contains(&name.len()) && !name.starts_with('.');
-    let clean = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let clean = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
     if fits && clean {
         Ok(name)
     } else {
@@ -53,7 +55,9 @@ fn measure(file: &Path) -> io::Result<(u64, String)> {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let read = file.read(&mut chunk)?;
-        let Some(filled) = chunk.get(..read).filter(|filled| !filled.is_empty()) else { break };
+        let Some(filled) = chunk.get(..read).filter(|filled| !filled.is_empty()) else {
+            break;
+        };
         hash.update(filled);
         bytes += read as u64;
     }

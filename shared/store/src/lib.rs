@@ -32,7 +32,10 @@ pub mod ports;
 pub mod publish;
 pub mod redis;
 pub mod sealed;
+pub mod serving;
 pub mod tiered;
+#[cfg(test)]
+mod testing;
 pub mod tuning;
 pub mod upkeep;
 pub mod users;
@@ -52,6 +55,7 @@ pub use ports::{
 };
 pub use crate::redis::{Lapse, RedisSettings, Shared};
 pub use publish::publish_events;
+pub use serving::{Ports, Serving, ServingSettings};
 pub use tiered::{Answer, TierOutcome, Tiered, TieredParts};
 pub use tuning::{LiveTuning, StoreTuning, Tuning, TuningFile};
 pub use upkeep::Upkeep;

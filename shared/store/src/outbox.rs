@@ -69,7 +69,12 @@ impl Outbox {
     #[must_use]
     pub fn new(stream: Arc<dyn Stream>, clock: Arc<dyn Clock>) -> Self {
         let inside = Mutex::new(Inside::default());
-        Self { stream, clock, flushing: AtomicBool::new(false), inside }
+        Self {
+            stream,
+            clock,
+            flushing: AtomicBool::new(false),
+            inside,
+        }
     }
 
     /// Takes the events of one answer. Never waits; returns how many found no room.
@@ -97,7 +102,9 @@ impl Outbox {
     pub fn due(&self) -> bool {
         let now = self.clock.now();
         let inside = self.lock();
-        let old = inside.oldest.is_some_and(|oldest| elapsed(oldest, now) >= OUTBOX_AGE_MAX);
+        let old = inside
+            .oldest
+            .is_some_and(|oldest| elapsed(oldest, now) >= OUTBOX_AGE_MAX);
         old || inside.answers >= OUTBOX_ANSWERS_MAX
     }
 
@@ -106,11 +113,16 @@ impl Outbox {
     /// What fails for a reason that may pass waits for the next flush, also when this one is
     /// abandoned half way; the rest is given up. A second flush at the same time does nothing.
     pub async fn flush(&self, deadline: &Deadline) -> usize {
-        let Some(mut taken) = self.take() else { return 0 };
+        let Some(mut taken) = self.take() else {
+            return 0;
+        };
         let published = publish_counting(&*self.stream, &taken.events, deadline).await;
         let mut again = Vec::new();
         let (mut sent, mut dropped) = (0, 0);
-        for (event, answer) in std::mem::take(&mut taken.events).into_iter().zip(published.answers) {
+        for (event, answer) in std::mem::take(&mut taken.events)
+            .into_iter()
+            .zip(published.answers)
+        {
             match answer {
                 Ok(()) => sent += 1,
                 Err(error) if error.kind.retryable() => again.push(event),
@@ -142,12 +154,19 @@ impl Outbox {
         if self.flushing.swap(true, Ordering::AcqRel) {
             return None;
         }
-        let mut taken = Taken { outbox: self, events: Vec::new() };
+        let mut taken = Taken {
+            outbox: self,
+            events: Vec::new(),
+        };
         let mut inside = self.lock();
         let count = inside.events.len().min(FLUSH_EVENTS_MAX);
         taken.events.extend(inside.events.drain(..count));
         inside.answers = 0;
-        inside.oldest = if inside.events.is_empty() { None } else { Some(self.clock.now()) };
+        inside.oldest = if inside.events.is_empty() {
+            None
+        } else {
+            Some(self.clock.now())
+        };
         drop(inside);
         (count > 0).then_some(taken)
     }

@@ -55,10 +55,14 @@ pub(crate) async fn publish_counting(
     events: &[Event],
     deadline: &Deadline,
 ) -> Published {
-    let items = events.iter().map(|event| (bucket(&event.user_id), events::encode(event)));
+    let items = events
+        .iter()
+        .map(|event| (bucket(&event.user_id), events::encode(event)));
     let mut open = pack_items(items.collect());
-    let mut answers: Vec<Result<(), Error>> =
-        events.iter().map(|_| Err(Error::new(ErrorKind::Unavailable, "append events"))).collect();
+    let mut answers: Vec<Result<(), Error>> = events
+        .iter()
+        .map(|_| Err(Error::new(ErrorKind::Unavailable, "append events")))
+        .collect();
     let (mut retried, mut attempt) = (0, 0);
     while !open.is_empty() {
         let outcome = append(stream, &open, deadline).await;
@@ -82,7 +86,10 @@ pub(crate) async fn publish_counting(
         if !rest(attempt, &open, deadline).await {
             break;
         }
-        retried += open.iter().map(|packed| packed.items.len() as u64).sum::<u64>();
+        retried += open
+            .iter()
+            .map(|packed| packed.items.len() as u64)
+            .sum::<u64>();
     }
     Published { answers, retried }
 }
@@ -106,7 +113,9 @@ async fn append(
     };
     match outcome {
         Ok(answers) => {
-            let answers = answers.into_iter().map(|one| one.map(|_| ()).map_err(|e| e.kind));
+            let answers = answers
+                .into_iter()
+                .map(|one| one.map(|_| ()).map_err(|e| e.kind));
             let missing = std::iter::repeat(Err(ErrorKind::Unavailable));
             answers.chain(missing).take(packed.len()).collect()
         }
@@ -117,14 +126,18 @@ async fn append(
 /// Waits between half and all of a doubling pause; false when the deadline does not allow another
 /// attempt.
 async fn rest(attempt: u32, open: &[Packed], deadline: &Deadline) -> bool {
-    let pause = PAUSE_MIN.saturating_mul(1 << (attempt - 1).min(16)).min(PAUSE_MAX);
+    let pause = PAUSE_MIN
+        .saturating_mul(1 << (attempt - 1).min(16))
+        .min(PAUSE_MAX);
     // The payload differs between processes, so their pauses do, without a source of randomness.
     let seed = open.first().map_or(0, |packed| {
         let mono = deadline.clock().now().mono.as_nanos() as u64;
         xxh3_64_with_seed(&packed.record.data, mono ^ u64::from(attempt))
     });
     let share = 0.5 + 0.5 * (seed >> 11) as f64 / (1_u64 << 53) as f64;
-    let slept = deadline.limit(tokio::time::sleep(pause.mul_f64(share))).await;
+    let slept = deadline
+        .limit(tokio::time::sleep(pause.mul_f64(share)))
+        .await;
     slept.is_ok() && deadline.allows_stage()
 }
 

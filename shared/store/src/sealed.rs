@@ -34,7 +34,9 @@ pub fn seal(schema: u8, body: &[u8]) -> Bytes {
 pub fn open<'a>(schema_max: u8, bytes: &'a [u8], what: &str) -> Result<&'a [u8], Error> {
     let corrupt = || Error::new(ErrorKind::Corrupt, what);
     let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(corrupt)?;
-    let &[schema, a, b, c, d] = header else { return Err(corrupt()) };
+    let &[schema, a, b, c, d] = header else {
+        return Err(corrupt());
+    };
     if checksum(schema, body) != u32::from_le_bytes([a, b, c, d]) || schema == 0 {
         return Err(corrupt());
     }
@@ -58,11 +60,17 @@ mod tests {
     #[test]
     fn what_a_newer_version_sealed_is_told_from_damage() {
         let newer = seal(3, b"body");
-        assert_eq!(open(2, &newer, "open").unwrap_err().kind, ErrorKind::Invalid);
+        assert_eq!(
+            open(2, &newer, "open").unwrap_err().kind,
+            ErrorKind::Invalid
+        );
         assert_eq!(open(3, &newer, "open").unwrap(), b"body");
         assert_eq!(open(4, &newer, "open").unwrap(), b"body");
         for short in 0..HEADER_BYTES {
-            assert_eq!(open(3, &newer[..short], "open").unwrap_err().kind, ErrorKind::Corrupt);
+            assert_eq!(
+                open(3, &newer[..short], "open").unwrap_err().kind,
+                ErrorKind::Corrupt
+            );
         }
     }
 
@@ -72,7 +80,7 @@ mod tests {
             let mut bytes = seal(1, &body).to_vec();
             prop_assert_eq!(open(1, &bytes, "open").unwrap(), &body[..]);
             let at = at.index(bytes.len());
-            bytes[at] ^= 1 << bit;
+            bytes[at] ^= 1_u8 << bit;
             prop_assert!(open(1, &bytes, "open").is_err());
         }
     }

@@ -12,6 +12,7 @@ use engine::EngineTuning;
 use guard::GuardTuning;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::life::Life;
 
@@ -80,13 +81,21 @@ pub struct Lives {
 impl Default for StoreTuning {
     fn default() -> Self {
         let (budgets, lives) = (StoreBudgets::default(), Lives::default());
-        Self { budgets, lives, generation_every_ms: 30_000 }
+        Self {
+            budgets,
+            lives,
+            generation_every_ms: 30_000,
+        }
     }
 }
 
 impl Default for StoreBudgets {
     fn default() -> Self {
-        Self { redis_ms: 30, tables_ms: 60, load_ms: 500 }
+        Self {
+            redis_ms: 30,
+            tables_ms: 60,
+            load_ms: 500,
+        }
     }
 }
 
@@ -110,18 +119,32 @@ impl Tuning {
     /// such value.
     pub fn parse(json: &str) -> Result<Self, Vec<String>> {
         if json.len() > TUNING_BYTES_MAX {
-            return Err(vec![format!("the document is larger than {TUNING_BYTES_MAX} bytes")]);
+            return Err(vec![format!(
+                "the document is larger than {TUNING_BYTES_MAX} bytes"
+            )]);
         }
-        let tuning: Self = serde_json::from_str(json).map_err(|error| vec![error.to_string()])?;
+        let not_read = |error: serde_json::Error| vec![error.to_string()];
+        let tuning: Self = serde_json::from_str(json).map_err(not_read)?;
+        let given: Value = serde_json::from_str(json).map_err(not_read)?;
+        let taken = serde_json::to_value(&tuning).map_err(not_read)?;
+        if !same_shape(&given, &taken) {
+            return Err(vec!["a list stands where an object is expected".to_owned()]);
+        }
         let problems = tuning.problems();
-        if problems.is_empty() { Ok(tuning) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(tuning)
+        } else {
+            Err(problems)
+        }
     }
 
     /// Names every value that is out of bounds; empty when the document may be applied.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let section = |name: &'static str, problems: Vec<String>| {
-            problems.into_iter().map(move |problem| format!("{name}.{problem}"))
+            problems
+                .into_iter()
+                .map(move |problem| format!("{name}.{problem}"))
         };
         section("engine", self.engine.problems())
             .chain(section("guard", self.guard.problems()))
@@ -141,21 +164,44 @@ impl StoreTuning {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         const DAY_MS: u32 = 24 * 3_600 * 1_000;
-        let StoreBudgets { redis_ms, tables_ms, load_ms } = self.budgets;
+        let StoreBudgets {
+            redis_ms,
+            tables_ms,
+            load_ms,
+        } = self.budgets;
         let lives = &self.lives;
         let bounds = [
             ("budgets.redis_ms", redis_ms, 1, 1_000),
             ("budgets.tables_ms", tables_ms, 1, 10_000),
             ("budgets.load_ms", load_ms, 10, 10_000),
             ("lives.personal_soft_ms", lives.personal_soft_ms, 0, DAY_MS),
-            ("lives.personal_hard_ms", lives.personal_hard_ms, lives.personal_soft_ms, DAY_MS),
+            (
+                "lives.personal_hard_ms",
+                lives.personal_hard_ms,
+                lives.personal_soft_ms,
+                DAY_MS,
+            ),
             ("lives.shared_soft_ms", lives.shared_soft_ms, 0, DAY_MS),
-            ("lives.shared_hard_ms", lives.shared_hard_ms, lives.shared_soft_ms, DAY_MS),
+            (
+                "lives.shared_hard_ms",
+                lives.shared_hard_ms,
+                lives.shared_soft_ms,
+                DAY_MS,
+            ),
             ("lives.absent_ms", lives.absent_ms, 0, 5_000),
-            ("generation_every_ms", self.generation_every_ms, 1_000, 3_600_000),
+            (
+                "generation_every_ms",
+                self.generation_every_ms,
+                1_000,
+                3_600_000,
+            ),
         ];
-        let outside = bounds.into_iter().filter(|(_, value, min, max)| value < min || value > max);
-        outside.map(|(name, _, min, max)| format!("{name} is not {min} to {max}")).collect()
+        let outside = bounds
+            .into_iter()
+            .filter(|(_, value, min, max)| value < min || value > max);
+        outside
+            .map(|(name, _, min, max)| format!("{name} is not {min} to {max}"))
+            .collect()
     }
 
     /// How long a personal slate is good for.
@@ -177,8 +223,26 @@ impl StoreTuning {
     }
 }
 
+/// Whether lists stand only where lists belong: serde would take one for an object, by position.
+fn same_shape(given: &Value, taken: &Value) -> bool {
+    match (given, taken) {
+        (Value::Object(given), Value::Object(taken)) => given
+            .iter()
+            .all(|(key, value)| taken.get(key).is_none_or(|taken| same_shape(value, taken))),
+        (Value::Array(given), Value::Array(taken)) => given
+            .iter()
+            .zip(taken)
+            .all(|(given, taken)| same_shape(given, taken)),
+        (Value::Array(_), _) => false,
+        _ => true,
+    }
+}
+
 fn life(soft_ms: u32, hard_ms: u32) -> Life {
-    let (soft, hard) = (Duration::from_millis(soft_ms.into()), Duration::from_millis(hard_ms.into()));
+    let (soft, hard) = (
+        Duration::from_millis(soft_ms.into()),
+        Duration::from_millis(hard_ms.into()),
+    );
     Life { soft, hard }
 }
 

@@ -20,7 +20,7 @@ use crate::{Error, ErrorKind};
 mod join;
 mod row;
 
-pub use join::{apply_event, apply_profile};
+pub use join::{apply_event, apply_profile, join_state};
 pub use row::USER_BYTES_MAX;
 
 /// Loads and writes of at most this many users travel together.
@@ -68,7 +68,10 @@ impl Users {
         let mut states = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(USERS_PER_CALL_MAX) {
             let names: Vec<String> = chunk.iter().map(ToString::to_string).collect();
-            let rows = self.tables.load(Table::Users, &names, read, deadline).await?;
+            let rows = self
+                .tables
+                .load(Table::Users, &names, read, deadline)
+                .await?;
             states.extend(rows.iter().map(|row| row.as_ref().and_then(readable)));
         }
         Ok(states)
@@ -87,8 +90,11 @@ impl Users {
         mut change: impl FnMut(&mut UserState) -> bool + Send,
     ) -> Result<u64, Error> {
         let one = std::slice::from_ref(id);
-        let mut done = self.update_many(one, deadline, |_, state| change(state)).await?;
-        done.pop().unwrap_or_else(|| Err(Error::new(ErrorKind::Unavailable, "update a user")))
+        let mut done = self
+            .update_many(one, deadline, |_, state| change(state))
+            .await?;
+        done.pop()
+            .unwrap_or_else(|| Err(Error::new(ErrorKind::Unavailable, "update a user")))
     }
 
     /// Changes several distinct users, in one load and one write per [`USERS_PER_CALL_MAX`] of them;
@@ -104,7 +110,10 @@ impl Users {
         mut change: impl FnMut(usize, &mut UserState) -> bool + Send,
     ) -> Result<Vec<Result<u64, Error>>, Error> {
         if ids.iter().collect::<HashSet<_>>().len() != ids.len() {
-            return Err(Error::new(ErrorKind::Invalid, "update users: one comes twice"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "update users: one comes twice",
+            ));
         }
         let mut answers = Vec::with_capacity(ids.len());
         for (chunk_at, chunk) in ids.chunks(USERS_PER_CALL_MAX).enumerate() {
@@ -119,20 +128,40 @@ impl Users {
     ///
     /// # Errors
     /// The table's; `Unavailable` when others kept writing first.
-    pub async fn forget(&self, id: &UserId, now_ms: i64, deadline: &Deadline) -> Result<u64, Error> {
+    pub async fn forget(
+        &self,
+        id: &UserId,
+        now_ms: i64,
+        deadline: &Deadline,
+    ) -> Result<u64, Error> {
         for attempt in 0..UPDATE_ATTEMPTS_MAX {
             pause(attempt, deadline).await?;
             let names = [id.to_string()];
-            let rows = self.tables.load(Table::Users, &names, Read::Consistent, deadline).await?;
+            let rows = self
+                .tables
+                .load(Table::Users, &names, Read::Consistent, deadline)
+                .await?;
             let row = rows.into_iter().next().flatten();
             // Deleting must work on rows that nobody can read, too.
             let earlier = row.as_ref().and_then(|row| row::decode(&row.bytes).ok());
-            let earlier = earlier.and_then(|state| state.tombstone_ms).unwrap_or(i64::MIN);
+            let earlier = earlier
+                .and_then(|state| state.tombstone_ms)
+                .unwrap_or(i64::MIN);
             let tombstone_ms = Some(earlier.max(now_ms));
-            let state = UserState { tombstone_ms, ..UserState::default() };
+            let state = UserState {
+                tombstone_ms,
+                ..UserState::default()
+            };
             let [name] = names;
-            let write = Write { id: name, expect: expect(row.as_ref()), change: put(&state) };
-            let written = self.tables.write(Table::Users, vec![write], deadline).await?;
+            let write = Write {
+                id: name,
+                expect: expect(row.as_ref()),
+                change: put(&state),
+            };
+            let written = self
+                .tables
+                .write(Table::Users, vec![write], deadline)
+                .await?;
             match written.into_iter().next() {
                 Some(Ok(Written::Done(version))) => return Ok(version),
                 Some(Err(error)) => return Err(error),
@@ -152,12 +181,19 @@ impl Users {
         limit: usize,
         deadline: &Deadline,
     ) -> Result<UserPage, Error> {
-        let page = self.tables.scan(Table::Users, after, limit, deadline).await?;
+        let page = self
+            .tables
+            .scan(Table::Users, after, limit, deadline)
+            .await?;
         let known = |(id, row): (String, Row)| {
-            let state = readable(&row).filter(|state| state.tombstone_ms.is_none() || state.updated_ms > 0);
+            let state =
+                readable(&row).filter(|state| state.tombstone_ms.is_none() || state.updated_ms > 0);
             UserId::parse(&id).ok().zip(state)
         };
-        Ok(UserPage { users: page.rows.into_iter().filter_map(known).collect(), next: page.next })
+        Ok(UserPage {
+            users: page.rows.into_iter().filter_map(known).collect(),
+            next: page.next,
+        })
     }
 
     async fn update_chunk(
@@ -172,14 +208,21 @@ impl Users {
             pause(attempt, deadline).await?;
             let named = open.iter().filter_map(|at| ids.get(*at));
             let names: Vec<String> = named.map(ToString::to_string).collect();
-            let rows = self.tables.load(Table::Users, &names, Read::Consistent, deadline).await?;
+            let rows = self
+                .tables
+                .load(Table::Users, &names, Read::Consistent, deadline)
+                .await?;
             let (mut places, mut writes) = (Vec::new(), Vec::new());
             for ((at, name), row) in open.drain(..).zip(names).zip(rows) {
                 match changed(at, row.as_ref(), change) {
                     Ok(Some(state)) => {
                         places.push(at);
                         let (expect, change) = (expect(row.as_ref()), put(&state));
-                        writes.push(Write { id: name, expect, change });
+                        writes.push(Write {
+                            id: name,
+                            expect,
+                            change,
+                        });
                     }
                     Ok(None) => answer(&mut answers, at, Ok(row.map_or(0, |row| row.version))),
                     Err(error) => answer(&mut answers, at, Err(error)),
@@ -200,7 +243,10 @@ impl Users {
                 break;
             }
         }
-        Ok(answers.into_iter().map(|done| done.unwrap_or_else(|| Err(contended()))).collect())
+        Ok(answers
+            .into_iter()
+            .map(|done| done.unwrap_or_else(|| Err(contended())))
+            .collect())
     }
 }
 
@@ -221,14 +267,20 @@ fn answer(answers: &mut [Option<Result<u64, Error>>], at: usize, with: Result<u6
 }
 
 fn decoded(row: &Row) -> Result<UserState, Error> {
-    row::decode(&row.bytes).map(|state| UserState { version: row.version, ..state })
+    row::decode(&row.bytes).map(|state| UserState {
+        version: row.version,
+        ..state
+    })
 }
 
 fn readable(row: &Row) -> Option<UserState> {
     decoded(row)
         .inspect_err(|error| {
             counter!(ops::metric::ROWS_UNREADABLE, "table" => "users").increment(1);
-            tracing::warn!(error.kind = error.kind.as_str(), "a user's row cannot be read");
+            tracing::warn!(
+                error.kind = error.kind.as_str(),
+                "a user's row cannot be read"
+            );
         })
         .ok()
 }
@@ -240,16 +292,24 @@ fn expect(row: Option<&Row>) -> Expect {
 fn put(state: &UserState) -> Change {
     let gone = state.tombstone_ms.filter(|_| state.updated_ms == 0);
     let expires_at_s = gone.map(|ms| ms.div_euclid(1_000).saturating_add(TOMBSTONE_KEPT_S));
-    Change::Put { bytes: row::encode(state), expires_at_s }
+    Change::Put {
+        bytes: row::encode(state),
+        expires_at_s,
+    }
 }
 
 fn contended() -> Error {
-    Error::new(ErrorKind::Unavailable, "update a user: others kept writing first")
+    Error::new(
+        ErrorKind::Unavailable,
+        "update a user: others kept writing first",
+    )
 }
 
 /// Lets the others finish before a repeated attempt: 0, 1, 2, 4 … 32 ms.
 async fn pause(attempt: u32, deadline: &Deadline) -> Result<(), Error> {
-    let Some(doublings) = attempt.checked_sub(1) else { return Ok(()) };
+    let Some(doublings) = attempt.checked_sub(1) else {
+        return Ok(());
+    };
     let pause = Duration::from_millis(1 << doublings.min(5));
     let waited = deadline.limit(tokio::time::sleep(pause)).await;
     waited.map_err(|elapsed| Error::elapsed(elapsed, "update a user"))

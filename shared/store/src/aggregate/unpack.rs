@@ -26,8 +26,13 @@ pub fn unpack(data: &Bytes) -> Result<Vec<(SmolStr, Bytes)>, Error> {
     let Some(rest) = data.strip_prefix(&MAGIC) else {
         return Ok(vec![(SmolStr::default(), data.clone())]);
     };
-    let body_bytes = rest.len().checked_sub(MD5_BYTES).ok_or_else(|| corrupt("cut short"))?;
-    let (body, digest) = rest.split_at_checked(body_bytes).ok_or_else(|| corrupt("cut short"))?;
+    let body_bytes = rest
+        .len()
+        .checked_sub(MD5_BYTES)
+        .ok_or_else(|| corrupt("cut short"))?;
+    let (body, digest) = rest
+        .split_at_checked(body_bytes)
+        .ok_or_else(|| corrupt("cut short"))?;
     if Md5::digest(body).as_slice() != digest {
         return Err(corrupt("its digest differs"));
     }
@@ -48,7 +53,9 @@ pub fn unpack(data: &Bytes) -> Result<Vec<(SmolStr, Bytes)>, Error> {
         }
     }
     let named = |(index, payload): (u64, &[u8])| {
-        let key = usize::try_from(index).ok().and_then(|index| keys.get(index));
+        let key = usize::try_from(index)
+            .ok()
+            .and_then(|index| keys.get(index));
         let key = key.ok_or_else(|| corrupt("a key is missing"))?;
         Ok((key.clone(), data.slice_ref(payload)))
     };
@@ -56,8 +63,11 @@ pub fn unpack(data: &Bytes) -> Result<Vec<(SmolStr, Bytes)>, Error> {
 }
 
 fn parse_key(bytes: &[u8]) -> Result<SmolStr, Error> {
-    let text = std::str::from_utf8(bytes).ok().filter(|key| key.len() <= KEY_BYTES_MAX);
-    text.map(SmolStr::new).ok_or_else(|| corrupt("a key is none"))
+    let text = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|key| key.len() <= KEY_BYTES_MAX);
+    text.map(SmolStr::new)
+        .ok_or_else(|| corrupt("a key is none"))
 }
 
 fn parse_item(bytes: &[u8]) -> Result<(u64, &[u8]), Error> {
@@ -70,7 +80,9 @@ fn parse_item(bytes: &[u8]) -> Result<(u64, &[u8]), Error> {
             _ => {}
         }
     }
-    index.zip(payload).ok_or_else(|| corrupt("an item lacks its key or its data"))
+    index
+        .zip(payload)
+        .ok_or_else(|| corrupt("an item lacks its key or its data"))
 }
 
 /// A protobuf field's value, as far as the aggregate needs telling them apart.
@@ -108,7 +120,10 @@ impl<'a> Fields<'a> {
 
     fn take(&mut self, bytes: u64) -> Result<&'a [u8], Error> {
         let bytes = usize::try_from(bytes).map_err(|_| corrupt("cut short"))?;
-        let (taken, rest) = self.0.split_at_checked(bytes).ok_or_else(|| corrupt("cut short"))?;
+        let (taken, rest) = self
+            .0
+            .split_at_checked(bytes)
+            .ok_or_else(|| corrupt("cut short"))?;
         self.0 = rest;
         Ok(taken)
     }

@@ -38,7 +38,8 @@ pub(super) struct Overlay {
     tables: Arc<dyn Tables>,
     clock: Arc<dyn Clock>,
     due: Due,
-    loaded: AtomicBool,
+    /// Whether a reading has ended, well or not.
+    tried: AtomicBool,
     known: ArcSwap<HashSet<VideoId>>,
 }
 
@@ -60,20 +61,27 @@ struct EntryMessage {
 
 impl Overlay {
     pub(super) fn new(tables: Arc<dyn Tables>, clock: Arc<dyn Clock>) -> Self {
-        let (due, loaded, known) = (Due::default(), AtomicBool::new(false), ArcSwap::default());
-        Self { tables, clock, due, loaded, known }
+        let (due, tried, known) = (Due::default(), AtomicBool::new(false), ArcSwap::default());
+        Self {
+            tables,
+            clock,
+            due,
+            tried,
+            known,
+        }
     }
 
     /// What is hidden. One request in a few seconds reads it again, inline, because nothing runs
-    /// between requests; until it was read once every request does.
+    /// between requests. Those that come before the first reading has ended read for themselves,
+    /// unless it failed: then nothing is known, and waiting for it would not help.
     pub(super) async fn current(&self, deadline: &Deadline) -> Arc<HashSet<VideoId>> {
         let began = self.clock.now();
         let claimed = self.due.claim(began, READ_EVERY, RETRY_AFTER);
-        if claimed || !self.loaded.load(Ordering::Acquire) {
-            match self.read(&deadline.child(READ_BUDGET)).await {
+        if claimed || !self.tried.load(Ordering::Acquire) {
+            let read = self.read(&deadline.child(READ_BUDGET)).await;
+            match read {
                 Ok(known) => {
                     self.known.store(Arc::new(known));
-                    self.loaded.store(true, Ordering::Release);
                     self.due.done(began);
                 }
                 Err(error) => {
@@ -82,6 +90,7 @@ impl Overlay {
                     tracing::warn!(error.kind = kind, "hidden videos could not be read again");
                 }
             }
+            self.tried.store(true, Ordering::Release);
         }
         self.known.load_full()
     }
@@ -91,8 +100,12 @@ impl Overlay {
         self.change_rows(ids, deadline, |entries, ids| {
             let listed: HashSet<&str> = entries.iter().map(|e| e.video_id.as_str()).collect();
             let new = ids.iter().filter(|id| !listed.contains(id.as_str()));
-            let new: Vec<EntryMessage> =
-                new.map(|id| EntryMessage { video_id: id.to_string(), since_ms }).collect();
+            let new: Vec<EntryMessage> = new
+                .map(|id| EntryMessage {
+                    video_id: id.to_string(),
+                    since_ms,
+                })
+                .collect();
             let changed = !new.is_empty();
             entries.extend(new);
             changed
@@ -124,11 +137,18 @@ impl Overlay {
 
     async fn read(&self, deadline: &Deadline) -> Result<HashSet<VideoId>, Error> {
         let names: Vec<String> = (0..ROWS).map(row_id).collect();
-        let rows = self.tables.load(Table::Control, &names, Read::Consistent, deadline).await?;
+        let rows = self
+            .tables
+            .load(Table::Control, &names, Read::Consistent, deadline)
+            .await?;
         let mut known = HashSet::new();
         for row in rows.iter().flatten() {
             let entries = decode(row)?;
-            known.extend(entries.iter().filter_map(|e| VideoId::parse(&e.video_id).ok()));
+            known.extend(
+                entries
+                    .iter()
+                    .filter_map(|e| VideoId::parse(&e.video_id).ok()),
+            );
         }
         Ok(known)
     }
@@ -142,7 +162,8 @@ impl Overlay {
         for row in 0..ROWS {
             let ids: Vec<&VideoId> = ids.iter().filter(|id| row_of(id) == row).collect();
             if !ids.is_empty() {
-                self.change_row(row, deadline, |entries| change(entries, &ids)).await?;
+                self.change_row(row, deadline, |entries| change(entries, &ids))
+                    .await?;
             }
         }
         Ok(())
@@ -157,7 +178,10 @@ impl Overlay {
     ) -> Result<(), Error> {
         let names = [row_id(row)];
         for _ in 0..WRITE_ATTEMPTS_MAX {
-            let rows = self.tables.load(Table::Control, &names, Read::Consistent, deadline).await?;
+            let rows = self
+                .tables
+                .load(Table::Control, &names, Read::Consistent, deadline)
+                .await?;
             let row = rows.into_iter().next().flatten();
             let mut entries = row.as_ref().map(decode).transpose()?.unwrap_or_default();
             let before: Vec<EntryMessage> = entries.clone();
@@ -169,16 +193,29 @@ impl Overlay {
                 return Err(Error::new(ErrorKind::Throttled, what));
             }
             let expect = row.map_or(Expect::Absent, |row| Expect::Version(row.version));
-            let change = Change::Put { bytes: encode(&entries), expires_at_s: None };
+            let change = Change::Put {
+                bytes: encode(&entries),
+                expires_at_s: None,
+            };
             let [id] = &names;
-            let write = Write { id: id.clone(), expect, change };
-            let written = self.tables.write(Table::Control, vec![write], deadline).await?;
+            let write = Write {
+                id: id.clone(),
+                expect,
+                change,
+            };
+            let written = self
+                .tables
+                .write(Table::Control, vec![write], deadline)
+                .await?;
             if let Some(Written::Done(_)) = written.into_iter().next().transpose()? {
                 self.learn(&before, &entries);
                 return Ok(());
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, "hide videos: others kept writing first"))
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "hide videos: others kept writing first",
+        ))
     }
 
     /// The process that hides a video does not show it for another few seconds.
@@ -204,7 +241,9 @@ fn row_id(row: usize) -> String {
 }
 
 fn encode(entries: &[EntryMessage]) -> bytes::Bytes {
-    let message = OverlayMessage { entries: entries.to_vec() };
+    let message = OverlayMessage {
+        entries: entries.to_vec(),
+    };
     sealed::seal(OVERLAY_SCHEMA, &message.encode_to_vec())
 }
 
@@ -214,6 +253,3 @@ fn decode(row: &Row) -> Result<Vec<EntryMessage>, Error> {
         .map(|message| message.entries)
         .map_err(|e| Error::because(ErrorKind::Corrupt, "decode hidden videos", e))
 }
-
-#[cfg(test)]
-mod tests;

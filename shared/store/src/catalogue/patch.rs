@@ -95,7 +95,13 @@ mod tests {
         let patch: Patch =
             serde_json::from_str(r#"{"hidden":true,"age_rating":null,"tags":["x"]}"#).unwrap();
         patch.apply(&mut video);
-        assert_eq!((video.title.as_str(), video.age_rating, video.hidden), ("before", None, true));
-        assert_eq!((video.language.as_deref(), video.tags), (Some("de"), vec!["x".into()]));
+        assert_eq!(
+            (video.title.as_str(), video.age_rating, video.hidden),
+            ("before", None, true)
+        );
+        assert_eq!(
+            (video.language.as_deref(), video.tags),
+            (Some("de"), vec!["x".into()])
+        );
     }
 }

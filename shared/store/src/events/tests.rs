@@ -21,7 +21,7 @@ fn golden() -> Event {
     }
 }
 
-const GOLDEN: &str = "010a0265311003 1a027537 2203763432 288080caaf9c33 30b83f 38ca8503 \
+const GOLDEN: &str = "010a0265311003 1a027537 2203763432 288080b3c19c33 30b83f 38ca8503 \
     4204686f6d65 4a024445 52026331 5801 62027231 6800";
 
 fn golden_bytes() -> Vec<u8> {
@@ -46,7 +46,13 @@ fn fields_of_a_newer_writer_are_skipped() {
 #[test]
 fn an_older_writers_bytes_without_later_fields_are_read() {
     let bytes = &golden_bytes()[..golden_bytes().len() - 2];
-    assert_eq!(decode(bytes).unwrap(), Event { slate_position: None, ..golden() });
+    assert_eq!(
+        decode(bytes).unwrap(),
+        Event {
+            slate_position: None,
+            ..golden()
+        }
+    );
 }
 
 #[test]

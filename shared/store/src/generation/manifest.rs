@@ -48,7 +48,10 @@ impl Manifest {
         let manifest: Self = parse(json, "read a manifest")?;
         checked_schema(manifest.schema, "read a manifest")?;
         if manifest.generation != generation {
-            return Err(Error::new(ErrorKind::Corrupt, "read a manifest: it is another's"));
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "read a manifest: it is another's",
+            ));
         }
         Ok(manifest)
     }
@@ -71,7 +74,8 @@ impl Pointer {
 /// The JSON of a document.
 pub(super) fn render<T: Serialize>(document: &T) -> Result<Bytes, Error> {
     let json = serde_json::to_vec_pretty(document);
-    json.map(Bytes::from).map_err(|e| Error::because(ErrorKind::Invalid, "write a manifest", e))
+    json.map(Bytes::from)
+        .map_err(|e| Error::because(ErrorKind::Invalid, "write a manifest", e))
 }
 
 fn parse<T: DeserializeOwned>(json: &[u8], what: &str) -> Result<T, Error> {
@@ -82,5 +86,8 @@ fn checked_schema(schema: u32, what: &str) -> Result<(), Error> {
     if (1..=MANIFEST_SCHEMA).contains(&schema) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Invalid, format!("{what} of schema {schema}")))
+    Err(Error::new(
+        ErrorKind::Invalid,
+        format!("{what} of schema {schema}"),
+    ))
 }

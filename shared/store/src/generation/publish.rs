@@ -52,7 +52,10 @@ impl Generations {
         let measured = move || measure(&path).map_err(file_error(what));
         let (bytes, checksum) = blocking(what, deadline, measured).await?;
         if bytes > GENERATION_BYTES_MAX {
-            return Err(Error::new(ErrorKind::Invalid, "publish a generation: too large"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "publish a generation: too large",
+            ));
         }
         if let Some(current) = self.current_manifest(generation, deadline).await? {
             if current.checksum == checksum {
@@ -64,12 +67,27 @@ impl Generations {
         let now_ms = deadline.clock().now().wall_ms;
         let name = SmolStr::new(generation);
         let schema = MANIFEST_SCHEMA;
-        let manifest =
-            Manifest { schema, generation: name.clone(), bytes, checksum, created_ms: now_ms };
-        let pointer = Pointer { schema, generation: name, swapped_ms: now_ms };
-        self.objects.put_file(&index_key(generation), file, deadline).await?;
-        self.objects.put(&manifest_key(generation), render(&manifest)?, deadline).await?;
-        self.objects.put(POINTER_KEY, render(&pointer)?, deadline).await?;
+        let manifest = Manifest {
+            schema,
+            generation: name.clone(),
+            bytes,
+            checksum,
+            created_ms: now_ms,
+        };
+        let pointer = Pointer {
+            schema,
+            generation: name,
+            swapped_ms: now_ms,
+        };
+        self.objects
+            .put_file(&index_key(generation), file, deadline)
+            .await?;
+        self.objects
+            .put(&manifest_key(generation), render(&manifest)?, deadline)
+            .await?;
+        self.objects
+            .put(POINTER_KEY, render(&pointer)?, deadline)
+            .await?;
         if let Err(error) = self.prune(generation, deadline).await {
             // What matters is done; the next publication removes what this one could not.
             tracing::warn!(error = %error, "old generations were not removed");
@@ -82,7 +100,11 @@ impl Generations {
     /// # Errors
     /// The store's; `Corrupt` or `Invalid` when it cannot be read.
     pub async fn pointer(&self, deadline: &Deadline) -> Result<Option<Pointer>, Error> {
-        match self.objects.get(POINTER_KEY, MANIFEST_BYTES_MAX, deadline).await {
+        match self
+            .objects
+            .get(POINTER_KEY, MANIFEST_BYTES_MAX, deadline)
+            .await
+        {
             Ok(json) => Pointer::parse(&json).map(Some),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -106,7 +128,9 @@ impl Generations {
         file: &Path,
         deadline: &Deadline,
     ) -> Result<(), Error> {
-        self.objects.fetch(&index_key(checked_name(generation)?), file, deadline).await
+        self.objects
+            .fetch(&index_key(checked_name(generation)?), file, deadline)
+            .await
     }
 
     /// The manifest of `generation` when it is the current one.
@@ -116,8 +140,9 @@ impl Generations {
         deadline: &Deadline,
     ) -> Result<Option<Manifest>, Error> {
         let pointer = match self.pointer(deadline).await {
-            // A damaged pointer is what publishing repairs.
-            Err(error) if error.kind == ErrorKind::Corrupt => None,
+            // A pointer that cannot be read, damaged or left by a version that was rolled back, is
+            // what publishing repairs.
+            Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Invalid) => None,
             other => other?,
         };
         if pointer.is_none_or(|pointer| pointer.generation != generation) {
@@ -136,20 +161,35 @@ impl Generations {
     async fn prune(&self, current: &str, deadline: &Deadline) -> Result<(), Error> {
         let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for object in self.objects.list(PREFIX, deadline).await? {
-            let rest = object.key.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/'));
+            let rest = object
+                .key
+                .strip_prefix(PREFIX)
+                .and_then(|rest| rest.split_once('/'));
             if let Some((generation, _)) = rest {
-                keys.entry(generation.to_owned()).or_default().push(object.key);
+                keys.entry(generation.to_owned())
+                    .or_default()
+                    .push(object.key);
             }
         }
         let complete = |(name, keys): &(&String, &Vec<String>)| keys.contains(&manifest_key(name));
-        let mut kept: Vec<&String> =
-            keys.iter().filter(complete).map(|(name, _)| name).filter(|n| *n != current).collect();
+        let mut kept: Vec<&String> = keys
+            .iter()
+            .filter(complete)
+            .map(|(name, _)| name)
+            .filter(|n| *n != current)
+            .collect();
         kept.sort_by_key(|name| (GenerationOrder::of(name), *name));
         let old = kept.len().saturating_sub(GENERATIONS_KEPT - 1);
         let kept = kept.split_off(old);
-        let gone = keys.iter().filter(|(name, _)| *name != current && !kept.contains(name));
+        let gone = keys
+            .iter()
+            .filter(|(name, _)| *name != current && !kept.contains(name));
         let gone: Vec<String> = gone.flat_map(|(_, keys)| keys.iter().cloned()).collect();
-        if gone.is_empty() { Ok(()) } else { self.objects.delete(&gone, deadline).await }
+        if gone.is_empty() {
+            Ok(())
+        } else {
+            self.objects.delete(&gone, deadline).await
+        }
     }
 }
 

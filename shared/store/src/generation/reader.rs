@@ -67,7 +67,9 @@ impl GenerationReader {
     /// # Errors
     /// Why the new one could not be loaded; the old one stays.
     pub async fn refresh(&self, deadline: &Deadline) -> Result<bool, Error> {
-        let Some(_turn) = Turn::take(&self.busy) else { return Ok(false) };
+        let Some(_turn) = Turn::take(&self.busy) else {
+            return Ok(false);
+        };
         let mut loaded = self.load_newer(deadline).await;
         if let Err(error) = &loaded {
             counter!(metric::GENERATION_LOADS, "outcome" => error.kind.as_str()).increment(1);
@@ -78,7 +80,10 @@ impl GenerationReader {
         }
         if let (Ok(true), Some(index)) = (&loaded, self.current()) {
             counter!(metric::GENERATION_LOADS, "outcome" => "mapped").increment(1);
-            tracing::info!(index.generation = index.generation(), "a generation is mapped");
+            tracing::info!(
+                index.generation = index.generation(),
+                "a generation is mapped"
+            );
         }
         if let Some(index) = self.current() {
             let age_ms = self.clock.now().wall_ms.saturating_sub(index.as_of_ms());
@@ -92,7 +97,11 @@ impl GenerationReader {
     ///
     /// # Errors
     /// As [`Self::refresh`].
-    pub async fn refresh_if_due(&self, every: Duration, deadline: &Deadline) -> Result<bool, Error> {
+    pub async fn refresh_if_due(
+        &self,
+        every: Duration,
+        deadline: &Deadline,
+    ) -> Result<bool, Error> {
         let began = self.clock.now();
         if !self.due.claim(began, every, every) {
             return Ok(false);
@@ -103,18 +112,29 @@ impl GenerationReader {
     }
 
     async fn load_newer(&self, deadline: &Deadline) -> Result<bool, Error> {
-        let Some(pointer) = self.generations.pointer(deadline).await? else { return Ok(false) };
+        let Some(pointer) = self.generations.pointer(deadline).await? else {
+            return Ok(false);
+        };
         let generation = pointer.generation.as_str();
         let current = self.current();
-        if current.as_ref().is_some_and(|index| index.generation() == generation) {
+        if current
+            .as_ref()
+            .is_some_and(|index| index.generation() == generation)
+        {
             return Ok(false);
         }
         let manifest = self.generations.manifest(generation, deadline).await?;
         if self.refused_checksum().as_deref() == Some(manifest.checksum.as_str()) {
-            return Err(Error::new(ErrorKind::Corrupt, "load a generation: refused before"));
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "load a generation: refused before",
+            ));
         }
         if manifest.bytes > GENERATION_BYTES_MAX {
-            return Err(Error::new(ErrorKind::Invalid, "load a generation: too large"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "load a generation: too large",
+            ));
         }
         let path = index_path(&self.dir, generation);
         if !self.is_local(&path, &manifest, deadline).await? {
@@ -159,17 +179,27 @@ impl GenerationReader {
         deadline: &Deadline,
     ) -> Result<(), Error> {
         let what = "prepare the folder of generations";
-        tokio::fs::create_dir_all(&self.dir).await.map_err(file_error(what))?;
+        tokio::fs::create_dir_all(&self.dir)
+            .await
+            .map_err(file_error(what))?;
         let process = std::process::id();
-        let temporary = self.dir.join(format!(".{}.{process}.tmp", manifest.generation));
+        let temporary = self
+            .dir
+            .join(format!(".{}.{process}.tmp", manifest.generation));
         // One process fetches one generation at a time, so this is its own leftover.
         let _ = tokio::fs::remove_file(&temporary).await;
-        let fetched = self.generations.fetch(&manifest.generation, &temporary, deadline).await;
+        let fetched = self
+            .generations
+            .fetch(&manifest.generation, &temporary, deadline)
+            .await;
         let (from, to) = (temporary.clone(), path.to_owned());
         let expected = (manifest.bytes, manifest.checksum.clone());
         let kept = match fetched {
             Ok(()) => {
-                blocking("keep a generation", deadline, move || keep(&from, &to, &expected)).await
+                blocking("keep a generation", deadline, move || {
+                    keep(&from, &to, &expected)
+                })
+                .await
             }
             Err(error) => Err(error),
         };
@@ -187,7 +217,10 @@ impl GenerationReader {
     ) -> Result<Index, Error> {
         let index = blocking("map a generation", deadline, move || open(&path)).await?;
         if index.generation() != generation {
-            return Err(Error::new(ErrorKind::Corrupt, "map a generation: it names another"));
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "map a generation: it names another",
+            ));
         }
         Ok(index)
     }
@@ -196,13 +229,20 @@ impl GenerationReader {
     async fn load_local(&self, deadline: &Deadline) -> bool {
         let dir = self.dir.clone();
         let newest = blocking("list local generations", deadline, move || {
-            let mut opened: Vec<Index> =
-                files(&dir, "idx").iter().filter_map(|path| open(path).ok()).collect();
+            let mut opened: Vec<Index> = files(&dir, "idx")
+                .iter()
+                .filter_map(|path| open(path).ok())
+                .collect();
             opened.sort_by_key(Index::as_of_ms);
             Ok(opened.pop())
         });
-        let Ok(Some(index)) = newest.await else { return false };
-        tracing::warn!(index.generation = index.generation(), "a local generation stands in");
+        let Ok(Some(index)) = newest.await else {
+            return false;
+        };
+        tracing::warn!(
+            index.generation = index.generation(),
+            "a local generation stands in"
+        );
         self.current.store(Some(Arc::new(index)));
         true
     }
@@ -211,8 +251,12 @@ impl GenerationReader {
     async fn tidy(&self, kept: [Option<PathBuf>; 2], deadline: &Deadline) {
         let (dir, now_ms) = (self.dir.clone(), self.clock.now().wall_ms);
         let removed = blocking("remove local generations", deadline, move || {
-            let old = files(&dir, "idx").into_iter().filter(|p| !kept.contains(&Some(p.clone())));
-            let left = files(&dir, "tmp").into_iter().filter(|path| is_leftover(path, now_ms));
+            let old = files(&dir, "idx")
+                .into_iter()
+                .filter(|p| !kept.contains(&Some(p.clone())));
+            let left = files(&dir, "tmp")
+                .into_iter()
+                .filter(|path| is_leftover(path, now_ms));
             for path in old.chain(left) {
                 fs::remove_file(path).map_err(file_error("remove local generations"))?;
             }
@@ -224,7 +268,10 @@ impl GenerationReader {
     }
 
     fn refused_checksum(&self) -> Option<String> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -247,7 +294,10 @@ impl Drop for Turn<'_> {
 fn keep(from: &Path, to: &Path, expected: &(u64, String)) -> Result<(), Error> {
     let what = "keep a generation";
     if measure(from).map_err(file_error(what))? != *expected {
-        return Err(Error::new(ErrorKind::Corrupt, "keep a generation: its checksum differs"));
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            "keep a generation: its checksum differs",
+        ));
     }
     let make = || {
         let file = File::open(from)?;
@@ -256,7 +306,8 @@ fn keep(from: &Path, to: &Path, expected: &(u64, String)) -> Result<(), Error> {
         permissions.set_readonly(true);
         fs::set_permissions(from, permissions)?;
         fs::rename(from, to)?;
-        to.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        to.parent()
+            .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     };
     make().map_err(file_error(what))
 }
@@ -269,13 +320,21 @@ fn open(path: &Path) -> Result<Index, Error> {
 
 /// Files of a folder by extension; none where there is no folder.
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| path.extension() == Some(OsStr::new(extension))).collect()
+    let entries = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    entries
+        .filter(|path| path.extension() == Some(OsStr::new(extension)))
+        .collect()
 }
 
 fn is_leftover(path: &Path, now_ms: i64) -> bool {
     let modified = fs::metadata(path).and_then(|meta| meta.modified());
-    let modified = modified.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let modified = modified
+        .ok()
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let now = Duration::from_millis(u64::try_from(now_ms).unwrap_or(0));
     modified.is_some_and(|modified| now.saturating_sub(modified) > LEFTOVER_AGE)
 }

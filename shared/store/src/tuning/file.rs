@@ -35,7 +35,13 @@ impl TuningFile {
     /// Watches the file for `live`; nothing is read yet.
     #[must_use]
     pub fn new(path: PathBuf, live: Arc<LiveTuning>, clock: Arc<dyn Clock>) -> Self {
-        Self { path, live, clock, due: Due::default(), seen: Mutex::default() }
+        Self {
+            path,
+            live,
+            clock,
+            due: Due::default(),
+            seen: Mutex::default(),
+        }
     }
 
     /// The file that is watched.
@@ -75,7 +81,11 @@ impl TuningFile {
             Ok(None) => Ok(false),
             Err(error) => {
                 let missing = error.kind() == std::io::ErrorKind::NotFound;
-                let kind = if missing { ErrorKind::NotFound } else { ErrorKind::Unavailable };
+                let kind = if missing {
+                    ErrorKind::NotFound
+                } else {
+                    ErrorKind::Unavailable
+                };
                 Err(Error::because(kind, "read the tuning file", error))
             }
         }
@@ -94,11 +104,12 @@ impl TuningFile {
         }
         let text = tokio::fs::read_to_string(&self.path).await?;
         let content = xxh3_64(text.as_bytes());
-        let seen = Seen { modified, bytes, content };
+        let seen = Seen {
+            modified,
+            bytes,
+            content,
+        };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         Ok((content != last.content).then_some(text))
     }
 }
-
-#[cfg(test)]
-mod tests;

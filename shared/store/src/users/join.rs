@@ -10,6 +10,10 @@ use engine::event::LONG_VIEW_MS;
 use engine::user::{HIDDEN_MAX, RECENT_MAX, SEEN_MAX, UNDONE_MAX};
 use engine::{Event, EventKind, Interaction, Profile, Undone, UserState};
 
+mod whole;
+
+pub use whole::join_state;
+
 const MINUTE_MS: i64 = 60_000;
 
 /// Joins one event into the state; says whether anything changed.
@@ -17,7 +21,10 @@ const MINUTE_MS: i64 = 60_000;
 /// Events from before the tombstone and events that are not the user's doing (`served`,
 /// `exposure`) change nothing.
 pub fn apply_event(state: &mut UserState, event: &Event) -> bool {
-    if state.tombstone_ms.is_some_and(|gone_ms| event.ts_ms <= gone_ms) {
+    if state
+        .tombstone_ms
+        .is_some_and(|gone_ms| event.ts_ms <= gone_ms)
+    {
         return false;
     }
     let changed = match (event.kind, event.undo) {
@@ -38,7 +45,9 @@ pub fn apply_event(state: &mut UserState, event: &Event) -> bool {
 ///
 /// A user who was deleted since keeps nothing of it.
 pub fn apply_profile(state: &mut UserState, profile: &Profile, as_of_ms: i64) -> bool {
-    let gone = state.tombstone_ms.is_some_and(|gone_ms| as_of_ms <= gone_ms);
+    let gone = state
+        .tombstone_ms
+        .is_some_and(|gone_ms| as_of_ms <= gone_ms);
     if gone || state.profile.as_ref() == Some(profile) {
         return false;
     }
@@ -46,12 +55,23 @@ pub fn apply_profile(state: &mut UserState, profile: &Profile, as_of_ms: i64) ->
     true
 }
 
-/// Remembers the video as met.
+/// Remembers the event's video as met.
 fn meet(state: &mut UserState, event: &Event) -> bool {
+    meet_at(
+        state,
+        UserState::seen_hash(event.video_id.as_str()),
+        minute_of(event.ts_ms),
+    )
+}
+
+fn minute_of(ts_ms: i64) -> u32 {
+    u32::try_from(ts_ms.div_euclid(MINUTE_MS).max(0)).unwrap_or(u32::MAX)
+}
+
+/// Remembers a video as met in that minute.
+fn meet_at(state: &mut UserState, hash: u32, minute: u32) -> bool {
     let (seen, seen_min) = (&mut state.seen, &mut state.times.seen_min);
     seen_min.resize(seen.len(), 0);
-    let hash = UserState::seen_hash(event.video_id.as_str());
-    let minute = u32::try_from(event.ts_ms.div_euclid(MINUTE_MS).max(0)).unwrap_or(u32::MAX);
     if let Some(at) = seen.iter().position(|met| *met == hash) {
         if seen_min.get(at).is_some_and(|met| *met >= minute) {
             return false;
@@ -60,7 +80,11 @@ fn meet(state: &mut UserState, event: &Event) -> bool {
         seen_min.remove(at);
     }
     let older = |(met_min, met): (&u32, &u32)| (*met_min, *met) < (minute, hash);
-    let at = seen_min.iter().zip(seen.iter()).rposition(older).map_or(0, |at| at + 1);
+    let at = seen_min
+        .iter()
+        .zip(seen.iter())
+        .rposition(older)
+        .map_or(0, |at| at + 1);
     if at == 0 && seen.len() >= SEEN_MAX {
         return false;
     }
@@ -74,20 +98,29 @@ fn meet(state: &mut UserState, event: &Event) -> bool {
 
 /// Remembers what the user did with the video: the strongest thing, at the newest time.
 fn interact(state: &mut UserState, event: &Event) -> bool {
-    let target = UserState::seen_hash(event.video_id.as_str());
-    let undone = undone_ms(state, event.kind, target) > Some(event.ts_ms);
-    let recent = &mut state.recent;
-    let mut entry = Interaction {
+    let entry = Interaction {
         video_id: event.video_id.clone(),
-        kind: if undone { EventKind::Click } else { event.kind },
+        kind: event.kind,
         ts_ms: event.ts_ms,
         watch_ratio: watch_ratio(event),
     };
+    remember(state, entry)
+}
+
+/// Joins an interaction with what is remembered of its video.
+fn remember(state: &mut UserState, mut entry: Interaction) -> bool {
+    let target = UserState::seen_hash(entry.video_id.as_str());
+    if undone_ms(state, entry.kind, target) > Some(entry.ts_ms) {
+        entry.kind = EventKind::Click;
+    }
+    let recent = &mut state.recent;
     if let Some(at) = recent.iter().position(|met| met.video_id == entry.video_id) {
         let met = recent.remove(at);
         let stronger = |a: &Interaction, b: &Interaction| {
             let kinds = strength(a.kind).cmp(&strength(b.kind));
-            kinds.then_with(|| a.watch_ratio.total_cmp(&b.watch_ratio)).is_gt()
+            kinds
+                .then_with(|| a.watch_ratio.total_cmp(&b.watch_ratio))
+                .is_gt()
         };
         if stronger(&met, &entry) {
             (entry.kind, entry.watch_ratio) = (met.kind, met.watch_ratio);
@@ -127,7 +160,10 @@ fn strength(kind: EventKind) -> u8 {
 
 /// The share watched; without a known length, the share of a long view.
 fn watch_ratio(event: &Event) -> f32 {
-    let length_ms = event.duration_ms.filter(|ms| *ms > 0).unwrap_or(LONG_VIEW_MS);
+    let length_ms = event
+        .duration_ms
+        .filter(|ms| *ms > 0)
+        .unwrap_or(LONG_VIEW_MS);
     match (event.kind, event.watch_ms) {
         (EventKind::Click | EventKind::Watch | EventKind::Skip, Some(watched_ms)) => {
             (f64::from(watched_ms) / f64::from(length_ms)).min(1.0) as f32
@@ -191,12 +227,18 @@ fn take_back(state: &mut UserState, event: &Event) -> bool {
 fn targets(event: &Event) -> (u32, Option<u32>) {
     let video = UserState::seen_hash(event.video_id.as_str());
     let creator = event.creator_id.as_ref();
-    (video, creator.map(|creator| UserState::seen_hash(&format!("creator/{creator}"))))
+    (
+        video,
+        creator.map(|creator| UserState::seen_hash(&format!("creator/{creator}"))),
+    )
 }
 
 fn undone_ms(state: &UserState, kind: EventKind, target: u32) -> Option<i64> {
     let undone = state.times.undone.iter();
-    undone.filter(|undone| (undone.kind, undone.target) == (kind, target)).map(|u| u.ts_ms).max()
+    undone
+        .filter(|undone| (undone.kind, undone.target) == (kind, target))
+        .map(|u| u.ts_ms)
+        .max()
 }
 
 fn remember_undone(state: &mut UserState, kind: EventKind, target: u32, ts_ms: i64) -> bool {
@@ -205,7 +247,11 @@ fn remember_undone(state: &mut UserState, kind: EventKind, target: u32, ts_ms: i
     }
     let undone = &mut state.times.undone;
     undone.retain(|undone| (undone.kind, undone.target) != (kind, target));
-    undone.push(Undone { kind, target, ts_ms });
+    undone.push(Undone {
+        kind,
+        target,
+        ts_ms,
+    });
     undone.sort_by_key(|undone| (undone.ts_ms, undone.kind, undone.target));
     let surplus = undone.len().saturating_sub(UNDONE_MAX);
     undone.drain(..surplus);
@@ -216,14 +262,21 @@ fn remember_undone(state: &mut UserState, kind: EventKind, target: u32, ts_ms: i
 fn raise<T: Clone + Ord>(ids: &mut Vec<T>, times_ms: &mut Vec<i64>, id: &T, ts_ms: i64) -> bool {
     times_ms.resize(ids.len(), 0);
     if let Some(at) = ids.iter().position(|listed| listed == id) {
-        if times_ms.get(at).is_some_and(|listed_ms| *listed_ms >= ts_ms) {
+        if times_ms
+            .get(at)
+            .is_some_and(|listed_ms| *listed_ms >= ts_ms)
+        {
             return false;
         }
         ids.remove(at);
         times_ms.remove(at);
     }
     let older = |(listed_ms, listed): (&i64, &T)| (*listed_ms, listed) < (ts_ms, id);
-    let at = times_ms.iter().zip(ids.iter()).rposition(older).map_or(0, |at| at + 1);
+    let at = times_ms
+        .iter()
+        .zip(ids.iter())
+        .rposition(older)
+        .map_or(0, |at| at + 1);
     if at == 0 && ids.len() >= HIDDEN_MAX {
         return false;
     }
@@ -238,8 +291,13 @@ fn raise<T: Clone + Ord>(ids: &mut Vec<T>, times_ms: &mut Vec<i64>, id: &T, ts_m
 /// Takes `id` out of the list unless it came in at `ts_ms` or later; says whether it was there.
 fn lower<T: PartialEq>(ids: &mut Vec<T>, times_ms: &mut Vec<i64>, id: &T, ts_ms: i64) -> bool {
     times_ms.resize(ids.len(), 0);
-    let Some(at) = ids.iter().position(|listed| listed == id) else { return false };
-    if times_ms.get(at).is_some_and(|listed_ms| *listed_ms >= ts_ms) {
+    let Some(at) = ids.iter().position(|listed| listed == id) else {
+        return false;
+    };
+    if times_ms
+        .get(at)
+        .is_some_and(|listed_ms| *listed_ms >= ts_ms)
+    {
         return false;
     }
     ids.remove(at);

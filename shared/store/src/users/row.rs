@@ -105,7 +105,9 @@ impl UserMessage {
             self.shorten(|m| m.cut_seen(seen));
             self.shorten(|m| drop_first(&mut m.undone, undone));
             self.shorten(|m| {
-                m.profile.as_mut().is_some_and(|p| drop_first(&mut p.long_term, long_term))
+                m.profile
+                    .as_mut()
+                    .is_some_and(|p| drop_first(&mut p.long_term, long_term))
             });
             self.shorten(|m| m.profile.as_mut().is_some_and(|p| p.cut_categories(hidden)));
             self.shorten(|m| drop_first(&mut m.recent, recent));
@@ -128,7 +130,11 @@ impl UserMessage {
         let room = self.seen.len().saturating_sub(floor);
         let cut = (self.surplus_bytes() / 10).max(1).min(room);
         self.seen.drain(..cut);
-        let first: i32 = self.seen_min.iter().take(cut + 1).fold(0, |a, b| a.wrapping_add(*b));
+        let first: i32 = self
+            .seen_min
+            .iter()
+            .take(cut + 1)
+            .fold(0, |a, b| a.wrapping_add(*b));
         self.seen_min.drain(..cut.min(self.seen_min.len()));
         if let Some(kept) = self.seen_min.first_mut() {
             *kept = first;
@@ -197,8 +203,16 @@ impl From<&Profile> for ProfileMessage {
     fn from(profile: &Profile) -> Self {
         Self {
             cohort: profile.cohort,
-            categories: profile.categories.iter().map(|(name, _)| name.to_string()).collect(),
-            category_weights: profile.categories.iter().map(|(_, weight)| *weight).collect(),
+            categories: profile
+                .categories
+                .iter()
+                .map(|(name, _)| name.to_string())
+                .collect(),
+            category_weights: profile
+                .categories
+                .iter()
+                .map(|(_, weight)| *weight)
+                .collect(),
             long_term: profile.long_term.iter().map(ToString::to_string).collect(),
             long_view_rate: profile.long_view_rate,
         }
@@ -207,7 +221,11 @@ impl From<&Profile> for ProfileMessage {
 
 impl From<&Undone> for UndoneMessage {
     fn from(undone: &Undone) -> Self {
-        Self { kind: u32::from(undone.kind.number()), target: undone.target, ts_ms: undone.ts_ms }
+        Self {
+            kind: u32::from(undone.kind.number()),
+            target: undone.target,
+            ts_ms: undone.ts_ms,
+        }
     }
 }
 
@@ -224,17 +242,30 @@ impl UserMessage {
         let seen_min = seen_min.collect();
         let (hidden_videos, hidden_videos_ms) = listed(self.hidden_videos, VideoId::parse)?;
         let (hidden_creators, hidden_creators_ms) = listed(self.hidden_creators, CreatorId::parse)?;
-        let undone = self.undone.iter().filter_map(UndoneMessage::known).collect();
+        let undone = self
+            .undone
+            .iter()
+            .filter_map(UndoneMessage::known)
+            .collect();
         Ok(UserState {
             version: 0,
             updated_ms: self.updated_ms,
-            recent: self.recent.into_iter().filter_map(RecentMessage::known).collect::<Result<_, _>>()?,
+            recent: self
+                .recent
+                .into_iter()
+                .filter_map(RecentMessage::known)
+                .collect::<Result<_, _>>()?,
             seen: self.seen,
             hidden_videos,
             hidden_creators,
             profile: self.profile.map(ProfileMessage::into_profile).transpose()?,
             tombstone_ms: self.tombstone_ms,
-            times: Times { seen_min, hidden_videos_ms, hidden_creators_ms, undone },
+            times: Times {
+                seen_min,
+                hidden_videos_ms,
+                hidden_creators_ms,
+                undone,
+            },
         })
     }
 }
@@ -246,8 +277,17 @@ impl RecentMessage {
         Some(match VideoId::parse(&self.video_id) {
             Ok(video_id) => {
                 let ratio = self.watch_ratio;
-                let watch_ratio = if ratio.is_finite() { ratio.clamp(0.0, 1.0) } else { 0.0 };
-                Ok(Interaction { video_id, kind, ts_ms: self.ts_ms, watch_ratio })
+                let watch_ratio = if ratio.is_finite() {
+                    ratio.clamp(0.0, 1.0)
+                } else {
+                    0.0
+                };
+                Ok(Interaction {
+                    video_id,
+                    kind,
+                    ts_ms: self.ts_ms,
+                    watch_ratio,
+                })
             }
             Err(_) => Err(corrupt("an id is none")),
         })
@@ -257,7 +297,11 @@ impl RecentMessage {
 impl UndoneMessage {
     fn known(&self) -> Option<Undone> {
         let kind = known_kind(self.kind)?;
-        Some(Undone { kind, target: self.target, ts_ms: self.ts_ms })
+        Some(Undone {
+            kind,
+            target: self.target,
+            ts_ms: self.ts_ms,
+        })
     }
 }
 
@@ -271,7 +315,9 @@ impl ProfileMessage {
         Ok(Profile {
             cohort: self.cohort,
             categories: names.zip(self.category_weights).collect(),
-            long_term: long_term.collect::<Result<_, _>>().map_err(|_| corrupt("an id is none"))?,
+            long_term: long_term
+                .collect::<Result<_, _>>()
+                .map_err(|_| corrupt("an id is none"))?,
             long_view_rate: self.long_view_rate,
         })
     }
@@ -283,7 +329,13 @@ fn known_kind(number: u32) -> Option<EventKind> {
 
 fn hidden_messages<T: ToString>(ids: &[T], times_ms: &[i64]) -> Vec<HiddenMessage> {
     let times_ms = times_ms.iter().copied().chain(std::iter::repeat(0));
-    ids.iter().zip(times_ms).map(|(id, ts_ms)| HiddenMessage { id: id.to_string(), ts_ms }).collect()
+    ids.iter()
+        .zip(times_ms)
+        .map(|(id, ts_ms)| HiddenMessage {
+            id: id.to_string(),
+            ts_ms,
+        })
+        .collect()
 }
 
 fn listed<T, E>(

@@ -12,7 +12,12 @@ use super::{lower, meet_at, minute_of, raise, remember, remember_undone, undone_
 pub fn join_state(state: &mut UserState, other: &UserState) -> bool {
     let gone_ms = state.tombstone_ms.unwrap_or(i64::MIN);
     let mut changed = take_back(state, other, gone_ms);
-    let minutes = other.times.seen_min.iter().copied().chain(std::iter::repeat(0));
+    let minutes = other
+        .times
+        .seen_min
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(0));
     let gone_min = state.tombstone_ms.map(minute_of);
     for (hash, minute) in other.seen.iter().zip(minutes) {
         if gone_min.is_none_or(|gone| minute > gone) {
@@ -35,7 +40,12 @@ pub fn join_state(state: &mut UserState, other: &UserState) -> bool {
 /// What was taken back there is taken back here.
 fn take_back(state: &mut UserState, other: &UserState, gone_ms: i64) -> bool {
     let mut changed = false;
-    for undone in other.times.undone.iter().filter(|undone| undone.ts_ms > gone_ms) {
+    for undone in other
+        .times
+        .undone
+        .iter()
+        .filter(|undone| undone.ts_ms > gone_ms)
+    {
         changed |= remember_undone(state, undone.kind, undone.target, undone.ts_ms);
         for met in &mut state.recent {
             let target = UserState::seen_hash(met.video_id.as_str());
@@ -71,19 +81,38 @@ fn show_again(state: &mut UserState) -> bool {
 
 fn hide(state: &mut UserState, other: &UserState, gone_ms: i64) -> bool {
     let mut changed = false;
-    let times = other.times.hidden_videos_ms.iter().copied().chain(std::iter::repeat(0));
+    let times = other
+        .times
+        .hidden_videos_ms
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(0));
     for (id, ts_ms) in other.hidden_videos.iter().zip(times) {
         let target = UserState::seen_hash(id.as_str());
         if ts_ms > gone_ms && undone_ms(state, EventKind::Hide, target) <= Some(ts_ms) {
-            changed |= raise(&mut state.hidden_videos, &mut state.times.hidden_videos_ms, id, ts_ms);
+            changed |= raise(
+                &mut state.hidden_videos,
+                &mut state.times.hidden_videos_ms,
+                id,
+                ts_ms,
+            );
         }
     }
-    let times = other.times.hidden_creators_ms.iter().copied().chain(std::iter::repeat(0));
+    let times = other
+        .times
+        .hidden_creators_ms
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(0));
     for (id, ts_ms) in other.hidden_creators.iter().zip(times) {
         let target = creator_target(id.as_str());
         if ts_ms > gone_ms && undone_ms(state, EventKind::Hide, target) <= Some(ts_ms) {
-            changed |=
-                raise(&mut state.hidden_creators, &mut state.times.hidden_creators_ms, id, ts_ms);
+            changed |= raise(
+                &mut state.hidden_creators,
+                &mut state.times.hidden_creators_ms,
+                id,
+                ts_ms,
+            );
         }
     }
     changed
@@ -102,8 +131,15 @@ mod tests {
 
     fn event() -> impl Strategy<Value = Event> {
         let kinds = prop::sample::select(EventKind::ALL.to_vec());
-        (kinds, 0..6_u32, 1..5_000_000_i64, any::<bool>(), 0..3_u32, 0..40_000_u32).prop_map(
-            |(kind, video, ts_ms, undo, creator, watch_ms)| Event {
+        (
+            kinds,
+            0..6_u32,
+            1..5_000_000_i64,
+            any::<bool>(),
+            0..3_u32,
+            0..40_000_u32,
+        )
+            .prop_map(|(kind, video, ts_ms, undo, creator, watch_ms)| Event {
                 event_id: "e".into(),
                 kind,
                 user_id: UserId::parse("u").unwrap(),
@@ -113,12 +149,13 @@ mod tests {
                 duration_ms: Some(30_000),
                 scene: "".into(),
                 market: "".into(),
-                creator_id: CreatorId::parse(&format!("c{creator}")).ok().filter(|_| creator > 0),
+                creator_id: CreatorId::parse(&format!("c{creator}"))
+                    .ok()
+                    .filter(|_| creator > 0),
                 undo: undo && matches!(kind, EventKind::Hide),
                 recommendation_id: "".into(),
                 slate_position: None,
-            },
-        )
+            })
     }
 
     fn applied(events: &[Event]) -> UserState {

@@ -1,0 +1,142 @@
+use engine::EventKind;
+use guard::ManualClock;
+
+use super::*;
+use crate::ErrorKind;
+use crate::testing::{MemoryStream, Step, clock, event};
+
+fn answer(first: usize, events: usize) -> Vec<Event> {
+    let served = |i| {
+        event(
+            EventKind::Served,
+            &format!("u{}", i % 7),
+            &format!("v{i}"),
+            i as i64,
+        )
+    };
+    (first..first + events).map(served).collect()
+}
+
+fn outbox(steps: impl IntoIterator<Item = Step>) -> (Arc<MemoryStream>, Arc<ManualClock>, Outbox) {
+    let (stream, clock) = (MemoryStream::following(steps), clock());
+    (stream.clone(), clock.clone(), Outbox::new(stream, clock))
+}
+
+fn deadline(budget: Duration) -> Deadline {
+    Deadline::after(Arc::new(ops::RealClock::new()), budget)
+}
+
+fn balanced(counts: OutboxCounts) -> bool {
+    counts.accepted == counts.sent + counts.dropped + counts.waiting
+}
+
+#[tokio::test]
+async fn a_flush_is_due_after_a_second_or_fifty_answers() {
+    let (_, clock, outbox) = outbox([]);
+    assert!(!outbox.due(), "nothing waits");
+    outbox.offer(answer(0, 20));
+    clock.advance(Duration::from_millis(999));
+    assert!(!outbox.due());
+    clock.advance(Duration::from_millis(1));
+    assert!(outbox.due(), "the oldest waits for a second");
+    assert_eq!(outbox.flush(&deadline(OUTBOX_AGE_MAX)).await, 20);
+    assert!(!outbox.due());
+    for i in 0..OUTBOX_ANSWERS_MAX {
+        assert!(!outbox.due(), "after {i} answers");
+        outbox.offer(answer(0, 1));
+    }
+    assert!(outbox.due(), "fifty answers");
+    outbox.flush(&deadline(OUTBOX_AGE_MAX)).await;
+    outbox.offer(answer(0, 1));
+    clock.step_wall_ms(60_000);
+    assert!(outbox.due(), "also after a freeze");
+}
+
+#[tokio::test]
+async fn a_full_buffer_refuses_and_counts() {
+    let (stream, _, outbox) = outbox([]);
+    assert_eq!(outbox.offer(answer(0, OUTBOX_EVENTS_MAX - 5)), 0);
+    assert_eq!(outbox.offer(answer(0, 20)), 15);
+    assert_eq!(outbox.offer(answer(0, 20)), 20);
+    let counts = outbox.counts();
+    let accepted = OUTBOX_EVENTS_MAX as u64;
+    assert_eq!(
+        (counts.accepted, counts.refused, counts.waiting),
+        (accepted, 35, accepted)
+    );
+    while outbox.flush(&deadline(OUTBOX_AGE_MAX)).await > 0 {}
+    assert_eq!(outbox.counts().sent, accepted);
+    assert_eq!(stream.events().len(), OUTBOX_EVENTS_MAX);
+    assert_eq!(outbox.offer(answer(0, 1)), 0, "there is room again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_later_waits_and_what_may_not_is_dropped() {
+    let steps = (0..6).map(|_| Step::FailRecords(vec![0], ErrorKind::Throttled));
+    let (stream, _, outbox) = outbox(steps.chain([Step::FailRecords(vec![0], ErrorKind::Invalid)]));
+    outbox.offer(answer(0, 7));
+    assert_eq!(outbox.flush(&deadline(Duration::from_secs(60))).await, 6);
+    let counts = outbox.counts();
+    assert_eq!((counts.sent, counts.retried, counts.waiting), (6, 5, 1));
+    assert_eq!(outbox.flush(&deadline(Duration::from_secs(60))).await, 0);
+    let counts = outbox.counts();
+    assert_eq!((counts.dropped, counts.waiting), (1, 0));
+    assert!(balanced(counts));
+    assert_eq!(stream.events().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_flush_loses_nothing_and_keeps_the_order() {
+    let (stream, _, outbox) = outbox([Step::Hang]);
+    outbox.offer(answer(0, 14));
+    let patient = deadline(Duration::from_secs(60));
+    let flush = outbox.flush(&patient);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), flush)
+            .await
+            .is_err()
+    );
+    outbox.offer(answer(14, 7));
+    assert_eq!(outbox.counts().waiting, 21);
+    assert_eq!(outbox.flush(&patient).await, 21);
+    let arrived = stream.events();
+    for user in 0..7 {
+        let of_user = arrived
+            .iter()
+            .filter(|event| event.user_id.as_str() == format!("u{user}"));
+        assert!(of_user.map(|event| event.ts_ms).is_sorted());
+    }
+    assert!(balanced(outbox.counts()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_flushes_at_once_send_each_event_once() {
+    let (stream, _, outbox) = outbox([Step::Fail(ErrorKind::Throttled)]);
+    outbox.offer(answer(0, 30));
+    let budget = deadline(Duration::from_secs(5));
+    let (a, b) = tokio::join!(outbox.flush(&budget), outbox.flush(&budget));
+    assert_eq!((a, b), (30, 0));
+    assert_eq!(stream.events().len(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_minutes_without_the_stream_lose_exactly_what_found_no_room() {
+    let steps = (0..100_000).map(|_| Step::Fail(ErrorKind::Unavailable));
+    let (stream, clock, outbox) = outbox(steps);
+    let mut offered = 0;
+    for _ in 0..600 {
+        offered += 40;
+        outbox.offer(answer(offered, 40));
+        clock.advance(OUTBOX_AGE_MAX);
+        if outbox.due() {
+            outbox.flush(&deadline(Duration::from_millis(100))).await;
+        }
+        assert!(outbox.counts().waiting <= OUTBOX_EVENTS_MAX as u64);
+    }
+    let counts = outbox.counts();
+    assert_eq!(counts.accepted + counts.refused, offered as u64);
+    assert_eq!((counts.waiting, counts.refused), (10_000, 14_000));
+    stream.script.lock().unwrap().clear();
+    while outbox.flush(&deadline(OUTBOX_AGE_MAX)).await > 0 {}
+    assert_eq!((outbox.counts().sent, outbox.counts().dropped), (10_000, 0));
+}
