@@ -24,6 +24,9 @@ mod users;
 mod video;
 mod videos;
 
+#[cfg(test)]
+mod tests;
+
 pub use app::{App, Parts};
 pub use openapi::openapi;
 pub use routes::{router, routes};

@@ -1,1 +1,58 @@
-fn main() {}
+//! The Lambda function: settings, telemetry, one [`App`], hand over.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws::{Aws, AwsSettings, Service};
+use guard::{Clock, Deadline, Tasks};
+use ingest::{App, Parts};
+use lambda::{Drain, Edge};
+use ops::RealClock;
+use store::{Catalogue, RedisSettings, Users, serving};
+use web::{AdminGuard, Signer};
+
+/// Lambda gives init ten seconds.
+const INIT_BUDGET: Duration = Duration::from_secs(8);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let (signer, edge, aws, redis) = lambda::start(|reader| {
+        let (aws, redis) = (AwsSettings::read(reader), RedisSettings::read(reader));
+        (Signer::read(reader), Edge::read(reader), aws, redis)
+    })?;
+    let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
+    let tasks = Tasks::new();
+    let init = Deadline::after(Arc::clone(&clock), INIT_BUDGET);
+    let aws = Aws::connect(&aws).await;
+    let (shared, ()) = tokio::join!(
+        serving::connect(redis.as_ref(), &clock, &tasks, &init),
+        aws.warm(&[Service::Tables, Service::Stream], &init),
+    );
+    let ports = aws.ports();
+    let app = App::new(Parts {
+        stream: ports.stream,
+        catalogue: Arc::new(Catalogue::new(
+            Arc::clone(&ports.tables),
+            Arc::clone(&clock),
+        )),
+        users: Users::new(ports.tables),
+        shared: shared?,
+        signer,
+        // API Gateway lets through whom IAM knows; there is no key besides.
+        admin: AdminGuard::new(None),
+        clock: Arc::clone(&clock),
+        seed: web::system_seed(clock.now().wall_ms.unsigned_abs()),
+    });
+    let drain = Drain::of_tasks(Arc::clone(&clock), tasks);
+    let served = lambda::http(ingest::router(app), caller, edge, clock, drain).await;
+    served.map_err(anyhow::Error::from_boxed)
+}
+
+fn caller(caller: lambda::Caller) -> web::Caller {
+    let subject = caller.subject.map(Into::into);
+    web::Caller {
+        subject,
+        admin: caller.signed_by_iam,
+    }
+}

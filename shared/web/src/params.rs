@@ -226,7 +226,7 @@ impl Params {
             match raw {
                 Raw::Text(text) if text.is_empty() => {}
                 Raw::Text(text) if commas => text.split(',').try_for_each(&mut take)?,
-                Raw::Text(text) | Raw::Json(Value::String(text)) => take(text)?,
+                Raw::Text(text) => take(text)?,
                 Raw::Json(Value::Array(values)) => {
                     for value in values {
                         take(value.as_str().ok_or_else(wrong)?)?;
@@ -338,6 +338,7 @@ mod tests {
             query("exclude=a/b"),
             body(json!({"exclude": ["a", 1]})),
             body(json!({"exclude": {"a": 1}})),
+            body(json!({"exclude": "a"})),
             body(json!({"exclude": ["a", "b", "c"]})),
         ];
         for params in lists {

@@ -71,6 +71,18 @@ impl Signer {
         }
     }
 
+    /// Reads `REELWAY_TOKEN_KEY`, which must be set; problems stay with the reader.
+    pub fn read(reader: &mut ops::settings::Reader<'_>) -> Self {
+        let secret = reader.required("REELWAY_TOKEN_KEY");
+        Self::from_secret(&secret).unwrap_or_else(|unfit| {
+            // One that is not set is a problem already.
+            if !secret.is_empty() {
+                reader.problem(format!("REELWAY_TOKEN_KEY: {unfit}"));
+            }
+            Self::ephemeral(0)
+        })
+    }
+
     /// A signer whose key follows from a seed: what it signs is worth nothing to other processes.
     #[must_use]
     pub fn ephemeral(seed: u64) -> Self {

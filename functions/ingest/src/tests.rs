@@ -1,0 +1,5 @@
+//! The function over HTTP: its router on the embedded adapters.
+
+mod catalogue;
+mod events;
+mod world;
