@@ -25,7 +25,7 @@ use futures_util::future::BoxFuture;
 use guard::{Clock, Deadline, Flight, Tasks};
 use ops::metric::TIER_READS;
 
-use crate::ask::{Ask, Cohort, SlateKey, Who};
+use crate::ask::{Ask, SlateKey, Who};
 use crate::life::{Freshness, GenerationOrder, Life};
 use crate::local::{Held, Local, Value};
 use crate::origin::{Made, Origin};

@@ -8,6 +8,7 @@ use engine::{CategoriesMatch, Rung, UserState};
 use futures_util::future::join_all;
 
 use super::*;
+use crate::ask::Cohort;
 use crate::testing::user;
 use world::{VIDEOS, World, anyone, by, has_cause, ids, profile, v};
 
