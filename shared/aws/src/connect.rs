@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::tls;
 use futures_util::future::join_all;
 use guard::Deadline;
-use store::{Objects, Read, Stream, Table, Tables};
+use store::{Objects, Ports, Read, Stream, Table, Tables};
 
 use crate::{AwsSettings, DynamoTables, KinesisStream, S3Objects};
 
@@ -80,22 +80,14 @@ impl Aws {
         }
     }
 
-    /// The tables.
+    /// The three ports.
     #[must_use]
-    pub fn tables(&self) -> Arc<dyn Tables> {
-        Arc::clone(&self.tables) as Arc<dyn Tables>
-    }
-
-    /// The stream.
-    #[must_use]
-    pub fn stream(&self) -> Arc<dyn Stream> {
-        Arc::clone(&self.stream) as Arc<dyn Stream>
-    }
-
-    /// The objects.
-    #[must_use]
-    pub fn objects(&self) -> Arc<dyn Objects> {
-        Arc::clone(&self.objects) as Arc<dyn Objects>
+    pub fn ports(&self) -> Ports {
+        Ports {
+            tables: Arc::clone(&self.tables) as Arc<dyn Tables>,
+            stream: Arc::clone(&self.stream) as Arc<dyn Stream>,
+            objects: Arc::clone(&self.objects) as Arc<dyn Objects>,
+        }
     }
 
     /// Calls each service once, all at a time, so that credentials, name lookup and the TLS

@@ -21,7 +21,9 @@ const DELETE_KEYS_MAX: usize = 1_000;
 /// How many objects a listing may name.
 const LIST_OBJECTS_MAX: usize = 1_000_000;
 /// What a key may be.
-const KEY_BYTES_MAX: usize = 1_024;
+const KEY_BYTES_MAX: usize = 512;
+/// What a part between slashes may be.
+const PART_BYTES_MAX: usize = 255;
 
 const PUT: &str = "put an object";
 const GET: &str = "get an object";
@@ -133,6 +135,7 @@ impl Objects for S3Objects {
     }
 
     async fn list(&self, prefix: &str, deadline: &Deadline) -> Result<Vec<ObjectMeta>, Error> {
+        check_prefix(prefix)?;
         let mut objects = Vec::new();
         let mut next: Option<String> = None;
         while objects.len() < LIST_OBJECTS_MAX {
@@ -207,17 +210,34 @@ fn local(what: &str, error: std::io::Error) -> Error {
     Error::because(ErrorKind::Unavailable, what, error)
 }
 
-/// Keys are relative paths of id characters, `.` and `=`; S3 itself would take anything.
+/// Keys are relative paths of id characters, `.` and `=`, of which no part begins with a dot; S3
+/// itself would take anything, a folder would not.
 fn check_key(key: &str, what: &str) -> Result<(), Error> {
-    let part_is_fine = |part: &str| {
-        let characters = |c: char| c.is_ascii_alphanumeric() || "-_.=".contains(c);
-        !matches!(part, "" | "." | "..") && part.chars().all(characters)
-    };
-    if key.len() <= KEY_BYTES_MAX && key.split('/').all(part_is_fine) {
+    let part_fits = |part: &str| (1..=PART_BYTES_MAX).contains(&part.len()) && clean(part);
+    if key.len() <= KEY_BYTES_MAX && key.split('/').all(part_fits) {
         Ok(())
     } else {
         Err(Error::new(ErrorKind::Invalid, format!("{what}: key")))
     }
+}
+
+/// The beginning of a key: its last part may be unfinished or not begun.
+fn check_prefix(prefix: &str) -> Result<(), Error> {
+    let (folders, last) = match prefix.rsplit_once('/') {
+        Some((folders, last)) => (Some(folders), last),
+        None => (None, prefix),
+    };
+    folders.map_or(Ok(()), |folders| check_key(folders, LIST))?;
+    if clean(last) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Invalid, format!("{LIST}: prefix")))
+    }
+}
+
+fn clean(part: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.=".contains(&b);
+    !part.starts_with('.') && part.bytes().all(fits)
 }
 
 #[cfg(test)]
@@ -234,6 +254,7 @@ mod tests {
             ("a//b", false),
             ("a/../b", false),
             ("a/./b", false),
+            (".hidden", false),
             ("a b", false),
             ("ä", false),
         ] {

@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use guard::{Clock, Deadline};
+use guard::{Clock, Deadline, Tasks};
 use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, Service};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use store::Outbox;
 use tokio::sync::Notify;
 use tower::Layer;
 use tracing::Instrument;
@@ -32,32 +33,69 @@ const EXTENSION_NAME: &str = "reelway-drain";
 /// What ends the process: the runtime interface cannot be reached or refuses to go on.
 pub type Error = lambda_runtime::Error;
 
+/// When a drain happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// An answer has left; the environment will freeze, and probably thaw.
+    Answered,
+    /// The environment ends: what does not leave now is lost.
+    Ending,
+}
+
 /// Work that follows an answer: what is buffered leaves, what is detached finishes.
 #[derive(Clone)]
 pub struct Drain {
     clock: Arc<dyn Clock>,
-    work: Arc<dyn Fn(Deadline) -> BoxFuture<'static, ()> + Send + Sync>,
+    work: Arc<dyn Fn(Moment, Deadline) -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
 impl Drain {
     /// Work to do after each answer and before the process ends; it gets [`DRAIN_MAX`].
     pub fn new<F>(
         clock: Arc<dyn Clock>,
-        work: impl Fn(Deadline) -> F + Send + Sync + 'static,
+        work: impl Fn(Moment, Deadline) -> F + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         Self {
             clock,
-            work: Arc::new(move |deadline| work(deadline).boxed()),
+            work: Arc::new(move |moment, deadline| work(moment, deadline).boxed()),
         }
     }
 
+    /// Sends what the outbox holds when it is due, or the environment ends, and waits for detached
+    /// tasks.
+    #[must_use]
+    pub fn of_outbox(clock: Arc<dyn Clock>, outbox: Arc<Outbox>, tasks: Tasks) -> Self {
+        Self::new(clock, move |moment, deadline| {
+            let (outbox, tasks) = (Arc::clone(&outbox), tasks.clone());
+            async move {
+                let flush = async {
+                    if moment == Moment::Ending || outbox.due() {
+                        outbox.flush(&deadline).await;
+                    }
+                };
+                tokio::join!(flush, tasks.drain(deadline.remaining()));
+            }
+        })
+    }
+
+    /// Nothing follows an answer but detached tasks.
+    #[must_use]
+    pub fn of_tasks(clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
+        Self::new(clock, move |_, deadline| {
+            let tasks = tasks.clone();
+            async move {
+                tasks.drain(deadline.remaining()).await;
+            }
+        })
+    }
+
     /// Does the work or abandons it. Its panic is not the next invocation's.
-    pub(crate) async fn run(&self) {
+    pub(crate) async fn run(&self, moment: Moment) {
         let deadline = Deadline::after(Arc::clone(&self.clock), DRAIN_MAX);
-        let work = AssertUnwindSafe(async { (self.work)(deadline.clone()).await }).catch_unwind();
+        let work = AssertUnwindSafe(async { (self.work)(moment, deadline.clone()).await }).catch_unwind();
         match deadline.limit(work).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => tracing::error!("the drain panicked"),
@@ -103,7 +141,7 @@ where
         // Lambda waits for an extension it knows: without one, every invocation would hang.
         ended = drains => ended,
         () = told_to_stop() => {
-            drain.run().await;
+            drain.run(Moment::Ending).await;
             Ok(())
         }
     }
@@ -116,7 +154,7 @@ async fn register(drain: Drain, answered: Arc<Notify>) -> Option<Extension> {
         let (drain, answered) = (drain.clone(), Arc::clone(&answered));
         async move {
             answered.notified().await;
-            drain.run().await;
+            drain.run(Moment::Answered).await;
             Ok::<(), Error>(())
         }
     });
@@ -201,7 +239,7 @@ where
             match after {
                 After::Nothing => {}
                 After::Tell(answered) => answered.notify_one(),
-                After::Drain(drain) => drain.run().await,
+                After::Drain(drain) => drain.run(Moment::Answered).await,
             }
             Ok(())
         };
@@ -223,9 +261,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_drain_that_hangs_is_abandoned_after_100_ms() {
-        let drain = Drain::new(clock(), |_| std::future::pending());
+        let drain = Drain::new(clock(), |_, _| std::future::pending());
         let before = tokio_now();
-        drain.run().await;
+        drain.run(Moment::Answered).await;
         assert_eq!(tokio_now() - before, DRAIN_MAX);
     }
 
@@ -233,12 +271,12 @@ mod tests {
     async fn a_drain_that_panics_is_survived_and_runs_again() {
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&runs);
-        let drain = Drain::new(clock(), move |_| {
+        let drain = Drain::new(clock(), move |_, _| {
             let run = counted.fetch_add(1, Ordering::Relaxed);
             async move { assert_ne!(run, 0, "the first one panics") }
         });
-        drain.run().await;
-        drain.run().await;
+        drain.run(Moment::Answered).await;
+        drain.run(Moment::Answered).await;
         assert_eq!(runs.load(Ordering::Relaxed), 2);
     }
 

@@ -10,7 +10,7 @@
 //!
 //! Invariants: no text in an event makes the adapter panic; a panic in a handler is an error
 //! answer; nobody outside reads what went wrong inside; the drain is bounded and abandoned. The
-//! function's libraries know nothing of this crate. Read in the order `http`, `batch`, `schedule`,
+//! function's libraries know nothing of this crate. Read in the order `start`, `http`, `batch`, `schedule`,
 //! `hosting`.
 #![forbid(unsafe_code)]
 
@@ -19,8 +19,10 @@ mod budget;
 pub mod hosting;
 pub mod http;
 pub mod schedule;
+mod start;
 
 pub use self::http::{Caller, Edge, http};
 pub use batch::batch;
-pub use hosting::{Drain, Error};
+pub use hosting::{Drain, Error, Moment};
 pub use schedule::schedule;
+pub use start::start;

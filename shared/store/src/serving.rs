@@ -1,0 +1,149 @@
+//! Everything that answers questions for slates, put together over the three ports.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use guard::breaker::Breaker;
+use guard::{Clock, Deadline, Tasks};
+use ops::settings::Reader;
+
+use crate::{
+    Catalogue, Error, GenerationReader, LiveTuning, Objects, Origin, OriginParts, Outbox,
+    RedisSettings, Shared, Stream, Tables, Tiered, TieredParts, Tuning, TuningFile, Upkeep, Users,
+};
+
+/// What the tier in the process may weigh, in MiB, when nothing is said.
+const LOCAL_TIER_MIB: u64 = 256;
+
+/// The three ports.
+#[derive(Clone)]
+pub struct Ports {
+    /// Rows.
+    pub tables: Arc<dyn Tables>,
+    /// Events on their way.
+    pub stream: Arc<dyn Stream>,
+    /// Files.
+    pub objects: Arc<dyn Objects>,
+}
+
+/// What serving is set to.
+#[derive(Debug, Clone)]
+pub struct ServingSettings {
+    /// `REELWAY_INDEX_DIR`: where generations are kept and mapped; must hold two of them.
+    pub index_dir: PathBuf,
+    /// `REELWAY_TUNING`: the tuning document, read again when it changes.
+    pub tuning: Option<PathBuf>,
+    /// `REELWAY_LOCAL_TIER_MIB`: what the tier in this process may weigh.
+    pub local_tier_mib: u64,
+    /// The shared tier, when there is one.
+    pub redis: Option<RedisSettings>,
+}
+
+impl ServingSettings {
+    /// Reads the settings; problems stay with the reader.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            index_dir: PathBuf::from(reader.text("REELWAY_INDEX_DIR", "/tmp/reelway")),
+            tuning: reader.optional("REELWAY_TUNING").map(PathBuf::from),
+            local_tier_mib: reader.parse("REELWAY_LOCAL_TIER_MIB", LOCAL_TIER_MIB),
+            redis: RedisSettings::read(reader),
+        }
+    }
+}
+
+/// The parts that serve.
+pub struct Serving {
+    /// User states.
+    pub users: Users,
+    /// The videos.
+    pub catalogue: Arc<Catalogue>,
+    /// The mapped generation.
+    pub generations: Arc<GenerationReader>,
+    /// The hot document.
+    pub tuning: Arc<LiveTuning>,
+    /// Keeps generation and tuning fresh.
+    pub upkeep: Upkeep,
+    /// Redis, when there is one.
+    pub shared: Option<Shared>,
+    /// Slates.
+    pub tiered: Tiered,
+    /// `served` events on their way.
+    pub outbox: Arc<Outbox>,
+}
+
+impl Serving {
+    /// Puts the parts together, maps the current generation and connects to Redis, as far as the
+    /// deadline allows: what is not there by then comes while requests pass.
+    ///
+    /// # Errors
+    /// `Invalid` when the settings can never work.
+    pub async fn open(
+        ports: Ports,
+        settings: &ServingSettings,
+        clock: &Arc<dyn Clock>,
+        tasks: &Tasks,
+        deadline: &Deadline,
+    ) -> Result<Self, Error> {
+        let users = Users::new(Arc::clone(&ports.tables));
+        let catalogue = Arc::new(Catalogue::new(ports.tables, Arc::clone(clock)));
+        let index_dir = settings.index_dir.clone();
+        let generations =
+            Arc::new(GenerationReader::new(ports.objects, index_dir, Arc::clone(clock)));
+        let tuning = Arc::new(LiveTuning::new(Tuning::default()));
+        let file = settings
+            .tuning
+            .clone()
+            .map(|path| TuningFile::new(path, Arc::clone(&tuning), Arc::clone(clock)));
+        let upkeep = Upkeep::new(
+            Arc::clone(&generations),
+            Arc::clone(&tuning),
+            file,
+            Arc::clone(clock),
+            tasks.clone(),
+        );
+        let ((), shared) = tokio::join!(
+            upkeep.start(deadline),
+            connect(settings.redis.as_ref(), clock, tasks, deadline)
+        );
+        let shared = shared?;
+        let breaker = tuning.snapshot().guard.breaker.clone();
+        let origin = Origin::new(OriginParts {
+            users: users.clone(),
+            catalogue: Arc::clone(&catalogue),
+            generations: Arc::clone(&generations),
+            pipeline: Arc::new(engine::Pipeline::standard()),
+            breaker: Breaker::new("users", breaker, Arc::clone(clock)),
+            clock: Arc::clone(clock),
+            builtin: Vec::new(),
+        });
+        let tiered = Tiered::new(TieredParts {
+            origin,
+            shared: shared.clone(),
+            tuning: Arc::clone(&tuning),
+            clock: Arc::clone(clock),
+            tasks: tasks.clone(),
+            local_bytes_max: settings.local_tier_mib << 20,
+        });
+        let outbox = Arc::new(Outbox::new(ports.stream, Arc::clone(clock)));
+        Ok(Self { users, catalogue, generations, tuning, upkeep, shared, tiered, outbox })
+    }
+}
+
+/// Connects to Redis, where there is one.
+///
+/// # Errors
+/// `Invalid` when the settings can never work.
+pub async fn connect(
+    settings: Option<&RedisSettings>,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+    deadline: &Deadline,
+) -> Result<Option<Shared>, Error> {
+    match settings {
+        Some(redis) => {
+            let shared = Shared::connect(redis, Arc::clone(clock), tasks.clone(), deadline);
+            shared.await.map(Some)
+        }
+        None => Ok(None),
+    }
+}
