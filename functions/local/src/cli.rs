@@ -58,7 +58,7 @@ pub enum Command {
 }
 
 /// `reelway serve`.
-#[derive(Debug, Args, Default)]
+#[derive(Debug, Args)]
 pub struct Serve {
     /// Where to listen.
     #[arg(long, help = "where to listen [default: 127.0.0.1:3000, or REELWAY_ADDR]")]
@@ -66,9 +66,17 @@ pub struct Serve {
     /// Leave an empty store empty.
     #[arg(long)]
     pub no_demo: bool,
-    /// Run the T+1 job every so many hours; 0 leaves it to `reelway profile` and the admin route.
-    #[arg(long, default_value_t = 24, value_name = "HOURS")]
-    pub profile_every: u32,
+    /// When the T+1 job runs every day, `HH:MM` in UTC, or `off`.
+    #[arg(long, default_value = PROFILE_AT, value_name = "HH:MM|off")]
+    pub profile_at: String,
+}
+
+const PROFILE_AT: &str = "03:00";
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self { addr: None, no_demo: false, profile_at: PROFILE_AT.to_owned() }
+    }
 }
 
 /// `reelway import`.
@@ -118,6 +126,9 @@ pub struct Profile {
     /// The last day to learn from (UTC); the newest day there is when left out.
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub date: Option<jiff::civil::Date>,
+    /// Publish also from a day with far fewer events than the day before.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `reelway preload`.

@@ -10,7 +10,17 @@
 //! Read in the order `cli`, `settings`, `backend`, `service`, `serve`.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod backend;
 pub mod cli;
+pub mod commands;
 pub mod demo;
+pub mod import;
+pub mod jobs;
+pub mod output;
+pub mod pump;
+pub mod serve;
+pub mod service;
 pub mod settings;
+mod signing;
+pub mod slates;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::{
-    BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
     TimestampMicrosecondArray, types::Int32Type,
 };
 use arrow_schema::{Field, Schema};

@@ -1,0 +1,52 @@
+//! Routes that only this host has: the nightly job on request, and metrics.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use guard::Deadline;
+use store::ErrorKind;
+use web::{AdminGuard, Problem};
+
+use crate::jobs::{Jobs, NIGHT_BUDGET};
+use crate::settings::Settings;
+
+/// Who may use admin routes.
+#[must_use]
+pub fn guard(settings: &Settings) -> AdminGuard {
+    AdminGuard::new(settings.admin_key.as_ref().map(ops::Secret::expose))
+}
+
+/// `POST /admin/jobs/profile` and `GET /metrics`, behind the admin guard.
+pub(crate) fn routes(settings: &Settings, jobs: Arc<Jobs>) -> Router {
+    Router::new()
+        .route("/admin/jobs/profile", post(profile))
+        .with_state(jobs)
+        .route("/metrics", get(async || ops::metrics_text()))
+        .layer(middleware::from_fn_with_state(guard(settings), check))
+}
+
+async fn check(State(guard): State<AdminGuard>, request: Request, next: Next) -> Response {
+    match guard.check(request.headers(), request.extensions()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Runs the night and answers with its report; the client may go away meanwhile.
+async fn profile(State(jobs): State<Arc<Jobs>>) -> Response {
+    let deadline = Deadline::after(Arc::clone(jobs.clock()), NIGHT_BUDGET);
+    match jobs.night(None, false, &deadline).await {
+        Ok(night) => Json(night).into_response(),
+        Err(error) => {
+            tracing::error!(error = %error, "the night that was asked for failed");
+            match error.kind {
+                ErrorKind::Unavailable => Problem::unavailable(1).into_response(),
+                _ => Problem::internal().into_response(),
+            }
+        }
+    }
+}
