@@ -33,6 +33,9 @@ mod serving;
 mod slates;
 mod videos;
 
+#[cfg(test)]
+mod tests;
+
 pub use app::{App, Dependency, Parts};
 pub use openapi::openapi;
 pub use routes::{router, routes};

@@ -100,6 +100,9 @@ pub fn openapi() -> OpenApi {
 
 #[cfg(test)]
 mod tests {
+    use utoipa::openapi::RefOr;
+    use utoipa::openapi::path::Parameter;
+
     use super::*;
     use crate::request::{LIST, RECOMMEND};
 
@@ -109,7 +112,11 @@ mod tests {
         for (path, read) in [("/recommend", RECOMMEND), ("/trending", LIST)] {
             let operation = document.paths.paths[path].get.as_ref().unwrap();
             let parameters = operation.parameters.as_ref().unwrap();
-            let mut described: Vec<_> = parameters.iter().map(|p| p.name.as_str()).collect();
+            let name = |parameter: &RefOr<Parameter>| match parameter {
+                RefOr::T(parameter) => parameter.name.clone(),
+                RefOr::Ref(_) => panic!("a parameter is described where it is used"),
+            };
+            let mut described: Vec<_> = parameters.iter().map(name).collect();
             let mut read = read.to_vec();
             described.sort_unstable();
             read.sort_unstable();

@@ -169,7 +169,6 @@ mod tests {
             ("limit=0", "limit"),
             ("limit=51", "limit"),
             ("limit=ten", "limit"),
-            ("cursor=", "cursor"),
             ("category=", "none"),
             ("category=%01", "category"),
             ("match=some", "match"),

@@ -10,7 +10,7 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use guard::Clock;
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use ops::metric;
 use tracing::{Instrument, Span, field};
 use utoipa::openapi::OpenApi;
@@ -71,7 +71,7 @@ async fn stamp(State(shell): State<Arc<Shell>>, mut request: Request, next: Next
     });
 
     let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
+    if (status.is_client_error() || status.is_server_error()) && !speaks_json(&response) {
         response = as_problem(response, &id);
     }
     let headers = response.headers_mut();
@@ -107,6 +107,12 @@ fn span_of(request: &Request, route: &str, id: &RequestId) -> Span {
     span
 }
 
+/// Whether a handler answered with a document of its own, as `/health/ready` does.
+fn speaks_json(response: &Response) -> bool {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|value| value == "application/json")
+}
+
 /// The same error with the request's id in its document; headers such as `Allow` stay.
 fn as_problem(response: Response, id: &RequestId) -> Response {
     let problem = response.extensions().get::<Problem>().cloned();
@@ -140,6 +146,11 @@ mod tests {
                 get(|| async { ([(CACHE_CONTROL, "private, no-cache")], "kept") }),
             )
             .route("/bare", get(|| async { StatusCode::PAYLOAD_TOO_LARGE }))
+            .route(
+                "/own",
+                get(|| async { (StatusCode::SERVICE_UNAVAILABLE, axum::Json(7)) }),
+            )
+            .route("/busy", get(|| async { StatusCode::SERVICE_UNAVAILABLE }))
             .route("/panic", get(|| async { panic!("on purpose") as &str }));
         let shell = Shell::new(Arc::new(ManualClock::default()), 1);
         host(routes, Vec::new(), Arc::new(shell))
@@ -165,6 +176,7 @@ mod tests {
             ("GET", "/fine%2f..", 404, "not_found"),
             ("POST", "/fine", 405, "method_not_allowed"),
             ("GET", "/bare", 413, "too_large"),
+            ("GET", "/busy", 503, "unavailable"),
             ("GET", "/panic", 500, "internal"),
         ] {
             let (response, document) = ask(method, uri, &[]).await;
@@ -182,6 +194,16 @@ mod tests {
         }
         let (refused, _) = ask("POST", "/fine", &[]).await;
         assert_eq!(refused.headers()["allow"], "GET,HEAD");
+    }
+
+    #[tokio::test]
+    async fn a_document_of_a_handlers_own_stays() {
+        let (response, document) = ask("GET", "/own", &[]).await;
+        assert_eq!(
+            (response.status().as_u16(), document),
+            (503, Value::from(7))
+        );
+        assert_eq!(response.headers()["cache-control"], "no-store");
     }
 
     #[tokio::test]

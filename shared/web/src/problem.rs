@@ -232,6 +232,7 @@ impl Problem {
             StatusCode::NOT_FOUND => Self::not_found(),
             StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
             StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(),
+            StatusCode::SERVICE_UNAVAILABLE => Self::unavailable(RETRY_AFTER_S),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::unsupported_media_type(),
             _ if status.is_client_error() => {
                 Self::bad_request("bad_request", "the request cannot be understood")

@@ -1,0 +1,6 @@
+//! The function over HTTP: its router on the embedded adapters and a small generation.
+
+mod answers;
+mod pages;
+mod refusals;
+mod world;

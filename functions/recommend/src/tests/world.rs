@@ -1,0 +1,356 @@
+//! A small world: 120 videos of three categories, 60 users with one taste each.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use embedded::{Durability, EmbeddedObjects, EmbeddedStream, EmbeddedTables};
+use engine::{Event, EventKind, Pipeline, UserId, UserState, Video, VideoId};
+use guard::{Breaker, Clock, Deadline, ManualClock, Tasks};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use learn::{BuildOptions, GenerationBuilder};
+use serde_json::Value;
+use store::{
+    Catalogue, Error, GenerationReader, Generations, LiveTuning, Origin, OriginParts, Outbox, Read,
+    Row, ScanPage, Table, Tables, Tiered, TieredParts, Users, Write, Written, apply_event,
+    apply_profile,
+};
+use tower::ServiceExt;
+use web::Signer;
+
+use crate::{App, Parts};
+
+pub const NOW_MS: i64 = 1_760_000_000_000;
+pub const VIDEOS: usize = 120;
+pub const CATEGORIES: [&str; 3] = ["cooking", "music", "sport"];
+const USERS: usize = 60;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Everything a function is made of, and the function over HTTP.
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    pub tables: Arc<Counting>,
+    pub users: Users,
+    pub catalogue: Arc<Catalogue>,
+    pub generations: Arc<GenerationReader>,
+    pub tuning: Arc<LiveTuning>,
+    pub outbox: Arc<Outbox>,
+    pub router: Router,
+    dir: tempfile::TempDir,
+}
+
+/// One answer, read to its end.
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub json: Value,
+}
+
+/// Tables that count how often they are asked.
+pub struct Counting {
+    inner: EmbeddedTables,
+    pub calls: AtomicUsize,
+}
+
+#[async_trait]
+impl Tables for Counting {
+    async fn load(
+        &self,
+        table: Table,
+        ids: &[String],
+        read: Read,
+        deadline: &Deadline,
+    ) -> Result<Vec<Option<Row>>, Error> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.inner.load(table, ids, read, deadline).await
+    }
+
+    async fn write(
+        &self,
+        table: Table,
+        writes: Vec<Write>,
+        deadline: &Deadline,
+    ) -> Result<Vec<Result<Written, Error>>, Error> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.inner.write(table, writes, deadline).await
+    }
+
+    async fn scan(
+        &self,
+        table: Table,
+        after: Option<String>,
+        limit: usize,
+        deadline: &Deadline,
+    ) -> Result<ScanPage, Error> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.inner.scan(table, after, limit, deadline).await
+    }
+}
+
+impl World {
+    /// A world with a mapped generation and everybody's state.
+    pub async fn new() -> Self {
+        let world = Self::empty();
+        world.learn().await;
+        world
+    }
+
+    /// A world in which nothing ever happened.
+    pub fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::starting_at(NOW_MS));
+        let (tables, stream, objects) = open(dir.path());
+        let tables = Arc::new(Counting {
+            inner: tables,
+            calls: AtomicUsize::new(0),
+        });
+        let catalogue = Arc::new(Catalogue::new(tables.clone(), clock.clone()));
+        let generations = Arc::new(GenerationReader::new(
+            objects,
+            dir.path().join("mapped"),
+            clock.clone(),
+        ));
+        let outbox = Arc::new(Outbox::new(stream, clock.clone()));
+        let users = Users::new(tables.clone());
+        let mut world = Self {
+            clock,
+            tables,
+            users,
+            catalogue,
+            generations,
+            tuning: Arc::new(LiveTuning::default()),
+            outbox,
+            router: Router::new(),
+            dir,
+        };
+        world.router = world.another_process();
+        world
+    }
+
+    /// The same stores behind a process that remembers nothing.
+    pub fn another_process(&self) -> Router {
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let breaker = guard::BreakerTuning::default();
+        let origin = Origin::new(OriginParts {
+            users: self.users.clone(),
+            catalogue: Arc::clone(&self.catalogue),
+            generations: Arc::clone(&self.generations),
+            pipeline: Arc::new(Pipeline::standard()),
+            breaker: Breaker::new("users", breaker, Arc::clone(&clock)),
+            clock: Arc::clone(&clock),
+            builtin: Vec::new(),
+        });
+        let tiered = Tiered::new(TieredParts {
+            origin,
+            shared: None,
+            tuning: Arc::clone(&self.tuning),
+            clock: Arc::clone(&clock),
+            tasks: Tasks::new(),
+            local_bytes_max: 16 << 20,
+        });
+        crate::router(App::new(Parts {
+            tiered,
+            catalogue: Arc::clone(&self.catalogue),
+            users: self.users.clone(),
+            generations: Arc::clone(&self.generations),
+            tuning: Arc::clone(&self.tuning),
+            upkeep: None,
+            outbox: Arc::clone(&self.outbox),
+            signer: signer(),
+            dependencies: Vec::new(),
+            clock,
+            seed: 7,
+        }))
+    }
+
+    async fn learn(&self) {
+        let deadline = self.deadline();
+        let options = BuildOptions {
+            cohort_users_min: 5,
+            ..BuildOptions::new("2025-10-09.1", NOW_MS)
+        };
+        let mut builder = GenerationBuilder::new(options);
+        let videos: Vec<Video> = (0..VIDEOS).map(video).collect();
+        let events: Vec<Event> = (0..USERS).flat_map(diary).collect();
+        videos
+            .iter()
+            .for_each(|video| builder.add_video(video).unwrap());
+        events
+            .iter()
+            .for_each(|event| builder.add_event(event).unwrap());
+        let mut built = builder.finish().unwrap();
+        let file = self.dir.path().join("built.idx");
+        built.write_to(&file).unwrap();
+        let objects = EmbeddedObjects::open(&self.dir.path().join("objects")).unwrap();
+        let generations = Generations::new(Arc::new(objects));
+        generations
+            .publish("2025-10-09.1", &file, &deadline)
+            .await
+            .unwrap();
+        assert!(self.generations.refresh(&deadline).await.unwrap());
+        self.catalogue.put(videos, &deadline).await.unwrap();
+        for number in 0..USERS {
+            let id = user_id(number);
+            let profile = built
+                .profiles
+                .iter()
+                .find(|(user, _)| *user == id)
+                .map(|(_, p)| p.clone());
+            let change = |state: &mut UserState| {
+                diary(number).iter().for_each(|event| {
+                    apply_event(state, event);
+                });
+                profile
+                    .as_ref()
+                    .is_none_or(|profile| apply_profile(state, profile, NOW_MS))
+            };
+            self.users.update(&id, &deadline, change).await.unwrap();
+        }
+    }
+
+    /// Something more that a user does.
+    pub async fn happens(&self, event: &Event) {
+        let deadline = self.deadline();
+        let joined = |state: &mut UserState| apply_event(state, event);
+        self.users
+            .update(&event.user_id, &deadline, joined)
+            .await
+            .unwrap();
+    }
+
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.clock.clone(), Duration::from_secs(30))
+    }
+
+    pub async fn get(&self, uri: &str) -> Reply {
+        self.send(Request::get(uri).body(Body::empty()).unwrap())
+            .await
+    }
+
+    pub async fn post(&self, uri: &str, json: &Value) -> Reply {
+        let request = Request::post(uri).header("content-type", "application/json");
+        self.send(request.body(Body::from(json.to_string())).unwrap())
+            .await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        reply(self.router.clone(), request).await
+    }
+}
+
+impl Reply {
+    /// The videos of the page.
+    pub fn ids(&self) -> Vec<String> {
+        let items = self.json["items"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{}", self.json));
+        items
+            .iter()
+            .map(|item| item["video_id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    pub fn cursor(&self) -> Option<&str> {
+        self.json["next_cursor"].as_str()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn degraded(&self) -> Vec<&str> {
+        self.json["degraded"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c.as_str().unwrap())
+            .collect()
+    }
+}
+
+pub async fn reply(router: Router, request: Request<Body>) -> Reply {
+    let response: Response = router.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    Reply {
+        status: parts.status,
+        headers: parts.headers,
+        json,
+    }
+}
+
+pub fn signer() -> Signer {
+    Signer::from_secret("a secret for the tests only").unwrap()
+}
+
+pub fn user_id(number: usize) -> UserId {
+    UserId::parse(&format!("u{number}")).unwrap()
+}
+
+pub fn video_id(number: usize) -> VideoId {
+    VideoId::parse(&format!("v{number}")).unwrap()
+}
+
+/// The category of a video, and the taste of a user, by number.
+pub fn taste(number: usize) -> &'static str {
+    CATEGORIES[number % CATEGORIES.len()]
+}
+
+pub fn event(kind: EventKind, user: usize, video: usize, ts_ms: i64) -> Event {
+    Event {
+        event_id: format!("{}-{user}-{video}", kind.as_str()).into(),
+        kind,
+        user_id: user_id(user),
+        video_id: video_id(video),
+        ts_ms,
+        watch_ms: (kind == EventKind::Watch).then_some(25_000),
+        duration_ms: (kind == EventKind::Watch).then_some(30_000),
+        scene: "home".into(),
+        market: "DE".into(),
+        creator_id: None,
+        undo: false,
+        recommendation_id: "".into(),
+        slate_position: None,
+    }
+}
+
+fn video(number: usize) -> Video {
+    let mut video = Video::new(video_id(number));
+    video.title = format!("Video {number}");
+    video.creator = Some(format!("c{}", number % 40).parse().unwrap());
+    video.categories = vec![taste(number).into()];
+    video.tags = vec![format!("tag{}", number % 12).into()];
+    video.duration_ms = 30_000;
+    video.published_at = NOW_MS - (VIDEOS - number) as i64 * HOUR_MS;
+    video
+}
+
+/// Ten videos of the user's taste, watched one after another.
+fn diary(user: usize) -> Vec<Event> {
+    let watched = |n: usize| {
+        let video = (user % 3) + 3 * ((user * 7 + n * 5) % 30);
+        event(
+            EventKind::Watch,
+            user,
+            video,
+            NOW_MS - (20 - n as i64) * HOUR_MS / 4,
+        )
+    };
+    (0..10).map(watched).collect()
+}
+
+fn open(dir: &Path) -> (EmbeddedTables, Arc<EmbeddedStream>, Arc<EmbeddedObjects>) {
+    let tables = EmbeddedTables::open_with(&dir.join("tables"), Durability::Buffered).unwrap();
+    let stream = EmbeddedStream::open(&dir.join("stream"), 2).unwrap();
+    let objects = EmbeddedObjects::open(&dir.join("objects")).unwrap();
+    (tables, Arc::new(stream), Arc::new(objects))
+}
