@@ -16,12 +16,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use guard::{Clock, Deadline};
 use lake::Lake;
 use metrics::{counter, histogram};
 use serde::Serialize;
 use store::tiered::FillReport;
-use store::{Ask, Control, Error, ErrorKind, GenerationReader, Tiered};
+use store::{Control, Error, ErrorKind, GenerationReader, Tiered};
 
 pub mod checkpoint;
 pub mod options;
@@ -163,9 +164,9 @@ impl Job {
             .await?;
         let busy = || Error::new(ErrorKind::Unavailable, "preload: another run is at it");
         let ttl = Duration::from_secs(u64::from(options.ttl_s));
-        let fill = async |asks: Vec<Ask>| tiered.fill(asks, ttl, deadline).await;
+        let fill = |asks| -> BoxFuture<'_, _> { Box::pin(tiered.fill(asks, ttl, deadline)) };
         let mut lease = lease.ok_or_else(busy)?;
-        let ran = walk.run(&mut lease, fill, progress, deadline).await;
+        let ran = walk.run(&mut lease, &fill, progress, deadline).await;
         if let Err(error) = control.release(lease, deadline).await {
             tracing::warn!(error = %error, "the lease was not given back and runs out by itself");
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::UserId;
+use futures_util::future::BoxFuture;
 use guard::Deadline;
 use jiff::civil::Date;
 use lake::Lake;
@@ -17,6 +18,10 @@ use crate::{Progress, Report};
 pub const LEASE_LIFE: Duration = Duration::from_secs(120);
 /// A batch is not begun with less than this left, nor with less than twice the longest batch so far.
 pub const HANDOVER_RESERVE: Duration = Duration::from_secs(10);
+
+/// Makes the slates of a batch and stores them.
+pub(crate) type Fill<'a> =
+    dyn Fn(Vec<Ask>) -> BoxFuture<'a, Result<FillReport, Error>> + Send + Sync + 'a;
 
 /// One region's walk through one generation.
 pub(crate) struct Walk<'a> {
@@ -38,7 +43,7 @@ impl Walk<'_> {
     pub async fn run(
         &self,
         lease: &mut Lease,
-        fill: impl AsyncFn(Vec<Ask>) -> Result<FillReport, Error>,
+        fill: &Fill<'_>,
         progress: &(dyn Fn(Progress) + Send + Sync),
         deadline: &Deadline,
     ) -> Result<Report, Error> {

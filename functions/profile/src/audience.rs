@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use engine::{Event, Profile, UserId, UserState};
 use guard::Deadline;
+use lake::LakeRow;
 use store::{Error, ErrorKind, Read, Users, apply_event, apply_profile, join_state};
 
 /// Users written between two looks at the deadline.
@@ -16,19 +17,20 @@ pub(crate) struct Audience {
 }
 
 impl Audience {
-    /// Who of these was not met yet.
-    pub fn strangers<'a>(&self, ids: impl Iterator<Item = &'a UserId>) -> Vec<UserId> {
-        let strangers: HashSet<&UserId> = ids.filter(|id| !self.met.contains_key(*id)).collect();
-        strangers.into_iter().cloned().collect()
-    }
-
     /// Learns who of these was deleted, and when: what came before it is forgotten.
     pub async fn meet(
         &mut self,
-        strangers: Vec<UserId>,
+        rows: &[LakeRow],
         users: &Users,
         deadline: &Deadline,
     ) -> Result<(), Error> {
+        let mut strangers = HashSet::new();
+        for row in rows {
+            if !self.met.contains_key(&row.event.user_id) {
+                strangers.insert(row.event.user_id.clone());
+            }
+        }
+        let strangers: Vec<UserId> = strangers.into_iter().collect();
         let states = users.load(&strangers, Read::Consistent, deadline).await?;
         for (id, state) in strangers.into_iter().zip(states) {
             let tombstone_ms = state.and_then(|state| state.tombstone_ms);

@@ -34,7 +34,10 @@ async fn main() -> anyhow::Result<()> {
     let ports = Aws::connect(&aws).await.ports();
     let parts = Parts {
         lake: Arc::new(Lake::new(Arc::clone(&ports.objects))),
-        catalogue: Arc::new(Catalogue::new(Arc::clone(&ports.tables), Arc::clone(&clock))),
+        catalogue: Arc::new(Catalogue::new(
+            Arc::clone(&ports.tables),
+            Arc::clone(&clock),
+        )),
         users: Arc::new(Users::new(Arc::clone(&ports.tables))),
         generations: Arc::new(Generations::new(Arc::clone(&ports.objects))),
         objects: ports.objects,
@@ -44,8 +47,16 @@ async fn main() -> anyhow::Result<()> {
         clock: Arc::clone(&clock),
     };
     let run = move |Input { date, force }, deadline| {
-        let job = Job::new(parts.clone(), Options { force, ..Options::default() });
+        let job = Job::new(
+            parts.clone(),
+            Options {
+                force,
+                ..Options::default()
+            },
+        );
         async move { job.run(date, &deadline).await }
     };
-    lambda::schedule(run, clock).await.map_err(anyhow::Error::from_boxed)
+    lambda::schedule(run, clock)
+        .await
+        .map_err(anyhow::Error::from_boxed)
 }

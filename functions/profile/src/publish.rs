@@ -1,0 +1,64 @@
+//! What a night leaves behind: the profile table, and the generation.
+
+use engine::{Profile, UserId, UserState};
+use guard::Deadline;
+use jiff::civil::Date;
+use lake::{Lake, ProfileRow};
+use learn::Built;
+use store::{Error, ErrorKind};
+
+use crate::{Parts, gave_up};
+
+/// Parts of a profile table; a user's part is their hash modulo this.
+pub const PROFILE_PARTS: u32 = 16;
+
+/// Writes every part, empty ones too, so that an earlier run of the day leaves none behind.
+pub(crate) async fn write_profiles(
+    lake: &Lake,
+    date: Date,
+    profiles: &[(UserId, Profile)],
+    deadline: &Deadline,
+) -> Result<(), Error> {
+    let mut parts: Vec<Vec<ProfileRow>> = (0..PROFILE_PARTS).map(|_| Vec::new()).collect();
+    for (user_id, profile) in profiles {
+        let at = UserState::user_hash(user_id) % u64::from(PROFILE_PARTS);
+        if let Some(part) = parts.get_mut(at as usize) {
+            part.push(ProfileRow {
+                user_id: user_id.clone(),
+                profile: profile.clone(),
+            });
+        }
+    }
+    for (part, rows) in (0..PROFILE_PARTS).zip(parts) {
+        lake.write_profiles(date, part, rows, deadline).await?;
+    }
+    Ok(())
+}
+
+/// Writes the generation beside where it is published from, then publishes it.
+pub(crate) async fn publish(
+    parts: &Parts,
+    generation: &str,
+    mut built: Built,
+    deadline: &Deadline,
+) -> Result<(), Error> {
+    let failed =
+        |e: std::io::Error| Error::because(ErrorKind::Unavailable, "write a generation", e);
+    tokio::fs::create_dir_all(&parts.work_dir)
+        .await
+        .map_err(failed)?;
+    let mut folder = tempfile::Builder::new();
+    let folder = folder
+        .prefix("reelway-generation-")
+        .tempdir_in(&parts.work_dir);
+    let folder = folder.map_err(failed)?;
+    let file = folder.path().join("index");
+    let written = file.clone();
+    let writing = tokio::task::spawn_blocking(move || built.write_to(&written));
+    writing.await.map_err(gave_up)?.map_err(failed)?;
+    parts
+        .generations
+        .publish(generation, &file, deadline)
+        .await
+        .map(|_| ())
+}
