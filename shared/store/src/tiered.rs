@@ -122,8 +122,9 @@ impl Tiered {
     }
 
     /// Answers a question. Never fails, and takes no longer than the deadline by more than it takes
-    /// to copy a list.
+    /// to copy a list. Knows nothing of `exclude`, which is not part of the key.
     pub async fn slate(&self, ask: Ask, deadline: &Deadline) -> Answer {
+        let ask = Ask { exclude: Vec::new(), ..ask };
         let answer = self.inner.answer(Arc::new(ask), deadline).await;
         let outcome = answer.outcome;
         metrics::counter!(TIER_READS, "tier" => outcome.tier(), "outcome" => outcome.as_str())
@@ -132,7 +133,7 @@ impl Tiered {
     }
 
     /// Answers a question with how each item came to its score. Makes the slate anew and keeps it
-    /// nowhere, because kept slates carry no explanations.
+    /// nowhere, because kept slates carry no explanations; so this one may leave out `exclude`.
     pub async fn explain(&self, ask: Ask, deadline: &Deadline) -> (Answer, Vec<Explained>) {
         let tuning = self.inner.tuning.snapshot();
         let mut asked = ask.clone();

@@ -68,7 +68,7 @@ async fn a_frozen_server_costs_its_deadline_and_three_timeouts_cost_the_connecti
         let deadline = Deadline::after(Arc::clone(&clock), Duration::from_millis(30));
         assert_eq!(read(&shared, 1, &deadline).await, Err(Lapse::Timeout));
         assert!(
-            start.elapsed() < Duration::from_millis(60),
+            start.elapsed() < Duration::from_millis(200),
             "{:?}",
             start.elapsed()
         );
