@@ -154,8 +154,11 @@ impl Turn<'_> {
         let mut page = cut(&source.slate, source.from, asked.limit, &left_out);
         if page.excluded && self.is_short(&page) {
             // Made again for this request alone, by a pipeline that knows what not to propose.
+            // Another seed gives it a name of its own.
+            let (exclude, seed) = (asked.exclude.clone(), !ask.seed);
             let ask = Ask {
-                exclude: asked.exclude.clone(),
+                exclude,
+                seed,
                 ..ask
             };
             (answer, explained) = app.tiered.explain(ask, deadline).await;

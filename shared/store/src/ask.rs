@@ -122,7 +122,7 @@ pub struct Ask {
     pub categories_match: CategoriesMatch,
     /// Variants of the experiments that shape this slate, in the order of their layers.
     pub arms: Vec<SmolStr>,
-    /// Left out when a page is cut; the slate neither knows them nor is keyed by them.
+    /// Left out when a page is cut; a kept slate neither knows them nor is keyed by them.
     pub exclude: Vec<VideoId>,
     /// The randomness of the request, in case this request is the one that computes.
     pub seed: u64,

@@ -301,7 +301,7 @@ impl Origin {
             market: ask.market.clone(),
             categories: ask.categories.clone(),
             categories_match: ask.categories_match,
-            exclude: Vec::new(),
+            exclude: ask.exclude.clone(),
             hidden,
             wanted: SLATE_ITEMS_MAX,
             tuning: Arc::clone(&tuning.engine),

@@ -153,6 +153,31 @@ async fn excluding_leaves_out_and_fills_up() {
 }
 
 #[tokio::test]
+async fn a_slate_that_is_excluded_whole_is_made_anew_without_it() {
+    let world = World::of(300).await;
+    let newest: Vec<String> = (100..300).rev().map(|n| format!("v{n}")).collect();
+    let body = serde_json::json!({"user_id": "nobody", "limit": 20, "exclude": newest,
+        "explain": false});
+    let reply = world.post("/recommend", &body).await;
+    let ids = reply.ids();
+    assert_eq!(ids.len(), 20);
+    assert!(ids.iter().all(|id| !newest.contains(id)));
+
+    let exclude = newest.join(",");
+    let latest = world
+        .get(&format!("/latest?limit=3&exclude={exclude}"))
+        .await;
+    assert_eq!(latest.ids(), ["v99", "v98", "v97"]);
+    assert_eq!(latest.degraded(), Vec::<&str>::new());
+    let next = latest.cursor().unwrap();
+    let next = world
+        .get(&format!("/latest?limit=3&exclude={exclude}&cursor={next}"))
+        .await;
+    assert_eq!(next.ids(), ["v96", "v95", "v94"]);
+    assert_eq!(world.get("/latest?limit=2").await.ids(), ["v299", "v298"]);
+}
+
+#[tokio::test]
 async fn a_page_shorter_than_asked_says_so() {
     let world = World::new().await;
     let all: Vec<String> = (0..VIDEOS).map(|n| format!("v{n}")).collect();

@@ -96,8 +96,13 @@ impl Tables for Counting {
 impl World {
     /// A world with a mapped generation and everybody's state.
     pub async fn new() -> Self {
+        Self::of(VIDEOS).await
+    }
+
+    /// The same with this many videos.
+    pub async fn of(videos: usize) -> Self {
         let world = Self::empty();
-        world.learn().await;
+        world.learn(videos).await;
         world
     }
 
@@ -169,14 +174,14 @@ impl World {
         }))
     }
 
-    async fn learn(&self) {
+    async fn learn(&self, videos: usize) {
         let deadline = self.deadline();
         let options = BuildOptions {
             cohort_users_min: 5,
             ..BuildOptions::new("2025-10-09.1", NOW_MS)
         };
         let mut builder = GenerationBuilder::new(options);
-        let videos: Vec<Video> = (0..VIDEOS).map(video).collect();
+        let videos: Vec<Video> = (0..videos).map(video).collect();
         let events: Vec<Event> = (0..USERS).flat_map(diary).collect();
         videos
             .iter()
@@ -330,7 +335,7 @@ fn video(number: usize) -> Video {
     video.categories = vec![taste(number).into()];
     video.tags = vec![format!("tag{}", number % 12).into()];
     video.duration_ms = 30_000;
-    video.published_at = NOW_MS - (VIDEOS - number) as i64 * HOUR_MS;
+    video.published_at = NOW_MS - (1_000 - number as i64) * HOUR_MS;
     video
 }
 
