@@ -202,7 +202,7 @@ async fn a_generation_that_is_local_already_is_not_fetched() {
 #[tokio::test]
 async fn whatever_is_wrong_with_a_new_generation_the_old_one_stays() {
     type Damage = fn(&House);
-    let cases: [(&str, Damage); 7] = [
+    let cases: [(&str, Damage); 8] = [
         ("pointer is no JSON", |h| {
             h.damage("index/current.json", |b| b.truncate(5))
         }),
@@ -226,6 +226,11 @@ async fn whatever_is_wrong_with_a_new_generation_the_old_one_stays() {
         }),
         ("a flipped bit", |h| {
             h.damage("index/g2/index.bin", |b| b[100] ^= 1)
+        }),
+        ("a valid index that is not the one published", |h| {
+            let other = GenerationBuilder::new(BuildOptions::new("g2", NOW_MS));
+            let other = other.finish().unwrap().to_bytes();
+            h.damage("index/g2/index.bin", |b| *b = other.clone());
         }),
         ("everything down", |h| {
             h.objects.down.store(true, Ordering::SeqCst)
