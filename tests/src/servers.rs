@@ -132,7 +132,7 @@ impl DynamoDbLocal {
                 let mut command = vec![java.clone(), "-Xmx512m".to_owned()];
                 command.push(format!("-Djava.library.path={folder}"));
                 command.extend(["-cp".to_owned(), format!("{folder}/*"), main.to_owned()]);
-                let options = format!("-inMemory -disableTelemetry -port {port}");
+                let options = format!("-inMemory -sharedDb -disableTelemetry -port {port}");
                 command.extend(options.split(' ').map(str::to_owned));
                 command
             },

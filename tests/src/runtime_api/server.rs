@@ -373,3 +373,111 @@ fn trace_id(request_id: &str) -> String {
     let number = request_id.rsplit('-').next().unwrap_or_default();
     format!("Root=1-00000000-000000000000{number};Parent=0000{number};Sampled=0")
 }
+
+#[cfg(test)]
+mod tests {
+    use guard::Tasks;
+    use http::Request;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    const NEXT: &str = "/2018-06-01/runtime/invocation/next";
+    const EVENT_NEXT: &str = "/2020-01-01/extension/event/next";
+    const IN_VAIN: Duration = Duration::from_millis(50);
+
+    async fn ask(shared: &Arc<Shared>, method: &str, path: &str, id: &str) -> (HeaderMap, String) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("lambda-extension-name", "drain")
+            .header("lambda-extension-identifier", id)
+            .body(Body::from("{\"done\":true}"))
+            .unwrap();
+        let response = router(Arc::clone(shared)).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_environment_has_settled_when_the_runtime_and_its_extensions_ask_again() {
+        let (tasks, shared) = (Tasks::new(), Arc::new(Shared::new(RealClock::new())));
+        let (headers, _) = ask(&shared, "POST", "/2020-01-01/extension/register", "").await;
+        let id = headers["lambda-extension-identifier"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let poll = |path: &'static str| {
+            let (shared, id) = (Arc::clone(&shared), id.clone());
+            tasks.spawn(async move { ask(&shared, "GET", path, &id).await })
+        };
+        let settles = async || {
+            tokio::time::timeout(IN_VAIN, shared.settled())
+                .await
+                .is_ok()
+        };
+
+        let runtime = poll(NEXT);
+        assert!(!settles().await, "the extension has not asked yet");
+        let extension = poll(EVENT_NEXT);
+        assert!(settles().await);
+
+        let delivery = Delivery::new("r1".into(), &json!({"n": 1}), 1_000, IN_VAIN);
+        let answer = shared.deliver(delivery).unwrap();
+        let (headers, event) = runtime.await.unwrap();
+        assert_eq!(event, "{\"n\":1}");
+        assert_eq!(headers["lambda-runtime-aws-request-id"], "r1");
+        assert_eq!(headers["lambda-runtime-deadline-ms"], "1050");
+        let (_, told) = extension.await.unwrap();
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(
+            (&told["eventType"], &told["requestId"]),
+            (&json!("INVOKE"), &json!("r1"))
+        );
+
+        ask(
+            &shared,
+            "POST",
+            "/2018-06-01/runtime/invocation/r1/response",
+            "",
+        )
+        .await;
+        let (_, result, _) = answer.await.unwrap();
+        assert_eq!(result, Ok(json!({"done": true})));
+        let _runtime = poll(NEXT);
+        assert!(!settles().await, "the extension is still at work");
+        tokio::time::advance(Duration::from_millis(30)).await;
+        let _extension = poll(EVENT_NEXT);
+        assert!(shared.settled().await >= Duration::from_millis(30));
+    }
+
+    #[tokio::test]
+    async fn a_reported_error_is_the_answer_and_a_failed_start_is_told() {
+        let shared = Arc::new(Shared::new(RealClock::new()));
+        let answer = shared
+            .deliver(Delivery::new("r1".into(), &json!({}), 0, IN_VAIN))
+            .unwrap();
+        ask(&shared, "GET", NEXT, "").await;
+        ask(
+            &shared,
+            "POST",
+            "/2018-06-01/runtime/invocation/r1/error",
+            "",
+        )
+        .await;
+        assert_eq!(answer.await.unwrap().1, Err(json!({"done": true})));
+
+        let shared = Arc::new(Shared::new(RealClock::new()));
+        ask(&shared, "POST", "/2018-06-01/runtime/init/error", "").await;
+        assert!(
+            shared
+                .initialised()
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("done")
+        );
+    }
+}

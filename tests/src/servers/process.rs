@@ -19,6 +19,7 @@ log=$1; shift
 echo "$server"
 cat >/dev/null
 kill -9 "$server"; wait "$server"
+rm -f "$log"
 "#;
 /// One question to a server that is coming up.
 const ASK_MAX: Duration = Duration::from_secs(2);

@@ -69,7 +69,10 @@ async fn a_passing_proxy_carries_and_counts() {
     .await;
     let counters = proxy.counters();
     assert_eq!((counters.connections, counters.open), (2, 1));
-    assert_eq!((counters.bytes_up, counters.bytes_down, counters.round_trips), (17, 17, 4));
+    assert_eq!(
+        (counters.bytes_up, counters.bytes_down, counters.round_trips),
+        (17, 17, 4)
+    );
 }
 
 #[tokio::test]
@@ -86,7 +89,11 @@ async fn a_refusing_proxy_closes_what_was_open_and_is_refused_until_it_passes_ag
     }
 
     proxy.set(Mode::Pass).await.unwrap();
-    assert!(soon(ask(&mut connect(&proxy).await, b"hello")).await.is_ok());
+    assert!(
+        soon(ask(&mut connect(&proxy).await, b"hello"))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -101,7 +108,11 @@ async fn a_resetting_proxy_resets_what_was_open_and_what_connects() {
     let mut fresh = connect(&proxy).await;
     assert!(soon(ask(&mut fresh, b"hello")).await.is_err());
     proxy.set(Mode::Pass).await.unwrap();
-    assert!(soon(ask(&mut connect(&proxy).await, b"hello")).await.is_ok());
+    assert!(
+        soon(ask(&mut connect(&proxy).await, b"hello"))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -127,7 +138,13 @@ async fn a_stalling_proxy_holds_everything_and_releases_it_in_order() {
 async fn latency_delays_each_reply_and_replies_do_not_wait_for_each_other() {
     let proxy = start().await;
     let each = Duration::from_millis(60);
-    proxy.set(Mode::Latency { each, jitter: Duration::from_millis(10) }).await.unwrap();
+    proxy
+        .set(Mode::Latency {
+            each,
+            jitter: Duration::from_millis(10),
+        })
+        .await
+        .unwrap();
     let clock = RealClock::new();
     let mut connection = connect(&proxy).await;
 
@@ -153,7 +170,11 @@ async fn a_swallowed_reply_never_comes_and_the_next_one_does() {
     let proxy = start().await;
     let mut connection = connect(&proxy).await;
     proxy.swallow(1);
-    assert!(timeout(IN_VAIN, ask(&mut connection, b"lost")).await.is_err());
+    assert!(
+        timeout(IN_VAIN, ask(&mut connection, b"lost"))
+            .await
+            .is_err()
+    );
     assert_eq!(soon(ask(&mut connection, b"kept")).await.unwrap(), b"kept");
     assert_eq!(proxy.counters().swallowed, 1);
 }

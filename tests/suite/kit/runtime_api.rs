@@ -23,6 +23,8 @@ async fn a_function_is_spawned_invoked_and_timed() {
 
 #[tokio::test]
 async fn what_ends_before_it_asks_for_an_event_is_told_with_its_last_words() {
-    let failed = Function::spawn(Path::new("/bin/ls"), &[]).await.unwrap_err();
+    let failed = Function::spawn(Path::new("/bin/ls"), &[])
+        .await
+        .unwrap_err();
     assert!(format!("{failed:#}").contains("it ended"), "{failed:#}");
 }

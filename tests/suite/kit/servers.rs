@@ -47,23 +47,50 @@ async fn redis_freezes_thaws_restarts_and_is_gone_when_dropped() {
 
 #[tokio::test]
 async fn a_cloud_has_tables_a_stream_and_a_bucket_of_its_own() {
-    let (one, other) = (Cloud::start(2).await.unwrap(), Cloud::start(1).await.unwrap());
+    let (one, other) = (
+        Cloud::start(2).await.unwrap(),
+        Cloud::start(1).await.unwrap(),
+    );
     let deadline = Deadline::after(Arc::new(RealClock::new()), Duration::from_secs(30));
-    let aws = Aws::connect(&one.settings().unwrap()).await;
-    let change = Change::Put { bytes: Bytes::from_static(b"x"), expires_at_s: None };
-    let write = Write { id: "a".into(), expect: Expect::Absent, change };
+    let aws = Aws::connect(&one.settings().unwrap()).await.ports();
+    let change = Change::Put {
+        bytes: Bytes::from_static(b"x"),
+        expires_at_s: None,
+    };
+    let write = Write {
+        id: "a".into(),
+        expect: Expect::Absent,
+        change,
+    };
     for table in Table::ALL {
-        let written = aws.tables().write(table, vec![write.clone()], &deadline).await.unwrap();
-        assert_eq!(written.into_iter().next().unwrap().unwrap(), Written::Done(1));
+        let written = aws
+            .tables
+            .write(table, vec![write.clone()], &deadline)
+            .await
+            .unwrap();
+        assert_eq!(
+            written.into_iter().next().unwrap().unwrap(),
+            Written::Done(1)
+        );
     }
-    let record = Record { partition_key: "u".into(), data: Bytes::from_static(b"event") };
-    assert!(aws.stream().append(vec![record], &deadline).await.unwrap()[0].is_ok());
-    assert_eq!(aws.stream().shards(&deadline).await.unwrap().len(), 2);
-    aws.objects().put("index/x", Bytes::from_static(b"x"), &deadline).await.unwrap();
+    let record = Record {
+        partition_key: "u".into(),
+        data: Bytes::from_static(b"event"),
+    };
+    assert!(aws.stream.append(vec![record], &deadline).await.unwrap()[0].is_ok());
+    assert_eq!(aws.stream.shards(&deadline).await.unwrap().len(), 2);
+    aws.objects
+        .put("index/x", Bytes::from_static(b"x"), &deadline)
+        .await
+        .unwrap();
 
-    let aws = Aws::connect(&other.settings().unwrap()).await;
+    let aws = Aws::connect(&other.settings().unwrap()).await.ports();
     let ids = ["a".to_owned()];
-    let rows = aws.tables().load(Table::Users, &ids, Read::Consistent, &deadline).await.unwrap();
+    let rows = aws
+        .tables
+        .load(Table::Users, &ids, Read::Consistent, &deadline)
+        .await
+        .unwrap();
     assert_eq!(rows, [None]);
-    assert_eq!(aws.objects().list("index/", &deadline).await.unwrap(), []);
+    assert_eq!(aws.objects.list("index/", &deadline).await.unwrap(), []);
 }
