@@ -9,7 +9,7 @@ use aws::Aws;
 use embedded::{EmbeddedObjects, EmbeddedStream, EmbeddedTables};
 use guard::{Clock, Deadline};
 use ops::RealClock;
-use store::{Error, ErrorKind, Objects, Stream, Tables};
+use store::{Error, ErrorKind, Objects, Ports, Stream, Tables};
 use tests::Cloud;
 
 /// Makes a module of tests for each set of adapters out of functions that take a [`Backend`].
@@ -63,11 +63,15 @@ impl Backend {
 
     async fn aws() -> Self {
         let cloud = Cloud::start(SHARDS.into()).await.unwrap();
-        let aws = Aws::connect(&cloud.settings().unwrap()).await;
+        let Ports {
+            tables,
+            stream,
+            objects,
+        } = Aws::connect(&cloud.settings().unwrap()).await.ports();
         Self {
-            tables: aws.tables(),
-            stream: aws.stream(),
-            objects: aws.objects(),
+            tables,
+            stream,
+            objects,
             dir: tempfile::tempdir().unwrap(),
         }
     }

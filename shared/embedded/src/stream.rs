@@ -126,7 +126,7 @@ impl Stream for EmbeddedStream {
         records: Vec<Record>,
         deadline: &Deadline,
     ) -> Result<Vec<Result<Position, Error>>, Error> {
-        check("append records", deadline)?;
+        check("append records", deadline).await?;
         let arrived_ms = deadline.clock().now().wall_ms;
         let mut answers: Vec<_> = records
             .iter()
@@ -182,7 +182,7 @@ impl Stream for EmbeddedStream {
         limit: usize,
         deadline: &Deadline,
     ) -> Result<Vec<StreamRecord>, Error> {
-        check("read records", deadline)?;
+        check("read records", deadline).await?;
         let found = self.shards.iter().find(|known| known.name() == shard);
         let shard =
             found.ok_or_else(|| Error::new(ErrorKind::NotFound, "read an unknown shard"))?;

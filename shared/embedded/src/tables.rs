@@ -148,7 +148,7 @@ impl Tables for EmbeddedTables {
         _read: Read,
         deadline: &Deadline,
     ) -> Result<Vec<Option<Row>>, Error> {
-        check("load rows", deadline)?;
+        check("load rows", deadline).await?;
         check_count(ids.len())?;
         if ids.len() <= INLINE_ROWS_MAX {
             return self.shared.load(table, ids);

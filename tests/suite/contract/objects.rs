@@ -24,7 +24,10 @@ over_every_backend! {
 const LARGE: u64 = 1 << 30;
 
 async fn put(objects: &dyn Objects, key: &str, text: &'static str) {
-    objects.put(key, Bytes::from_static(text.as_bytes()), &soon()).await.unwrap();
+    objects
+        .put(key, Bytes::from_static(text.as_bytes()), &soon())
+        .await
+        .unwrap();
 }
 
 async fn get(objects: &dyn Objects, key: &str) -> Bytes {
@@ -39,7 +42,10 @@ async fn keys(objects: &dyn Objects, prefix: &str) -> Vec<String> {
 async fn an_object_comes_back_as_it_was_put(backend: Backend) {
     let objects = &*backend.objects;
     let bytes: Bytes = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
-    objects.put("index/1/binary", bytes.clone(), &soon()).await.unwrap();
+    objects
+        .put("index/1/binary", bytes.clone(), &soon())
+        .await
+        .unwrap();
     assert_eq!(get(objects, "index/1/binary").await, bytes);
     put(objects, "empty", "").await;
     assert!(get(objects, "empty").await.is_empty());
@@ -60,7 +66,10 @@ async fn readers_see_the_old_or_the_new_whole(backend: Backend) {
         for _ in 0..30 {
             let seen = get(objects, "pointer").await;
             assert_eq!(seen.len(), BYTES);
-            assert!(seen.iter().all(|byte| *byte == seen[0]), "one version, whole");
+            assert!(
+                seen.iter().all(|byte| *byte == seen[0]),
+                "one version, whole"
+            );
             assert!(seen[0] >= last, "never an older one again");
             last = seen[0];
         }
@@ -75,7 +84,9 @@ async fn what_is_not_there_is_not_found(backend: Backend) {
     for key in ["nothing", "a", "a/b/c"] {
         let absent = objects.get(key, LARGE, &soon()).await;
         assert_eq!(kind(absent), Some(ErrorKind::NotFound), "{key}");
-        let absent = objects.fetch(key, &backend.path().join("file"), &soon()).await;
+        let absent = objects
+            .fetch(key, &backend.path().join("file"), &soon())
+            .await;
         assert_eq!(kind(absent), Some(ErrorKind::NotFound), "{key}");
     }
 }
@@ -92,15 +103,27 @@ async fn a_larger_object_than_wanted_is_refused(backend: Backend) {
 
 async fn a_prefix_is_listed_in_order_of_keys(backend: Backend) {
     let objects = &*backend.objects;
-    let lake = ["lake/dt=2026-11-02/b", "lake/dt=2026-11-02/a", "lake/dt=2026-11-1/z", "lake/x-1"];
+    let lake = [
+        "lake/dt=2026-11-02/b",
+        "lake/dt=2026-11-02/a",
+        "lake/dt=2026-11-1/z",
+        "lake/x-1",
+    ];
     for key in lake.into_iter().chain(["lake2/a", "other"]) {
         put(objects, key, "four").await;
     }
     for (prefix, expected) in [
-        ("lake/dt=2026-11-02/", &["lake/dt=2026-11-02/a", "lake/dt=2026-11-02/b"][..]),
+        (
+            "lake/dt=2026-11-02/",
+            &["lake/dt=2026-11-02/a", "lake/dt=2026-11-02/b"][..],
+        ),
         (
             "lake/dt=2026-11-",
-            &["lake/dt=2026-11-02/a", "lake/dt=2026-11-02/b", "lake/dt=2026-11-1/z"],
+            &[
+                "lake/dt=2026-11-02/a",
+                "lake/dt=2026-11-02/b",
+                "lake/dt=2026-11-1/z",
+            ],
         ),
         ("lake2", &["lake2/a"]),
         ("lake/x", &["lake/x-1"]),
@@ -144,24 +167,39 @@ async fn deleting_is_idempotent_and_leaves_neighbours(backend: Backend) {
 
 async fn files_stream_in_and_out(backend: Backend) {
     let objects = &*backend.objects;
-    let bytes: Vec<u8> = (0..8 * 1024 * 1024_u32).map(|n| (n.wrapping_mul(31) >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..8 * 1024 * 1024_u32)
+        .map(|n| (n.wrapping_mul(31) >> 3) as u8)
+        .collect();
     let (source, target) = (backend.path().join("source"), backend.path().join("target"));
     std::fs::write(&source, &bytes).unwrap();
-    objects.put_file("index/g1/index", &source, &soon()).await.unwrap();
-    objects.fetch("index/g1/index", &target, &soon()).await.unwrap();
+    objects
+        .put_file("index/g1/index", &source, &soon())
+        .await
+        .unwrap();
+    objects
+        .fetch("index/g1/index", &target, &soon())
+        .await
+        .unwrap();
     assert!(std::fs::read(&target).unwrap() == bytes, "the same 8 MiB");
     let listed = objects.list("index/", &soon()).await.unwrap();
     assert_eq!(listed[0].bytes, bytes.len() as u64);
 
     let missing = backend.path().join("missing");
-    assert!(objects.put_file("index/g2", &missing, &soon()).await.is_err());
+    assert!(
+        objects
+            .put_file("index/g2", &missing, &soon())
+            .await
+            .is_err()
+    );
     assert_eq!(keys(objects, "index/g2").await.len(), 0);
 }
 
 async fn keys_are_plain_relative_paths(backend: Backend) {
     let objects = &*backend.objects;
     let too_long = "k".repeat(600);
-    for key in ["", "/a", "a/", "a//b", "../a", "a/./b", ".hidden", "a b", "ä", &too_long] {
+    for key in [
+        "", "/a", "a/", "a//b", "../a", "a/./b", ".hidden", "a b", "ä", &too_long,
+    ] {
         let put = objects.put(key, Bytes::new(), &soon()).await;
         assert_eq!(kind(put), Some(ErrorKind::Invalid), "put {key:?}");
         let get = objects.get(key, LARGE, &soon()).await;
@@ -187,6 +225,9 @@ async fn a_deadline_that_has_passed_ends_every_call(backend: Backend) {
     assert_eq!(kind(objects.get("a", LARGE, &passed).await), timeout);
     assert_eq!(kind(objects.fetch("a", &file, &passed).await), timeout);
     assert_eq!(kind(objects.list("", &passed).await), timeout);
-    assert_eq!(kind(objects.delete(&["a".to_owned()], &passed).await), timeout);
+    assert_eq!(
+        kind(objects.delete(&["a".to_owned()], &passed).await),
+        timeout
+    );
     assert_eq!(get(objects, "a").await, "x");
 }

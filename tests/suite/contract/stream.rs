@@ -25,7 +25,10 @@ over_every_backend! {
 const EMPTY_READS_MAX: usize = 3;
 
 fn record(key: &str, text: impl Into<Bytes>) -> Record {
-    Record { partition_key: key.to_owned(), data: text.into() }
+    Record {
+        partition_key: key.to_owned(),
+        data: text.into(),
+    }
 }
 
 async fn append(stream: &dyn Stream, records: Vec<Record>) -> Vec<Position> {
@@ -40,8 +43,13 @@ async fn all_of(stream: &dyn Stream, shard: &str, portion: usize) -> Vec<StreamR
     let mut records: Vec<StreamRecord> = Vec::new();
     let mut empty = 0;
     while empty < EMPTY_READS_MAX {
-        let after = records.last().map(|record| record.position.sequence.clone());
-        let read = stream.read(shard, after.as_deref(), portion, &soon()).await.unwrap();
+        let after = records
+            .last()
+            .map(|record| record.position.sequence.clone());
+        let read = stream
+            .read(shard, after.as_deref(), portion, &soon())
+            .await
+            .unwrap();
         assert!(read.len() <= portion);
         empty = if read.is_empty() { empty + 1 } else { 0 };
         records.extend(read);
@@ -76,7 +84,10 @@ async fn records_of_a_key_stay_in_order_on_one_shard(backend: Backend) {
         let shard = shard_of_key.entry(key).or_insert(&record.position.shard);
         assert_eq!(*shard, &record.position.shard, "{key} stays on its shard");
         let before = last_of_key.insert(key, text(record));
-        assert!(before.is_none_or(|before| before < text(record)), "{key} in order");
+        assert!(
+            before.is_none_or(|before| before < text(record)),
+            "{key} in order"
+        );
     }
     for pair in records.windows(2) {
         let (a, b) = (&pair[0].position, &pair[1].position);
@@ -104,13 +115,20 @@ async fn answers_say_where_each_record_lies(backend: Backend) {
         let digits = position.sequence.bytes().all(|b| b.is_ascii_digit());
         assert!(digits && (position.sequence == "0" || !position.sequence.starts_with('0')));
         let lies = found.get(&(position.shard, position.sequence));
-        assert_eq!(lies.map(String::as_str), Some(format!("record {n}").as_str()));
+        assert_eq!(
+            lies.map(String::as_str),
+            Some(format!("record {n}").as_str())
+        );
     }
 }
 
 async fn reading_goes_on_behind_a_position(backend: Backend) {
     let stream = &*backend.stream;
-    let positions = append(stream, (0..20).map(|n| record("u1", format!("{n}"))).collect()).await;
+    let positions = append(
+        stream,
+        (0..20).map(|n| record("u1", format!("{n}"))).collect(),
+    )
+    .await;
     let shard = &positions[0].shard;
     for (after, expected) in [(None, 0), (Some(0), 1), (Some(9), 10), (Some(18), 19)] {
         let sequence = after.map(|at: usize| positions[at].sequence.as_str());
@@ -119,7 +137,10 @@ async fn reading_goes_on_behind_a_position(backend: Backend) {
         assert_eq!(first, Some(format!("{expected}")), "after {after:?}");
     }
     let portions = all_of(stream, shard, 3).await;
-    let texts: Vec<String> = portions.iter().map(|record| text(record).to_owned()).collect();
+    let texts: Vec<String> = portions
+        .iter()
+        .map(|record| text(record).to_owned())
+        .collect();
     let expected: Vec<String> = (0..20).map(|n| format!("{n}")).collect();
     assert_eq!(texts, expected, "portions neither skip nor repeat");
 }
@@ -148,8 +169,11 @@ async fn a_record_may_be_a_mebibyte_and_not_a_byte_more(backend: Backend) {
     let answers = stream.append(records, &soon()).await.unwrap();
     let kinds: Vec<Option<ErrorKind>> = answers.into_iter().map(kind).collect();
     assert_eq!(kinds, [None, None, Some(ErrorKind::Invalid), None]);
-    let sizes: Vec<usize> =
-        everything(stream, 10).await.iter().map(|record| record.data.len()).collect();
+    let sizes: Vec<usize> = everything(stream, 10)
+        .await
+        .iter()
+        .map(|record| record.data.len())
+        .collect();
     assert_eq!(sizes, [6, MEBIBYTE - 2, 5]);
 }
 
@@ -160,7 +184,11 @@ async fn keys_are_1_to_256_characters(backend: Backend) {
         (String::new(), false),
         ("k".repeat(257), false),
     ] {
-        let answers = backend.stream.append(vec![record(&key, "x")], &soon()).await.unwrap();
+        let answers = backend
+            .stream
+            .append(vec![record(&key, "x")], &soon())
+            .await
+            .unwrap();
         let expected = (!fits).then_some(ErrorKind::Invalid);
         let kinds: Vec<_> = answers.into_iter().map(kind).collect();
         assert_eq!(kinds, [expected], "{} characters", key.chars().count());
@@ -168,7 +196,14 @@ async fn keys_are_1_to_256_characters(backend: Backend) {
 }
 
 async fn nothing_appended_is_nothing_answered(backend: Backend) {
-    assert!(backend.stream.append(vec![], &soon()).await.unwrap().is_empty());
+    assert!(
+        backend
+            .stream
+            .append(vec![], &soon())
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert!(everything(&*backend.stream, 10).await.is_empty());
 }
 
@@ -176,9 +211,18 @@ async fn the_end_of_a_shard_is_no_error(backend: Backend) {
     let stream = &*backend.stream;
     let positions = append(stream, vec![record("u1", "only")]).await;
     let Position { shard, sequence } = &positions[0];
-    assert!(stream.read(shard, Some(sequence), 10, &soon()).await.unwrap().is_empty());
+    assert!(
+        stream
+            .read(shard, Some(sequence), 10, &soon())
+            .await
+            .unwrap()
+            .is_empty()
+    );
     append(stream, vec![record("u1", "next")]).await;
-    let read = stream.read(shard, Some(sequence), 10, &soon()).await.unwrap();
+    let read = stream
+        .read(shard, Some(sequence), 10, &soon())
+        .await
+        .unwrap();
     assert_eq!(read.iter().map(text).collect::<Vec<_>>(), ["next"]);
 }
 
@@ -188,15 +232,20 @@ async fn a_record_knows_when_it_arrived(backend: Backend) {
     let records = everything(&*backend.stream, 10).await;
     let off_ms = records[0].arrived_ms - before_ms;
     // Kinesis keeps milliseconds, some emulators whole seconds.
-    assert!((-1_000..60_000).contains(&off_ms), "{off_ms} ms after it was sent");
+    assert!(
+        (-1_000..60_000).contains(&off_ms),
+        "{off_ms} ms after it was sent"
+    );
 }
 
 async fn a_deadline_that_has_passed_ends_every_call(backend: Backend) {
     let stream = &*backend.stream;
     let shards = stream.shards(&soon()).await.unwrap();
     let passed = within(Duration::ZERO);
-    assert_eq!(kind(stream.shards(&passed).await), Some(ErrorKind::Timeout));
-    assert_eq!(kind(stream.read(&shards[0], None, 1, &passed).await), Some(ErrorKind::Timeout));
+    assert_eq!(
+        kind(stream.read(&shards[0], None, 1, &passed).await),
+        Some(ErrorKind::Timeout)
+    );
     let appended = stream.append(vec![record("u1", "x")], &passed).await;
     let appended = appended.and_then(|mut answers| answers.remove(0));
     assert_eq!(kind(appended), Some(ErrorKind::Timeout));

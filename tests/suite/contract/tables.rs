@@ -28,12 +28,23 @@ over_every_backend! {
 }
 
 fn put_of(id: &str, expect: Expect, bytes: impl Into<Bytes>) -> Write {
-    let change = Change::Put { bytes: bytes.into(), expires_at_s: None };
-    Write { id: id.to_owned(), expect, change }
+    let change = Change::Put {
+        bytes: bytes.into(),
+        expires_at_s: None,
+    };
+    Write {
+        id: id.to_owned(),
+        expect,
+        change,
+    }
 }
 
 fn delete_of(id: &str, expect: Expect) -> Write {
-    Write { id: id.to_owned(), expect, change: Change::Delete }
+    Write {
+        id: id.to_owned(),
+        expect,
+        change: Change::Delete,
+    }
 }
 
 async fn write(tables: &dyn Tables, write: Write) -> Result<Written, store::Error> {
@@ -48,13 +59,19 @@ async fn put(tables: &dyn Tables, id: &str, expect: Expect, text: &'static str) 
 
 async fn load(tables: &dyn Tables, id: &str) -> Option<Row> {
     let ids = [id.to_owned()];
-    let rows = tables.load(Table::Users, &ids, Read::Consistent, &soon()).await.unwrap();
+    let rows = tables
+        .load(Table::Users, &ids, Read::Consistent, &soon())
+        .await
+        .unwrap();
     assert_eq!(rows.len(), 1);
     rows.into_iter().next().flatten()
 }
 
 fn row(text: &'static str, version: u64) -> Option<Row> {
-    Some(Row { bytes: Bytes::from_static(text.as_bytes()), version })
+    Some(Row {
+        bytes: Bytes::from_static(text.as_bytes()),
+        version,
+    })
 }
 
 async fn a_consistent_read_sees_the_write_before_it(backend: Backend) {
@@ -70,23 +87,45 @@ async fn versions_begin_at_one_and_rise_with_every_write(backend: Backend) {
     let tables = &*backend.tables;
     assert_eq!(put(tables, "a", Expect::Any, "").await, Written::Done(1));
     assert_eq!(put(tables, "a", Expect::Any, "").await, Written::Done(2));
-    assert_eq!(put(tables, "a", Expect::Version(2), "x").await, Written::Done(3));
+    assert_eq!(
+        put(tables, "a", Expect::Version(2), "x").await,
+        Written::Done(3)
+    );
     assert_eq!(put(tables, "a", Expect::Any, "y").await, Written::Done(4));
-    assert_eq!(put(tables, "b", Expect::Absent, "z").await, Written::Done(1));
-    assert_eq!(put(tables, "b", Expect::Version(1), "").await, Written::Done(2));
-    assert_eq!(load(tables, "b").await, row("", 2), "an empty value is a value");
+    assert_eq!(
+        put(tables, "b", Expect::Absent, "z").await,
+        Written::Done(1)
+    );
+    assert_eq!(
+        put(tables, "b", Expect::Version(1), "").await,
+        Written::Done(2)
+    );
+    assert_eq!(
+        load(tables, "b").await,
+        row("", 2),
+        "an empty value is a value"
+    );
 }
 
 async fn what_must_be_absent_conflicts_with_a_row(backend: Backend) {
     let tables = &*backend.tables;
-    assert_eq!(put(tables, "a", Expect::Absent, "first").await, Written::Done(1));
-    assert_eq!(put(tables, "a", Expect::Absent, "second").await, Written::Conflict);
+    assert_eq!(
+        put(tables, "a", Expect::Absent, "first").await,
+        Written::Done(1)
+    );
+    assert_eq!(
+        put(tables, "a", Expect::Absent, "second").await,
+        Written::Conflict
+    );
     assert_eq!(load(tables, "a").await, row("first", 1));
 }
 
 async fn a_version_conflicts_unless_it_is_the_rows(backend: Backend) {
     let tables = &*backend.tables;
-    assert_eq!(put(tables, "a", Expect::Version(1), "x").await, Written::Conflict);
+    assert_eq!(
+        put(tables, "a", Expect::Version(1), "x").await,
+        Written::Conflict
+    );
     assert_eq!(load(tables, "a").await, None, "a conflict makes no row");
     put(tables, "a", Expect::Any, "one").await;
     for version in [0, 2, u64::MAX] {
@@ -105,7 +144,10 @@ async fn a_deleted_row_is_gone_and_begins_anew(backend: Backend) {
     assert_eq!(load(tables, "a").await, None);
     let again = write(tables, delete_of("a", Expect::Any)).await.unwrap();
     assert_eq!(again, Written::Done(0), "what is not there can be deleted");
-    assert_eq!(put(tables, "a", Expect::Absent, "anew").await, Written::Done(1));
+    assert_eq!(
+        put(tables, "a", Expect::Absent, "anew").await,
+        Written::Done(1)
+    );
 }
 
 async fn a_delete_conflicts_like_a_put(backend: Backend) {
@@ -147,20 +189,35 @@ async fn each_write_of_a_call_is_answered_on_its_own(backend: Backend) {
 
 async fn no_ids_are_no_rows(backend: Backend) {
     let tables = &*backend.tables;
-    let rows = tables.load(Table::Users, &[], Read::Eventual, &soon()).await.unwrap();
+    let rows = tables
+        .load(Table::Users, &[], Read::Eventual, &soon())
+        .await
+        .unwrap();
     assert!(rows.is_empty());
-    assert!(tables.write(Table::Users, vec![], &soon()).await.unwrap().is_empty());
+    assert!(
+        tables
+            .write(Table::Users, vec![], &soon())
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 async fn many_ids_are_loaded_in_their_order(backend: Backend) {
     let tables = &*backend.tables;
     let writes = (0..230).map(|n| put_of(&format!("u{n}"), Expect::Any, format!("value {n}")));
-    let written = tables.write(Table::Users, writes.collect(), &soon()).await.unwrap();
+    let written = tables
+        .write(Table::Users, writes.collect(), &soon())
+        .await
+        .unwrap();
     assert!(written.iter().all(Result::is_ok));
     // Backwards, every third unknown, one of them twice.
     let mut ids: Vec<String> = (0..345).rev().map(|n| format!("u{n}")).collect();
     ids.push("u7".to_owned());
-    let rows = tables.load(Table::Users, &ids, Read::Consistent, &soon()).await.unwrap();
+    let rows = tables
+        .load(Table::Users, &ids, Read::Consistent, &soon())
+        .await
+        .unwrap();
     assert_eq!(rows.len(), ids.len());
     for (id, row) in ids.iter().zip(rows) {
         let n: usize = id[1..].parse().unwrap();
@@ -173,7 +230,9 @@ async fn many_ids_are_loaded_in_their_order(backend: Backend) {
 async fn a_row_may_be_a_quarter_mebibyte_and_not_a_byte_more(backend: Backend) {
     let tables = &*backend.tables;
     let largest = vec![7; 256 * 1024];
-    let written = write(tables, put_of("a", Expect::Any, largest.clone())).await.unwrap();
+    let written = write(tables, put_of("a", Expect::Any, largest.clone()))
+        .await
+        .unwrap();
     assert_eq!(written, Written::Done(1));
     assert_eq!(load(tables, "a").await.unwrap().bytes, largest);
     let too_large = write(tables, put_of("a", Expect::Any, vec![8; 256 * 1024 + 1])).await;
@@ -190,21 +249,42 @@ async fn ids_are_one_to_512_bytes_of_anything(backend: Backend) {
     }
     for id in ["", &"i".repeat(513), &"ü".repeat(257)] {
         let refused = write(tables, put_of(id, Expect::Any, "x")).await;
-        assert_eq!(kind(refused), Some(ErrorKind::Invalid), "{} bytes", id.len());
+        assert_eq!(
+            kind(refused),
+            Some(ErrorKind::Invalid),
+            "{} bytes",
+            id.len()
+        );
         let refused = write(tables, delete_of(id, Expect::Any)).await;
-        assert_eq!(kind(refused), Some(ErrorKind::Invalid), "{} bytes", id.len());
+        assert_eq!(
+            kind(refused),
+            Some(ErrorKind::Invalid),
+            "{} bytes",
+            id.len()
+        );
     }
 }
 
 async fn tables_do_not_share_rows(backend: Backend) {
     for table in Table::ALL {
         let one = put_of("same", Expect::Absent, table.as_str());
-        let answers = backend.tables.write(table, vec![one], &soon()).await.unwrap();
-        assert!(matches!(answers[..], [Ok(Written::Done(1))]), "{table:?} {answers:?}");
+        let answers = backend
+            .tables
+            .write(table, vec![one], &soon())
+            .await
+            .unwrap();
+        assert!(
+            matches!(answers[..], [Ok(Written::Done(1))]),
+            "{table:?} {answers:?}"
+        );
     }
     for table in Table::ALL {
         let ids = ["same".to_owned()];
-        let rows = backend.tables.load(table, &ids, Read::Consistent, &soon()).await.unwrap();
+        let rows = backend
+            .tables
+            .load(table, &ids, Read::Consistent, &soon())
+            .await
+            .unwrap();
         assert_eq!(rows, [row(table.as_str(), 1)]);
     }
 }
@@ -215,7 +295,10 @@ async fn a_row_that_expires_later_is_there(backend: Backend) {
     let expiring = |expires_at_s| Write {
         id: "lease".to_owned(),
         expect: Expect::Any,
-        change: Change::Put { bytes: Bytes::from_static(b"held"), expires_at_s },
+        change: Change::Put {
+            bytes: Bytes::from_static(b"held"),
+            expires_at_s,
+        },
     };
     for (expires_at_s, version) in [(Some(in_an_hour), 1), (None, 2), (Some(in_an_hour), 3)] {
         let written = write(tables, expiring(expires_at_s)).await.unwrap();
@@ -230,7 +313,10 @@ async fn a_scan_sees_every_row_once(backend: Backend) {
     assert!(none.rows.is_empty() && none.next.is_none());
 
     let writes = (0..57).map(|n| put_of(&format!("v{n}"), Expect::Any, format!("{n}")));
-    tables.write(Table::Videos, writes.collect(), &soon()).await.unwrap();
+    tables
+        .write(Table::Videos, writes.collect(), &soon())
+        .await
+        .unwrap();
     let gone = vec![delete_of("v3", Expect::Any)];
     tables.write(Table::Videos, gone, &soon()).await.unwrap();
 
@@ -238,8 +324,15 @@ async fn a_scan_sees_every_row_once(backend: Backend) {
         let mut seen = BTreeMap::new();
         let mut after = None;
         loop {
-            let page = tables.scan(Table::Videos, after.take(), limit, &soon()).await.unwrap();
-            assert!(page.rows.len() <= limit, "{} rows of {limit}", page.rows.len());
+            let page = tables
+                .scan(Table::Videos, after.take(), limit, &soon())
+                .await
+                .unwrap();
+            assert!(
+                page.rows.len() <= limit,
+                "{} rows of {limit}",
+                page.rows.len()
+            );
             for (id, row) in page.rows {
                 let value = String::from_utf8(row.bytes.to_vec()).unwrap();
                 assert_eq!(id, format!("v{value}"));
@@ -286,7 +379,9 @@ async fn a_deadline_that_has_passed_ends_every_call(backend: Backend) {
     gone.cancel();
     for (deadline, expected) in [(passed, ErrorKind::Timeout), (gone, ErrorKind::Cancelled)] {
         let ids = ["a".to_owned()];
-        let loaded = tables.load(Table::Users, &ids, Read::Eventual, &deadline).await;
+        let loaded = tables
+            .load(Table::Users, &ids, Read::Eventual, &deadline)
+            .await;
         assert_eq!(kind(loaded), Some(expected));
         let scanned = tables.scan(Table::Users, None, 1, &deadline).await;
         assert_eq!(kind(scanned), Some(expected));
