@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use guard::{Clock, Deadline, Gate};
 use jiff::civil::Date;
 use serde::Serialize;
@@ -84,9 +83,7 @@ impl Jobs {
         }
         let forced = force.then(|| self.parts.profile.forced());
         let job = forced.as_ref().unwrap_or(&self.parts.profile);
-        // Boxed: the compiler loses track of `Send` in so deep a future.
-        let run: BoxFuture<'_, _> = Box::pin(job.run(date, deadline));
-        let profile = run.await?;
+        let profile = job.run(date, deadline).await?;
         self.parts.reader.refresh(deadline).await?;
         Ok(Night { profile, preload: self.preload(deadline).await })
     }

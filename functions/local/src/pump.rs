@@ -231,3 +231,6 @@ impl Worker {
         format!("pump/{}/{shard}", self.route.name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,11 +38,21 @@ async fn main() -> anyhow::Result<()> {
         let (job, region) = (Arc::clone(&job), region.clone());
         async move {
             // Always goes on where the last run stopped, also when Lambda tries again.
-            let options = Options { region, resume: true, ..Options::default() };
+            let options = Options {
+                region,
+                resume: true,
+                ..Options::default()
+            };
             let report = job.run(&options, &|_| (), &deadline).await?;
             let unfinished = || Error::new(ErrorKind::Timeout, "preload is not done yet");
-            if report.done { Ok(report) } else { Err(unfinished()) }
+            if report.done {
+                Ok(report)
+            } else {
+                Err(unfinished())
+            }
         }
     };
-    lambda::schedule(run, clock).await.map_err(anyhow::Error::from_boxed)
+    lambda::schedule(run, clock)
+        .await
+        .map_err(anyhow::Error::from_boxed)
 }

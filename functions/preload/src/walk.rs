@@ -179,3 +179,6 @@ impl Walk<'_> {
             .await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! A night's stores in a folder, and objects that die at a chosen write.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use embedded::{EmbeddedObjects, EmbeddedTables};
+use engine::{Event, EventKind, UserId, UserState, Video, VideoId};
+use guard::{Clock, Deadline, ManualClock};
+use jiff::civil::Date;
+use lake::{Lake, LakeRow};
+use profile::{Job, Options, Parts};
+use store::{
+    Catalogue, Control, Error, ErrorKind, GenerationReader, Generations, ObjectMeta, Objects, Read,
+    Tables, Users,
+};
+
+pub const DAY_MS: i64 = 24 * 3_600_000;
+/// 2026-11-20, midnight.
+pub const FIRST_MS: i64 = 1_795_132_800_000;
+
+/// Objects whose owner is killed at a chosen write.
+pub struct Mortal {
+    inner: EmbeddedObjects,
+    lives: AtomicI64,
+}
+
+impl Mortal {
+    pub fn dies_at(&self, n: i64) {
+        self.lives.store(n, Ordering::SeqCst);
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.lives.load(Ordering::SeqCst) <= 0
+    }
+
+    fn spend(&self) -> Result<(), Error> {
+        if self.lives.fetch_sub(1, Ordering::SeqCst) > 1 {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "killed"))
+    }
+}
+
+#[async_trait]
+impl Objects for Mortal {
+    async fn put(&self, key: &str, bytes: Bytes, deadline: &Deadline) -> Result<(), Error> {
+        self.spend()?;
+        self.inner.put(key, bytes, deadline).await
+    }
+    async fn put_file(&self, key: &str, file: &Path, deadline: &Deadline) -> Result<(), Error> {
+        self.spend()?;
+        self.inner.put_file(key, file, deadline).await
+    }
+    async fn get(&self, key: &str, bytes_max: u64, deadline: &Deadline) -> Result<Bytes, Error> {
+        self.inner.get(key, bytes_max, deadline).await
+    }
+    async fn fetch(&self, key: &str, file: &Path, deadline: &Deadline) -> Result<(), Error> {
+        self.inner.fetch(key, file, deadline).await
+    }
+    async fn list(&self, prefix: &str, deadline: &Deadline) -> Result<Vec<ObjectMeta>, Error> {
+        self.inner.list(prefix, deadline).await
+    }
+    async fn delete(&self, keys: &[String], deadline: &Deadline) -> Result<(), Error> {
+        self.inner.delete(keys, deadline).await
+    }
+}
+
+pub struct World {
+    pub objects: Arc<Mortal>,
+    pub lake: Arc<Lake>,
+    pub users: Arc<Users>,
+    pub control: Arc<Control>,
+    pub reader: GenerationReader,
+    pub generations: Arc<Generations>,
+    pub clock: Arc<ManualClock>,
+    pub deadline: Deadline,
+    parts: Parts,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    /// Stores with 30 videos, at noon of the third day.
+    pub async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::starting_at(FIRST_MS + 2 * DAY_MS + DAY_MS / 2));
+        let ticking: Arc<dyn Clock> = clock.clone();
+        let tables: Arc<dyn Tables> =
+            Arc::new(EmbeddedTables::open(&dir.path().join("tables")).unwrap());
+        let inner = EmbeddedObjects::open(&dir.path().join("objects")).unwrap();
+        let objects = Arc::new(Mortal { inner, lives: AtomicI64::new(i64::MAX) });
+        let kept: Arc<dyn Objects> = objects.clone();
+        let lake = Arc::new(Lake::new(kept.clone()));
+        let users = Arc::new(Users::new(tables.clone()));
+        let catalogue = Arc::new(Catalogue::new(tables.clone(), ticking.clone()));
+        let generations = Arc::new(Generations::new(kept.clone()));
+        let control = Arc::new(Control::new(tables, ticking.clone()));
+        let reader =
+            GenerationReader::new(kept.clone(), dir.path().join("generations"), ticking.clone());
+        let deadline = Deadline::after(ticking.clone(), Duration::from_secs(600));
+        let videos = (0..30).map(|n| Video {
+            categories: vec![if n % 2 == 0 { "music" } else { "sport" }.into()],
+            duration_ms: 20_000,
+            ..Video::new(video(n))
+        });
+        catalogue.put(videos.collect(), &deadline).await.unwrap();
+        let parts = Parts {
+            lake: lake.clone(),
+            catalogue,
+            users: users.clone(),
+            generations: generations.clone(),
+            objects: kept,
+            control: control.clone(),
+            work_dir: dir.path().join("work"),
+            owner: "test".to_owned(),
+            clock: ticking,
+        };
+        Self { objects, lake, users, control, reader, generations, clock, deadline, parts, _dir: dir }
+    }
+
+    pub fn job(&self) -> Job {
+        Job::new(self.parts.clone(), Options::default())
+    }
+
+    /// A day of `total` watches by 20 users, in one object named by `sequence`.
+    pub async fn day(&self, day: i64, total: usize, sequence: u64) -> Vec<LakeRow> {
+        let row = |n: usize| LakeRow {
+            event: watch(n, (n % 20) as u64, day),
+            shard: "shard-000".into(),
+            sequence: sequence.to_string().into(),
+            index: n as u32,
+        };
+        let rows: Vec<LakeRow> = (0..total).map(row).collect();
+        self.lake.write(rows.clone(), &self.deadline).await.unwrap();
+        rows
+    }
+
+    pub async fn pointer(&self) -> Option<String> {
+        let pointer = self.generations.pointer(&self.deadline).await.unwrap();
+        pointer.map(|pointer| pointer.generation.to_string())
+    }
+
+    pub async fn user(&self, n: u64) -> UserState {
+        let states = self.users.load(&[user(n)], Read::Consistent, &self.deadline).await.unwrap();
+        states.into_iter().next().unwrap().unwrap_or_default()
+    }
+}
+
+pub fn date(day: i64) -> Date {
+    jiff::civil::date(2026, 11, 20).saturating_add(jiff::Span::new().days(day))
+}
+
+pub fn user(n: u64) -> UserId {
+    UserId::parse(&format!("u{n}")).unwrap()
+}
+
+pub fn video(n: usize) -> VideoId {
+    VideoId::parse(&format!("v{n}")).unwrap()
+}
+
+pub fn watch(n: usize, by: u64, day: i64) -> Event {
+    Event {
+        event_id: format!("d{day}e{n}").into(),
+        kind: EventKind::Watch,
+        user_id: user(by),
+        video_id: video((n * 7 + by as usize) % 30),
+        ts_ms: FIRST_MS + day * DAY_MS + n as i64,
+        watch_ms: Some(19_000),
+        duration_ms: Some(20_000),
+        scene: "home".into(),
+        market: "".into(),
+        creator_id: None,
+        undo: false,
+        recommendation_id: "".into(),
+        slate_position: None,
+    }
+}
