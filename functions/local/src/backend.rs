@@ -33,11 +33,11 @@ impl Backend {
             Storage::Embedded => Self::embedded(settings, lock),
             #[cfg(feature = "aws")]
             Storage::Aws(aws_settings) => {
-                let aws = aws::Aws::connect(aws_settings).await;
+                let ports = aws::Aws::connect(aws_settings).await.ports();
                 Ok(Self {
-                    tables: aws.tables(),
-                    stream: aws.stream(),
-                    objects: aws.objects(),
+                    tables: ports.tables,
+                    stream: ports.stream,
+                    objects: ports.objects,
                     _lock: lock,
                 })
             }
