@@ -122,7 +122,8 @@ pub struct Ask {
     pub categories_match: CategoriesMatch,
     /// Variants of the experiments that shape this slate, in the order of their layers.
     pub arms: Vec<SmolStr>,
-    /// Left out when a page is cut; a kept slate neither knows them nor is keyed by them.
+    /// Left out when a page is cut. A kept slate neither knows them nor is keyed by them; only
+    /// one that is made for this request alone may leave them out itself.
     pub exclude: Vec<VideoId>,
     /// The randomness of the request, in case this request is the one that computes.
     pub seed: u64,
@@ -157,6 +158,16 @@ impl Ask {
             who,
             session: Vec::new(),
             ..self.clone()
+        }
+    }
+
+    /// The same question without what only one request wants: what may be answered from a kept
+    /// slate, and kept.
+    #[must_use]
+    pub fn keepable(self) -> Self {
+        Self {
+            exclude: Vec::new(),
+            ..self
         }
     }
 

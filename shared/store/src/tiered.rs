@@ -124,8 +124,11 @@ impl Tiered {
     /// Answers a question. Never fails, and takes no longer than the deadline by more than it takes
     /// to copy a list. Knows nothing of `exclude`, which is not part of the key.
     pub async fn slate(&self, ask: Ask, deadline: &Deadline) -> Answer {
-        let ask = Ask { exclude: Vec::new(), ..ask };
-        let answer = self.inner.answer(Arc::new(ask), deadline).await;
+        let ask = Ask {
+            exclude: Vec::new(),
+            ..ask
+        };
+        let answer = self.inner.answer(Arc::new(ask.keepable()), deadline).await;
         let outcome = answer.outcome;
         metrics::counter!(TIER_READS, "tier" => outcome.tier(), "outcome" => outcome.as_str())
             .increment(1);

@@ -47,6 +47,7 @@ impl Tiered {
         deadline: &Deadline,
     ) -> Result<FillReport, Error> {
         let tuning = self.inner.tuning.snapshot();
+        let asks: Vec<Ask> = asks.into_iter().map(Ask::keepable).collect();
         let mut report = FillReport::default();
         for batch in asks.chunks(FILL_BATCH) {
             if deadline.expired() {

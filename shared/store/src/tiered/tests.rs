@@ -333,3 +333,30 @@ async fn without_a_shared_tier_this_process_is_filled() {
         .await;
     assert!(failed.is_err(), "a job is told, and tries again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_one_request_excludes_is_missing_from_no_kept_slate() {
+    let world = World::new().await;
+    let process = world.process(None).await;
+    let (kept, _) = process.tiered.explain(anyone(), &world.deadline(200)).await;
+    let best = kept.slate.items[0].video_id.clone();
+    let excluding = Ask {
+        exclude: vec![best.clone()],
+        ..anyone()
+    };
+    let alone = process
+        .tiered
+        .explain(excluding.clone(), &world.deadline(200))
+        .await
+        .0;
+    assert!(!ids(&alone).contains(&best.as_str()), "made for it alone");
+    let first = process.ask(excluding.clone(), &world).await;
+    assert!(ids(&first).contains(&best.as_str()), "left out by the page");
+    let ttl = Duration::from_secs(60);
+    let filled = process
+        .tiered
+        .fill(vec![excluding], ttl, &world.deadline(200))
+        .await;
+    assert_eq!(filled.unwrap().stored, 1);
+    assert_eq!(ids(&process.ask(anyone(), &world).await)[0], best.as_str());
+}
