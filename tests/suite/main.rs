@@ -1,5 +1,10 @@
 //! One binary for every test that needs more than one crate.
+//!
+//! Everything is `cfg(test)`, so that the lints know helpers here for parts of tests.
 
+#[cfg(test)]
 mod contract;
+#[cfg(test)]
 mod kit;
+#[cfg(test)]
 mod tidy;
