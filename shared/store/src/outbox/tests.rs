@@ -124,10 +124,10 @@ async fn ten_minutes_without_the_stream_lose_exactly_what_found_no_room() {
     let steps = (0..100_000).map(|_| Step::Fail(ErrorKind::Unavailable));
     let (stream, clock, outbox) = outbox(steps);
     let mut offered = 0;
-    for _ in 0..600 {
-        offered += 40;
-        outbox.offer(answer(offered, 40));
-        clock.advance(OUTBOX_AGE_MAX);
+    for _ in 0..60 {
+        offered += 400;
+        outbox.offer(answer(offered, 400));
+        clock.advance(Duration::from_secs(10));
         if outbox.due() {
             outbox.flush(&deadline(Duration::from_millis(100))).await;
         }
