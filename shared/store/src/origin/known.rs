@@ -87,86 +87,60 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_user_without_anything_to_go_by_is_absent() {
-        let video = VideoId::parse("v1").unwrap();
-        let met = Interaction {
-            video_id: video.clone(),
+    type Change = fn(&mut UserState);
+
+    fn video() -> VideoId {
+        VideoId::parse("v1").unwrap()
+    }
+
+    fn like() -> Interaction {
+        Interaction {
+            video_id: video(),
             kind: EventKind::Like,
             ts_ms: 1,
             watch_ratio: 1.0,
-        };
-        let state = || UserState {
-            version: 3,
-            ..UserState::default()
-        };
-        let profile = |long_term| {
-            Some(Profile {
-                long_term,
-                ..Profile::default()
-            })
-        };
-        let cases = [
-            (None, false, false),
-            (Some(state()), false, false),
-            (
-                Some(UserState {
-                    tombstone_ms: Some(1),
-                    ..state()
-                }),
-                false,
-                false,
-            ),
-            (
-                Some(UserState {
-                    seen: vec![1],
-                    ..state()
-                }),
-                true,
-                false,
-            ),
-            (
-                Some(UserState {
-                    hidden_videos: vec![video.clone()],
-                    ..state()
-                }),
-                true,
-                false,
-            ),
-            (
-                Some(UserState {
-                    profile: profile(vec![]),
-                    ..state()
-                }),
-                true,
-                false,
-            ),
-            (
-                Some(UserState {
-                    profile: profile(vec![video]),
-                    ..state()
-                }),
-                true,
-                true,
-            ),
-            (
-                Some(UserState {
-                    recent: vec![met],
-                    ..state()
-                }),
-                true,
-                true,
-            ),
-        ];
-        for (state, known, tastes) in cases {
-            let version = state.as_ref().map_or(0, |state| state.version);
-            let judged = Known::of(state.clone());
-            let seen = (
-                judged.state().is_some(),
-                judged.has_tastes(),
-                judged.version(),
-            );
-            assert_eq!(seen, (known, tastes, version), "{state:?}");
         }
+    }
+
+    fn likes_for_long() -> Profile {
+        Profile {
+            long_term: vec![video()],
+            ..Profile::default()
+        }
+    }
+
+    #[test]
+    fn a_user_without_anything_to_go_by_is_absent() {
+        let cases: [(&str, Change, bool, bool); 7] = [
+            ("nothing", |_| {}, false, false),
+            ("deleted", |s| s.tombstone_ms = Some(1), false, false),
+            ("met", |s| s.seen = vec![1], true, false),
+            ("hid", |s| s.hidden_videos = vec![video()], true, false),
+            (
+                "profile",
+                |s| s.profile = Some(Profile::default()),
+                true,
+                false,
+            ),
+            (
+                "long term",
+                |s| s.profile = Some(likes_for_long()),
+                true,
+                true,
+            ),
+            ("recent", |s| s.recent = vec![like()], true, true),
+        ];
+        for (what, change, known, tastes) in cases {
+            let mut state = UserState {
+                version: 3,
+                ..UserState::default()
+            };
+            change(&mut state);
+            let judged = Known::of(Some(state));
+            let seen = (judged.state().is_some(), judged.has_tastes());
+            assert_eq!(seen, (known, tastes), "{what}");
+            assert_eq!(judged.version(), 3, "{what}");
+        }
+        assert!(matches!(Known::of(None), Known::Absent { version: 0 }));
     }
 }

@@ -233,78 +233,37 @@ mod tests {
             )
     }
 
+    type Change = fn(&mut SlateWire);
+
     #[test]
     fn a_slate_that_breaks_a_rule_is_no_slate() {
-        let item = ItemWire {
-            video_id: "v1".into(),
-            reason: 1,
-            ..Default::default()
-        };
-        let good = SlateWire {
+        let good = || SlateWire {
             schema: SCHEMA,
             rung: 1,
-            items: vec![item.clone()],
+            items: vec![ItemWire {
+                video_id: "v1".into(),
+                reason: 1,
+                ..Default::default()
+            }],
             ..Default::default()
         };
-        let decoded = |wire: &SlateWire| decode(&wire.encode_to_vec().into());
-        assert!(decoded(&good).is_some());
-        let with_item = |item: ItemWire| SlateWire {
-            items: vec![item],
-            ..good.clone()
-        };
-        let cases = [
-            (
-                "another schema",
-                SlateWire {
-                    schema: SCHEMA + 1,
-                    ..good.clone()
-                },
-            ),
-            (
-                "no such rung",
-                SlateWire {
-                    rung: 9,
-                    ..good.clone()
-                },
-            ),
-            (
-                "too long",
-                SlateWire {
-                    items: vec![item.clone(); SLATE_ITEMS_MAX + 1],
-                    ..good.clone()
-                },
-            ),
-            (
-                "not an id",
-                with_item(ItemWire {
-                    video_id: "../x".into(),
-                    ..item.clone()
-                }),
-            ),
-            (
-                "not a number",
-                with_item(ItemWire {
-                    score: f32::NAN,
-                    ..item.clone()
-                }),
-            ),
-            (
-                "an unnamed source",
-                with_item(ItemWire {
-                    sources: vec![0],
-                    ..item.clone()
-                }),
-            ),
-            (
-                "no such reason",
-                with_item(ItemWire {
-                    reason: 0,
-                    ..item.clone()
-                }),
-            ),
+        let decoded = |wire: SlateWire| decode(&wire.encode_to_vec().into());
+        assert!(decoded(good()).is_some());
+        let cases: [(&str, Change); 7] = [
+            ("another schema", |s| s.schema += 1),
+            ("no such rung", |s| s.rung = 9),
+            ("too long", |s| {
+                s.items = vec![s.items[0].clone(); SLATE_ITEMS_MAX + 1];
+            }),
+            ("not an id", |s| s.items[0].video_id = "../x".into()),
+            ("not a number", |s| s.items[0].score = f32::NAN),
+            ("an unnamed source", |s| s.items[0].sources = vec![0]),
+            ("no such reason", |s| s.items[0].reason = 0),
         ];
-        for (what, wire) in cases {
-            assert_eq!(decoded(&wire), None, "{what}");
+        for (what, change) in cases {
+            let mut wire = good();
+            change(&mut wire);
+            assert_eq!(decoded(wire), None, "{what}");
         }
     }
 
