@@ -157,7 +157,7 @@ impl Job {
         for day in window {
             reading.day(day, hold, deadline).await?;
         }
-        self.check(&reading)?;
+        self.check(&reading, deadline).await?;
         watch.lap("lake");
         let Reading {
             builder,
@@ -229,23 +229,25 @@ impl Job {
         })
     }
 
-    fn check(&self, reading: &Reading<'_>) -> Result<(), Error> {
+    /// Refuses to replace a generation by one from a day that is not whole. The first generation is
+    /// published from whatever there is: nothing serves that would be lost.
+    async fn check(&self, reading: &Reading<'_>, deadline: &Deadline) -> Result<(), Error> {
         if reading.events == 0 {
             return Err(nothing_to_build_from());
         }
         let today = jiff::Timestamp::from_millisecond(self.parts.clock.now().wall_ms)
             .map_or(Date::MAX, |now| now.to_zoned(TimeZone::UTC).date());
-        match days::too_thin(&reading.days, today) {
-            Some(thin) if !self.options.force => {
-                let days::Thin { day, before } = thin;
-                let what = format!(
-                    "publish from {}: {} rows against {} of the day before; force it if that is right",
-                    day.date, day.rows, before.rows
-                );
-                Err(Error::new(ErrorKind::Invalid, what))
-            }
-            _ => Ok(()),
+        let Some(days::Thin { day, before }) = days::too_thin(&reading.days, today) else {
+            return Ok(());
+        };
+        if self.options.force || self.parts.generations.pointer(deadline).await?.is_none() {
+            return Ok(());
         }
+        let what = format!(
+            "publish from {}: {} rows against {} of the day before; force it if that is right",
+            day.date, day.rows, before.rows
+        );
+        Err(Error::new(ErrorKind::Invalid, what))
     }
 }
 

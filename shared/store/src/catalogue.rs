@@ -105,6 +105,32 @@ impl Catalogue {
         self.overlay.remove(&shown, deadline).await
     }
 
+    /// Stores videos of which nothing was known; leaves alone what is there, and what was deleted.
+    /// Ids are distinct.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub async fn put_absent(&self, videos: &[Video], deadline: &Deadline) -> Result<(), Error> {
+        for chunk in videos.chunks(VIDEOS_PER_CALL_MAX) {
+            let write = |video: &Video| {
+                let bytes = encode(Some(video))?;
+                let change = Change::Put {
+                    bytes,
+                    expires_at_s: None,
+                };
+                Ok(Write {
+                    id: video.video_id.to_string(),
+                    expect: Expect::Absent,
+                    change,
+                })
+            };
+            let writes = chunk.iter().map(write).collect::<Result<_, Error>>()?;
+            let written = self.tables.write(Table::Videos, writes, deadline).await?;
+            written.into_iter().collect::<Result<Vec<_>, _>>()?;
+        }
+        Ok(())
+    }
+
     /// Changes some fields of a video; answers it as it is now.
     ///
     /// # Errors

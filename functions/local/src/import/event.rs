@@ -32,7 +32,12 @@ pub(super) fn bare(kind: EventKind, user_id: &UserId, video_id: &VideoId, ts_ms:
 /// two rows that say the same are one event.
 pub(super) fn identified(mut event: Event) -> Event {
     let mut hasher = Xxh3::new();
-    for text in [event.user_id.as_str(), event.video_id.as_str(), &event.scene, &event.market] {
+    for text in [
+        event.user_id.as_str(),
+        event.video_id.as_str(),
+        &event.scene,
+        &event.market,
+    ] {
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     }
@@ -45,7 +50,10 @@ pub(super) fn identified(mut event: Event) -> Event {
     let written = URL_SAFE_NO_PAD.encode_slice(hasher.digest128().to_le_bytes(), &mut id);
     // 16 bytes are always 22 characters.
     let id = written.ok().and_then(|chars| id.get(..chars));
-    event.event_id = id.and_then(|id| std::str::from_utf8(id).ok()).unwrap_or_default().into();
+    event.event_id = id
+        .and_then(|id| std::str::from_utf8(id).ok())
+        .unwrap_or_default()
+        .into();
     event
 }
 
@@ -63,9 +71,18 @@ mod tests {
             bare(EventKind::Click, &user("u1"), &video("2"), 7),
             bare(EventKind::Watch, &user("u"), &video("12"), 7),
             bare(EventKind::Watch, &user("u1"), &video("2"), 8),
-            Event { watch_ms: Some(0), ..base.clone() },
-            Event { duration_ms: Some(0), ..base.clone() },
-            Event { scene: "home".into(), ..base.clone() },
+            Event {
+                watch_ms: Some(0),
+                ..base.clone()
+            },
+            Event {
+                duration_ms: Some(0),
+                ..base.clone()
+            },
+            Event {
+                scene: "home".into(),
+                ..base.clone()
+            },
         ];
         for other in &others {
             assert_ne!(id(other), id(&base), "{other:?}");

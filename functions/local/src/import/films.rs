@@ -20,8 +20,14 @@ const WATCHED_FROM: f64 = 6.0;
 const LIKED_FROM: f64 = 8.0;
 const BEST: f64 = 10.0;
 
-const COLONS: Layout = Layout::Text { separator: Separator::Colons, header: false };
-const COMMAS: Layout = Layout::Text { separator: Separator::Comma, header: true };
+const COLONS: Layout = Layout::Text {
+    separator: Separator::Colons,
+    header: false,
+};
+const COMMAS: Layout = Layout::Text {
+    separator: Separator::Comma,
+    header: true,
+};
 
 const RATING: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
 const FILM: [&str; 3] = ["movieId", "title", "genres"];
@@ -33,15 +39,15 @@ pub(super) fn movietweetings(folder: &Path) -> anyhow::Result<Vec<Part>> {
 
 /// The parts of a MovieLens folder: `movies` and `ratings`, as `.csv` or `.dat`.
 pub(super) fn movielens(folder: &Path) -> anyhow::Result<Vec<Part>> {
-    parts(folder, &["movies.csv", "movies.dat"], &["ratings.csv", "ratings.dat"], 2.0)
+    parts(
+        folder,
+        &["movies.csv", "movies.dat"],
+        &["ratings.csv", "ratings.dat"],
+        2.0,
+    )
 }
 
-fn parts(
-    folder: &Path,
-    films: &[&str],
-    ratings: &[&str],
-    scale: f64,
-) -> anyhow::Result<Vec<Part>> {
+fn parts(folder: &Path, films: &[&str], ratings: &[&str], scale: f64) -> anyhow::Result<Vec<Part>> {
     let (films, ratings) = (first_of(folder, films)?, first_of(folder, ratings)?);
     let layout = |file: &Path| match file.extension() {
         Some(extension) if extension == "csv" => COMMAS,
@@ -51,7 +57,13 @@ fn parts(
     let reading = format!("ratings 1, times {scale}");
     Ok(vec![
         Part::new(films, "films 1", film_layout, required(&FILM), Films)?,
-        Part::new(ratings, reading, rating_layout, required(&RATING), Ratings { scale })?,
+        Part::new(
+            ratings,
+            reading,
+            rating_layout,
+            required(&RATING),
+            Ratings { scale },
+        )?,
     ])
 }
 
@@ -76,7 +88,8 @@ impl Converter for Ratings {
             &[EventKind::Skip]
         };
         for kind in kinds {
-            out.events.push(identified(bare(*kind, &user, &film, ts_ms)));
+            out.events
+                .push(identified(bare(*kind, &user, &film, ts_ms)));
         }
         Ok(())
     }
@@ -90,7 +103,9 @@ impl Converter for Films {
         let mut video = Video::new(value::video("movie", id)?);
         video.title = title.to_owned();
         video.categories = value::list(genres, &['|']);
-        video.categories.retain(|genre| genre != "(no genres listed)");
+        video
+            .categories
+            .retain(|genre| genre != "(no genres listed)");
         video.published_at = released_ms(title).unwrap_or(0);
         out.videos.push(video);
         Ok(())
@@ -101,7 +116,12 @@ impl Converter for Films {
 fn released_ms(title: &str) -> Option<i64> {
     let (_, year) = title.strip_suffix(')')?.rsplit_once('(')?;
     let day = Date::new(year.parse().ok()?, 1, 1).ok()?;
-    Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
+    Some(
+        day.to_zoned(TimeZone::UTC)
+            .ok()?
+            .timestamp()
+            .as_millisecond(),
+    )
 }
 
 #[cfg(test)]

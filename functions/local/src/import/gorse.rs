@@ -14,7 +14,10 @@ use super::plan::{Part, required};
 use super::records::{Cells, Column, Layout, Separator};
 use super::value;
 
-const COMMAS: Layout = Layout::Text { separator: Separator::Comma, header: true };
+const COMMAS: Layout = Layout::Text {
+    separator: Separator::Comma,
+    header: true,
+};
 
 /// The parts of a folder.
 pub(super) fn parts(folder: &Path) -> anyhow::Result<Vec<Part>> {
@@ -22,17 +25,33 @@ pub(super) fn parts(folder: &Path) -> anyhow::Result<Vec<Part>> {
     let mut parts = Vec::new();
     if items.is_file() {
         let mut columns = required(&["item_id"]);
-        let optional = ["is_hidden", "categories", "timestamp", "time_stamp", "labels", "comment"];
+        let optional = [
+            "is_hidden",
+            "categories",
+            "timestamp",
+            "time_stamp",
+            "labels",
+            "comment",
+        ];
         columns.extend(optional.map(Column::optional));
         parts.push(Part::new(items, "gorse items 1", COMMAS, columns, Items)?);
     }
     if feedback.is_file() {
         let mut columns = required(&["feedback_type", "user_id", "item_id"]);
         columns.extend(["timestamp", "time_stamp"].map(Column::optional));
-        parts.push(Part::new(feedback, "gorse feedback 1", COMMAS, columns, Feedback)?);
+        parts.push(Part::new(
+            feedback,
+            "gorse feedback 1",
+            COMMAS,
+            columns,
+            Feedback,
+        )?);
     }
     if parts.is_empty() {
-        bail!("{} has neither items.csv nor feedback.csv", folder.display());
+        bail!(
+            "{} has neither items.csv nor feedback.csv",
+            folder.display()
+        );
     }
     Ok(parts)
 }
@@ -45,7 +64,8 @@ impl Converter for Feedback {
         let user = value::user("user_id", user)?;
         let item = value::video("item_id", item)?;
         let ts_ms = value::time("timestamp", if time.is_empty() { older_time } else { time })?;
-        out.events.push(identified(bare(kind_of(kind)?, &user, &item, ts_ms)));
+        out.events
+            .push(identified(bare(kind_of(kind)?, &user, &item, ts_ms)));
         Ok(())
     }
 }
@@ -58,7 +78,9 @@ fn kind_of(feedback_type: &str) -> Result<EventKind, Reason> {
         // What only we say is nobody else's to claim.
         "served" | "exposure" => EventKind::Click,
         word => {
-            let ours = EventKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+            let ours = EventKind::ALL
+                .into_iter()
+                .find(|kind| kind.as_str() == word);
             ours.unwrap_or(EventKind::Click)
         }
     })

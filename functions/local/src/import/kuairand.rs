@@ -31,37 +31,83 @@ pub(super) const HISTORY_STEP_MS: i64 = 6 * 3_600_000;
 const HISTORY_ROWS_MAX: usize = 1_000;
 
 const IMPRESSION: [&str; 12] = [
-    "user_id", "video_id", "time_ms", "is_click", "is_like", "is_follow", "is_comment",
-    "is_forward", "is_hate", "play_time_ms", "duration_ms", "tab",
+    "user_id",
+    "video_id",
+    "time_ms",
+    "is_click",
+    "is_like",
+    "is_follow",
+    "is_comment",
+    "is_forward",
+    "is_hate",
+    "play_time_ms",
+    "duration_ms",
+    "tab",
 ];
 const HISTORY: [&str; 3] = ["user_id", "pos", "video_id"];
 const VIDEO: [&str; 11] = [
-    "video_id", "author_id", "upload_dt", "visible_status", "video_duration", "server_width",
-    "server_height", "music_id", "tag", "video_type", "upload_type",
+    "video_id",
+    "author_id",
+    "upload_dt",
+    "visible_status",
+    "video_duration",
+    "server_width",
+    "server_height",
+    "music_id",
+    "tag",
+    "video_type",
+    "upload_type",
 ];
 
-const TABS: Layout = Layout::Text { separator: Separator::Tab, header: true };
-const COMMAS: Layout = Layout::Text { separator: Separator::Comma, header: true };
+const TABS: Layout = Layout::Text {
+    separator: Separator::Tab,
+    header: true,
+};
+const COMMAS: Layout = Layout::Text {
+    separator: Separator::Comma,
+    header: true,
+};
 
 /// The parts of a folder.
 pub(super) fn parts(folder: &Path) -> anyhow::Result<Vec<Part>> {
     let mut parts = Vec::new();
     for file in files(folder, "video_features_basic", ".csv")? {
-        parts.push(Part::new(file, "kuairand videos 1", COMMAS, required(&VIDEO), Videos)?);
+        parts.push(Part::new(
+            file,
+            "kuairand videos 1",
+            COMMAS,
+            required(&VIDEO),
+            Videos,
+        )?);
     }
     for file in files(folder, "history_before_", ".tsv")? {
         let history = Histories::default();
-        parts.push(Part::new(file, "kuairand history 1", TABS, required(&HISTORY), history)?);
+        parts.push(Part::new(
+            file,
+            "kuairand history 1",
+            TABS,
+            required(&HISTORY),
+            history,
+        )?);
     }
     let before = parts.len();
     for (begin, end, layout) in [("impressions_", ".tsv", TABS), ("log_", ".csv", COMMAS)] {
         for file in files(folder, begin, end)? {
             let columns = required(&IMPRESSION);
-            parts.push(Part::new(file, "kuairand impressions 1", layout, columns, Impressions)?);
+            parts.push(Part::new(
+                file,
+                "kuairand impressions 1",
+                layout,
+                columns,
+                Impressions,
+            )?);
         }
     }
     if parts.len() == before {
-        bail!("{} has no impressions_*.tsv and no log_*.csv", folder.display());
+        bail!(
+            "{} has no impressions_*.tsv and no log_*.csv",
+            folder.display()
+        );
     }
     Ok(parts)
 }
@@ -70,9 +116,24 @@ struct Impressions;
 
 impl Converter for Impressions {
     fn record(&mut self, cells: &Cells, out: &mut Out) -> Result<(), Reason> {
-        let [user, video, time, click, like, follow, comment, forward, hate, play, length, tab] =
-            cells.array();
-        let (user, video) = (value::user("user_id", user)?, value::video("video_id", video)?);
+        let [
+            user,
+            video,
+            time,
+            click,
+            like,
+            follow,
+            comment,
+            forward,
+            hate,
+            play,
+            length,
+            tab,
+        ] = cells.array();
+        let (user, video) = (
+            value::user("user_id", user)?,
+            value::video("video_id", video)?,
+        );
         let ts_ms = value::time("time_ms", time)?;
         let scene = value::whole("tab", tab)?;
         let watch_ms = value::whole("play_time_ms", play)?;
@@ -116,7 +177,10 @@ struct Histories {
 impl Converter for Histories {
     fn record(&mut self, cells: &Cells, out: &mut Out) -> Result<(), Reason> {
         let [user, position, video] = cells.array();
-        let row = (value::whole("pos", position)?, value::video("video_id", video)?);
+        let row = (
+            value::whole("pos", position)?,
+            value::video("video_id", video)?,
+        );
         let user = value::user("user_id", user)?;
         if self.user.as_ref() != Some(&user) || self.rows.len() >= HISTORY_ROWS_MAX {
             self.end(out);
@@ -142,8 +206,19 @@ struct Videos;
 
 impl Converter for Videos {
     fn record(&mut self, cells: &Cells, out: &mut Out) -> Result<(), Reason> {
-        let [id, author, uploaded, status, length, width, height, music, tag, kind, upload] =
-            cells.array();
+        let [
+            id,
+            author,
+            uploaded,
+            status,
+            length,
+            width,
+            height,
+            music,
+            tag,
+            kind,
+            upload,
+        ] = cells.array();
         let mut video = Video::new(value::video("video_id", id)?);
         video.creator = value::creator("author_id", author)?;
         if !uploaded.is_empty() {
@@ -159,7 +234,11 @@ impl Converter for Videos {
         let width = value::optional_whole("server_width", width)?;
         let height = value::optional_whole("server_height", height)?;
         if width.is_some() || height.is_some() {
-            video.media = Some(Media { width, height, ..Media::default() });
+            video.media = Some(Media {
+                width,
+                height,
+                ..Media::default()
+            });
         }
         for (name, text) in [("video_type", kind), ("upload_type", upload)] {
             if !text.is_empty() {

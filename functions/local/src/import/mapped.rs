@@ -29,13 +29,31 @@ const TEXT_BYTES_MAX: usize = 64;
 const LIST: [char; 3] = ['|', ',', ';'];
 
 const EVENT_FIELDS: [&str; 11] = [
-    "user_id", "video_id", "ts", "kind", "event_id", "watch_ms", "watch_s", "duration_ms",
-    "duration_s", "scene", "market",
+    "user_id",
+    "video_id",
+    "ts",
+    "kind",
+    "event_id",
+    "watch_ms",
+    "watch_s",
+    "duration_ms",
+    "duration_s",
+    "scene",
+    "market",
 ];
 const CREATOR_FIELD: &str = "creator_id";
 const VIDEO_FIELDS: [&str; 11] = [
-    "id", "title", "creator", "categories", "tags", "language", "duration_ms", "duration_s",
-    "published_at", "markets", "hidden",
+    "id",
+    "title",
+    "creator",
+    "categories",
+    "tags",
+    "language",
+    "duration_ms",
+    "duration_s",
+    "published_at",
+    "markets",
+    "hidden",
 ];
 
 /// The parts that the arguments name.
@@ -47,18 +65,32 @@ pub(super) fn parts(args: &cli::Import) -> anyhow::Result<Vec<Part>> {
         map.must_have(&["id"], "--map-videos id=…")?;
         let (layout, columns) = (layout(file)?, map.columns());
         let reading = format!("videos 1 {}", map.describe());
-        parts.push(Part::new(file.clone(), reading, layout, columns, Videos { map })?);
+        parts.push(Part::new(
+            file.clone(),
+            reading,
+            layout,
+            columns,
+            Videos { map },
+        )?);
     }
     let fields: Vec<&str> = EVENT_FIELDS.into_iter().chain([CREATOR_FIELD]).collect();
     for file in &args.paths {
         let text = args.map.as_deref().unwrap_or("");
         let mut map = Map::parse(text, &fields).context("--map")?;
-        map.must_have(&["user_id", "video_id"], "--preset, or --map user_id=…,video_id=…")?;
+        map.must_have(
+            &["user_id", "video_id"],
+            "--preset, or --map user_id=…,video_id=…",
+        )?;
         let layout = layout(file)?;
         let kind = kind(&mut map, file, layout, &args.kind)?;
         let reading = format!("events 1 {} {}", map.describe(), kind.as_str());
         let columns = map.columns();
-        let events = Events { untimed: !map.has("ts"), map, kind, rows: 0 };
+        let events = Events {
+            untimed: !map.has("ts"),
+            map,
+            kind,
+            rows: 0,
+        };
         parts.push(Part::new(file.clone(), reading, layout, columns, events)?);
     }
     Ok(parts)
@@ -66,7 +98,10 @@ pub(super) fn parts(args: &cli::Import) -> anyhow::Result<Vec<Part>> {
 
 fn layout(file: &std::path::Path) -> anyhow::Result<Layout> {
     let unknown = || {
-        format!("{}: its name does not end in .csv .tsv .txt .jsonl or .parquet", file.display())
+        format!(
+            "{}: its name does not end in .csv .tsv .txt .jsonl or .parquet",
+            file.display()
+        )
     };
     Layout::of(file).with_context(unknown)
 }
@@ -82,20 +117,30 @@ fn kind(
         let constant = kind_of(word);
         let column = [Column::required(word)];
         // In JSON lines nobody knows the columns beforehand; a kind's word is taken for the kind.
-        let no_column = layout == Layout::JsonLines || records::open(file, layout, &column).is_err();
+        let no_column =
+            layout == Layout::JsonLines || records::open(file, layout, &column).is_err();
         if let (Some(kind), true) = (constant, no_column) {
             map.remove("kind");
             return Ok(kind);
         }
     }
-    let words = || EventKind::ALL.iter().take(9).map(|kind| kind.as_str()).collect::<Vec<_>>();
+    let words = || {
+        EventKind::ALL
+            .iter()
+            .take(9)
+            .map(|kind| kind.as_str())
+            .collect::<Vec<_>>()
+    };
     kind_of(default).with_context(|| format!("--kind is one of {}", words().join(", ")))
 }
 
 /// The kind that a word names, of those that clients may report.
 fn kind_of(word: &str) -> Option<EventKind> {
     let reported = |kind: &EventKind| !matches!(kind, EventKind::Served | EventKind::Exposure);
-    EventKind::ALL.into_iter().filter(reported).find(|kind| word.eq_ignore_ascii_case(kind.as_str()))
+    EventKind::ALL
+        .into_iter()
+        .filter(reported)
+        .find(|kind| word.eq_ignore_ascii_case(kind.as_str()))
 }
 
 /// Which column each field is in.
@@ -106,10 +151,14 @@ struct Map {
 
 impl Map {
     fn parse(text: &str, known: &[&str]) -> anyhow::Result<Self> {
-        let mut map = Self { fields: Vec::new(), places: HashMap::new() };
+        let mut map = Self {
+            fields: Vec::new(),
+            places: HashMap::new(),
+        };
         for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
-            let (field, column) =
-                pair.split_once('=').with_context(|| format!("`{pair}` is not field=column"))?;
+            let (field, column) = pair
+                .split_once('=')
+                .with_context(|| format!("`{pair}` is not field=column"))?;
             let (field, column) = (field.trim(), column.trim());
             if !known.contains(&field) || column.is_empty() {
                 bail!("`{pair}`: the fields are {}", known.join(", "));
@@ -142,16 +191,24 @@ impl Map {
     fn remove(&mut self, field: &str) {
         self.fields.retain(|(known, _)| known != field);
         let places = self.fields.iter().enumerate();
-        self.places = places.map(|(place, (field, _))| (field.clone(), place)).collect();
+        self.places = places
+            .map(|(place, (field, _))| (field.clone(), place))
+            .collect();
     }
 
     /// A column that was named must be there.
     fn columns(&self) -> Vec<Column> {
-        self.fields.iter().map(|(_, column)| Column::required(column)).collect()
+        self.fields
+            .iter()
+            .map(|(_, column)| Column::required(column))
+            .collect()
     }
 
     fn describe(&self) -> String {
-        let pairs = self.fields.iter().map(|(field, column)| format!("{field}={column}"));
+        let pairs = self
+            .fields
+            .iter()
+            .map(|(field, column)| format!("{field}={column}"));
         pairs.collect::<Vec<_>>().join(",")
     }
 
@@ -169,7 +226,11 @@ impl Map {
             return Ok(None);
         }
         let seconds = value::decimal(s, text)?;
-        if seconds < 0.0 { Err(format!("{s}: negative")) } else { Ok(Some((seconds * 1e3) as u32)) }
+        if seconds < 0.0 {
+            Err(format!("{s}: negative"))
+        } else {
+            Ok(Some((seconds * 1e3) as u32))
+        }
     }
 
     fn short(&self, cells: &Cells, field: &str) -> Result<SmolStr, Reason> {
@@ -204,7 +265,9 @@ impl Converter for Events {
         let video = value::video("video_id", map.text(cells, "video_id"))?;
         let mut event = bare(kind, &user, &video, ts_ms);
         event.watch_ms = map.span_ms(cells, "watch_ms", "watch_s")?;
-        event.duration_ms = map.span_ms(cells, "duration_ms", "duration_s")?.filter(|ms| *ms > 0);
+        event.duration_ms = map
+            .span_ms(cells, "duration_ms", "duration_s")?
+            .filter(|ms| *ms > 0);
         event.scene = map.short(cells, "scene")?;
         event.market = map.short(cells, "market")?;
         event.creator_id = value::creator(CREATOR_FIELD, map.text(cells, CREATOR_FIELD))?;
@@ -237,7 +300,9 @@ impl Converter for Videos {
         video.markets = list("markets");
         let language = map.short(cells, "language")?;
         video.language = Some(language).filter(|language| !language.is_empty());
-        video.duration_ms = map.span_ms(cells, "duration_ms", "duration_s")?.unwrap_or(0);
+        video.duration_ms = map
+            .span_ms(cells, "duration_ms", "duration_s")?
+            .unwrap_or(0);
         let published = map.text(cells, "published_at");
         if !published.is_empty() {
             video.published_at = value::time("published_at", published)?;

@@ -33,12 +33,20 @@ impl Part {
         columns: Vec<Column>,
         converter: impl Converter + 'static,
     ) -> anyhow::Result<Self> {
-        let found = fs::metadata(&file).with_context(|| format!("{} is not there", file.display()))?;
+        let found =
+            fs::metadata(&file).with_context(|| format!("{} is not there", file.display()))?;
         if !found.is_file() {
             bail!("{} is not a file", file.display());
         }
         let (bytes, reading, converter) = (found.len(), reading.into(), Box::new(converter));
-        Ok(Self { file, bytes, reading, layout, columns, converter })
+        Ok(Self {
+            file,
+            bytes,
+            reading,
+            layout,
+            columns,
+            converter,
+        })
     }
 
     /// What its rows are called by.
@@ -65,7 +73,11 @@ pub(super) fn plan(args: &cli::Import) -> anyhow::Result<Vec<Part>> {
                 Preset::Sessions => sessions::parts,
             };
             let parts = args.paths.iter().map(|path| read(path));
-            parts.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect()
+            parts
+                .collect::<anyhow::Result<Vec<_>>>()?
+                .into_iter()
+                .flatten()
+                .collect()
         }
         None => mapped::parts(args)?,
     };
@@ -82,7 +94,10 @@ pub(super) fn files(folder: &Path, begin: &str, end: &str) -> anyhow::Result<Vec
     let mut found = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("");
         if name.starts_with(begin) && name.ends_with(end) && path.is_file() {
             found.push(path);
         }
@@ -93,7 +108,10 @@ pub(super) fn files(folder: &Path, begin: &str, end: &str) -> anyhow::Result<Vec
 
 /// The first of these files that a folder has.
 pub(super) fn first_of(folder: &Path, names: &[&str]) -> anyhow::Result<PathBuf> {
-    let found = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    let found = names
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file());
     found.with_context(|| format!("{} has no {}", folder.display(), names.join(" or ")))
 }
 

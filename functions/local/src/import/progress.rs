@@ -21,7 +21,11 @@ pub trait Progress: Send {
 #[must_use]
 pub fn choose() -> Box<dyn Progress> {
     let error = std::io::stderr();
-    if error.is_terminal() { Box::new(Bar::default()) } else { Box::new(Lines::new(error)) }
+    if error.is_terminal() {
+        Box::new(Bar::default())
+    } else {
+        Box::new(Lines::new(error))
+    }
 }
 
 /// A bar, for terminals.
@@ -30,7 +34,11 @@ pub struct Bar(Option<ProgressBar>);
 
 impl Progress for Bar {
     fn begin(&mut self, stage: &str, total: u64) {
-        let bar = if total == 0 { ProgressBar::new_spinner() } else { ProgressBar::new(total) };
+        let bar = if total == 0 {
+            ProgressBar::new_spinner()
+        } else {
+            ProgressBar::new(total)
+        };
         let form = match total {
             0 => "{spinner} {msg} {elapsed}",
             _ => "{msg:32} {wide_bar} {percent:>3} % {eta}",
@@ -77,7 +85,12 @@ pub struct Lines<W> {
 impl<W: Write + Send> Lines<W> {
     /// Lines written to `to`. What cannot be written is left out.
     pub fn new(to: W) -> Self {
-        Self { to, stage: String::new(), total: 0, tenths: 0 }
+        Self {
+            to,
+            stage: String::new(),
+            total: 0,
+            tenths: 0,
+        }
     }
 }
 
@@ -117,6 +130,9 @@ mod tests {
         lines.at(7);
         lines.end();
         let said = String::from_utf8(lines.to).unwrap();
-        assert_eq!(said, "reading\nreading 10 %\nreading 30 %\nreading 100 %\nwriting\n");
+        assert_eq!(
+            said,
+            "reading\nreading 10 %\nreading 30 %\nreading 100 %\nwriting\n"
+        );
     }
 }

@@ -33,7 +33,10 @@ pub(super) enum Layout {
 impl Layout {
     /// The layout that a file's name promises.
     pub(super) fn of(path: &Path) -> Option<Self> {
-        let text = |separator| Self::Text { separator, header: true };
+        let text = |separator| Self::Text {
+            separator,
+            header: true,
+        };
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Some(text(Separator::Comma)),
             "tsv" | "txt" | "tab" => Some(text(Separator::Tab)),
@@ -55,11 +58,17 @@ pub(super) struct Column {
 
 impl Column {
     pub(super) fn required(name: &str) -> Self {
-        Self { name: name.to_owned(), required: true }
+        Self {
+            name: name.to_owned(),
+            required: true,
+        }
     }
 
     pub(super) fn optional(name: &str) -> Self {
-        Self { name: name.to_owned(), required: false }
+        Self {
+            name: name.to_owned(),
+            required: false,
+        }
     }
 }
 
@@ -75,7 +84,10 @@ pub(super) struct Cells {
 
 impl Cells {
     fn new(order: Vec<Option<usize>>) -> Self {
-        Self { order, ..Self::default() }
+        Self {
+            order,
+            ..Self::default()
+        }
     }
 
     /// The text in a column, trimmed; empty where the file has no such column.
@@ -94,7 +106,10 @@ impl Cells {
     }
 
     fn field(&self, field: usize) -> &str {
-        let start = field.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        let start = field
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .copied();
         let end = self.ends.get(field).copied().unwrap_or(0);
         self.text.get(start.unwrap_or(0)..end).unwrap_or("")
     }
@@ -150,14 +165,14 @@ pub(super) fn open(
 }
 
 /// Finds each column among the names a file has.
-fn order(
-    path: &Path,
-    columns: &[Column],
-    names: &[String],
-) -> anyhow::Result<Vec<Option<usize>>> {
+fn order(path: &Path, columns: &[Column], names: &[String]) -> anyhow::Result<Vec<Option<usize>>> {
     let find = |wanted: &Column| {
         let exact = names.iter().position(|name| *name == wanted.name);
-        let alike = || names.iter().position(|name| plain(name) == plain(&wanted.name));
+        let alike = || {
+            names
+                .iter()
+                .position(|name| plain(name) == plain(&wanted.name))
+        };
         let found = exact.or_else(alike);
         if found.is_none() && wanted.required {
             anyhow::bail!(

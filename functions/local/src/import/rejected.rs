@@ -24,7 +24,11 @@ impl Rejected {
         if path.exists() {
             fs::remove_file(&path).with_context(|| unwritable(&path))?;
         }
-        Ok(Self { path, file: None, rows: 0 })
+        Ok(Self {
+            path,
+            file: None,
+            rows: 0,
+        })
     }
 
     /// Adds a row; answers whether it is one of the first, to be shown.

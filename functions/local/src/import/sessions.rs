@@ -14,11 +14,20 @@ use super::records::{Cells, Layout, Separator};
 use super::value;
 
 const CLICK: [&str; 3] = ["SessionId", "ItemId", "Time"];
-const TABS: Layout = Layout::Text { separator: Separator::Tab, header: true };
+const TABS: Layout = Layout::Text {
+    separator: Separator::Tab,
+    header: true,
+};
 
 /// The one part a file of sessions is.
 pub(super) fn parts(file: &Path) -> anyhow::Result<Vec<Part>> {
-    Ok(vec![Part::new(file.to_owned(), "sessions 1", TABS, required(&CLICK), Clicks)?])
+    Ok(vec![Part::new(
+        file.to_owned(),
+        "sessions 1",
+        TABS,
+        required(&CLICK),
+        Clicks,
+    )?])
 }
 
 struct Clicks;
@@ -29,7 +38,8 @@ impl Converter for Clicks {
         let session = value::user("SessionId", session)?;
         let item = value::video("ItemId", item)?;
         let ts_ms = value::time("Time", time)?;
-        out.events.push(identified(bare(EventKind::Click, &session, &item, ts_ms)));
+        out.events
+            .push(identified(bare(EventKind::Click, &session, &item, ts_ms)));
         Ok(())
     }
 }

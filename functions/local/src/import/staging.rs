@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <data>/import/<fingerprint>/videos.jsonl     a video per line
+//!                             mentioned.jsonl  videos that events speak of, known by id alone
 //!                             day-19106        events of a day, in the order they came
 //!                             0.parquet …      the same as objects of the lake
 //!                             READY            what goes where; with it the import is decided
@@ -20,6 +21,7 @@ use engine::{Event, UserState, Video};
 use lake::{EventWriter, LakeRow, object_key};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
+use xxhash_rust::xxh3::xxh3_64;
 
 use spill::Spill;
 
@@ -28,6 +30,7 @@ pub(super) use apply::{Ready, recover};
 /// Inside the data folder.
 const FOLDER: &str = "import";
 const VIDEOS: &str = "videos.jsonl";
+const MENTIONED: &str = "mentioned.jsonl";
 const READY: &str = "READY";
 const MANIFEST_VERSION: u32 = 1;
 
@@ -58,6 +61,9 @@ pub(super) struct Staging {
     dir: PathBuf,
     shard: SmolStr,
     videos: BufWriter<File>,
+    mentioned: BufWriter<File>,
+    /// Hashes of the videos that events speak of; 8 bytes each.
+    spoken_of: HashSet<u64>,
     spill: Spill,
     events: u64,
     users: Option<HashSet<u64>>,
@@ -72,9 +78,12 @@ impl Staging {
         }
         fs::create_dir_all(&dir).with_context(|| unusable(&dir))?;
         let videos = File::create(dir.join(VIDEOS)).with_context(|| unusable(&dir))?;
+        let mentioned = File::create(dir.join(MENTIONED)).with_context(|| unusable(&dir))?;
         Ok(Self {
             shard: SmolStr::new(format!("import-{fingerprint}")),
             videos: BufWriter::new(videos),
+            mentioned: BufWriter::new(mentioned),
+            spoken_of: HashSet::new(),
             spill: Spill::new(&dir),
             dir,
             events: 0,
@@ -84,18 +93,30 @@ impl Staging {
 
     pub(super) fn video(&mut self, video: &Video) -> anyhow::Result<()> {
         serde_json::to_writer(&mut self.videos, video)?;
-        self.videos.write_all(b"\n").with_context(|| unusable(&self.dir))
+        self.videos
+            .write_all(b"\n")
+            .with_context(|| unusable(&self.dir))
     }
 
     pub(super) fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         self.events += 1;
+        if self
+            .spoken_of
+            .insert(xxh3_64(event.video_id.as_str().as_bytes()))
+        {
+            serde_json::to_writer(&mut self.mentioned, &Video::new(event.video_id.clone()))?;
+            self.mentioned
+                .write_all(b"\n")
+                .with_context(|| unusable(&self.dir))?;
+        }
         if let Some(users) = &mut self.users {
             users.insert(UserState::user_hash(&event.user_id));
             if users.len() > USERS_COUNTED_MAX {
                 self.users = None;
             }
         }
-        self.spill.add(event.ts_ms.div_euclid(DAY_MS), self.events, event)
+        self.spill
+            .add(event.ts_ms.div_euclid(DAY_MS), self.events, event)
     }
 
     /// How many distinct users there were, unless they were too many to count.
@@ -111,12 +132,18 @@ impl Staging {
     /// Makes the folder whole and says so, durably. From here on the import will happen.
     pub(super) fn finish(mut self) -> anyhow::Result<Ready> {
         self.videos.flush().with_context(|| unusable(&self.dir))?;
-        self.videos.get_ref().sync_all().with_context(|| unusable(&self.dir))?;
+        self.videos
+            .get_ref()
+            .sync_all()
+            .with_context(|| unusable(&self.dir))?;
         let mut objects = Vec::new();
         for day in self.spill.days() {
             self.write_day(day, &mut objects)?;
         }
-        let manifest = Manifest { version: MANIFEST_VERSION, objects };
+        let manifest = Manifest {
+            version: MANIFEST_VERSION,
+            objects,
+        };
         let unfinished = self.dir.join("READY.tmp");
         let mut file = File::create(&unfinished).with_context(|| unusable(&self.dir))?;
         serde_json::to_writer(&mut file, &manifest)?;
@@ -141,7 +168,12 @@ impl Staging {
             let ended = next.is_none();
             if let Some((sequence, event)) = next {
                 let sequence = SmolStr::new(sequence.to_string());
-                rows.push(LakeRow { event, shard: self.shard.clone(), sequence, index: 0 });
+                rows.push(LakeRow {
+                    event,
+                    shard: self.shard.clone(),
+                    sequence,
+                    index: 0,
+                });
             }
             if rows.len() >= WRITE_ROWS || (ended && !rows.is_empty()) {
                 let writing = match &mut open {
@@ -151,8 +183,12 @@ impl Staging {
                 writing.write(&rows)?;
                 rows.clear();
             }
-            let full = open.as_ref().is_some_and(|writing| writing.rows >= OBJECT_ROWS_MAX);
-            if (ended || full) && let Some(writing) = open.take() {
+            let full = open
+                .as_ref()
+                .is_some_and(|writing| writing.rows >= OBJECT_ROWS_MAX);
+            if (ended || full)
+                && let Some(writing) = open.take()
+            {
                 objects.push(writing.finish(day, &self.shard)?);
             }
             if ended {
@@ -176,7 +212,13 @@ impl Writing {
         let path = dir.join(format!("{number}.parquet"));
         let file = File::create(&path).with_context(|| unusable(dir))?;
         let writer = EventWriter::new(BufWriter::new(file))?;
-        Ok(Self { path, writer, first: SmolStr::default(), last: SmolStr::default(), rows: 0 })
+        Ok(Self {
+            path,
+            writer,
+            first: SmolStr::default(),
+            last: SmolStr::default(),
+            rows: 0,
+        })
     }
 
     fn write(&mut self, rows: &[LakeRow]) -> anyhow::Result<()> {
@@ -191,17 +233,28 @@ impl Writing {
     }
 
     fn finish(self, day: i64, shard: &str) -> anyhow::Result<StagedObject> {
-        let file = self.writer.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        let file = self
+            .writer
+            .finish()?
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?;
         file.sync_all().with_context(|| unusable(&self.path))?;
         let name = format!("{shard}_{}_{}", self.first, self.last);
         let key = object_key(day * DAY_MS, &name)?;
-        let file = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = self
+            .path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         Ok(StagedObject { file, key })
     }
 }
 
 fn sync(dir: &Path) -> anyhow::Result<()> {
-    File::open(dir).and_then(|dir| dir.sync_all()).with_context(|| unusable(dir))
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .with_context(|| unusable(dir))
 }
 
 fn unusable(path: &Path) -> String {

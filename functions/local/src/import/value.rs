@@ -27,7 +27,9 @@ pub(super) fn video(column: &str, text: &str) -> Result<VideoId, Reason> {
 
 /// A creator's id, where there is one.
 pub(super) fn creator(column: &str, text: &str) -> Result<Option<CreatorId>, Reason> {
-    let parsed = (!text.is_empty()).then(|| CreatorId::parse(text)).transpose();
+    let parsed = (!text.is_empty())
+        .then(|| CreatorId::parse(text))
+        .transpose();
     parsed.map_err(|wrong| format!("{column}: {wrong}"))
 }
 
@@ -53,7 +55,11 @@ pub(super) fn optional_whole(column: &str, text: &str) -> Result<Option<u32>, Re
         return Ok(Some(number));
     }
     let number = decimal(column, text)?;
-    if number < 0.0 { Err(format!("{column}: negative")) } else { Ok(Some(number as u32)) }
+    if number < 0.0 {
+        Err(format!("{column}: negative"))
+    } else {
+        Ok(Some(number as u32))
+    }
 }
 
 /// A number.
@@ -73,7 +79,10 @@ pub(super) fn flag(column: &str, text: &str) -> Result<bool, Reason> {
 
 /// The parts of a list, trimmed, without empty ones.
 pub(super) fn list(text: &str, separators: &[char]) -> Vec<SmolStr> {
-    let parts = text.split(separators).map(str::trim).filter(|part| !part.is_empty());
+    let parts = text
+        .split(separators)
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
     parts.map(SmolStr::new).collect()
 }
 
@@ -87,8 +96,15 @@ fn number_time(text: &str) -> Option<i64> {
         };
         return i64::try_from(number_ms).ok();
     }
-    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
-    let unit_ms = if number.abs() < SECONDS_BELOW as f64 { 1_000.0 } else { 1.0 };
+    let number = text
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())?;
+    let unit_ms = if number.abs() < SECONDS_BELOW as f64 {
+        1_000.0
+    } else {
+        1.0
+    };
     Some((number * unit_ms).round() as i64)
 }
 
@@ -100,7 +116,13 @@ fn calendar_time(text: &str) -> Option<i64> {
     let bare = text.strip_suffix(" UTC").unwrap_or(text);
     let bare = bare.strip_suffix(" +0000").unwrap_or(bare);
     let local = bare.parse::<DateTime>().ok()?;
-    Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
+    Some(
+        local
+            .to_zoned(TimeZone::UTC)
+            .ok()?
+            .timestamp()
+            .as_millisecond(),
+    )
 }
 
 #[cfg(test)]
@@ -127,8 +149,21 @@ mod tests {
         for (text, ms) in cases {
             assert_eq!(time("ts", text), Ok(ms), "{text}");
         }
-        for text in ["", "-1", "now", "1969-12-31", "NaN", "inf", "2022-13-01", "99999-01-01"] {
-            assert_eq!(time("ts", text), Err("ts: not a time from 1970 on".to_owned()), "{text}");
+        for text in [
+            "",
+            "-1",
+            "now",
+            "1969-12-31",
+            "NaN",
+            "inf",
+            "2022-13-01",
+            "99999-01-01",
+        ] {
+            assert_eq!(
+                time("ts", text),
+                Err("ts: not a time from 1970 on".to_owned()),
+                "{text}"
+            );
         }
     }
 
@@ -142,7 +177,10 @@ mod tests {
             assert!(optional_whole("n", bad).is_err(), "{bad}");
         }
         assert!(whole("n", "").is_err());
-        assert_eq!((flag("f", "TRUE"), flag("f", ""), flag("f", "0")), (Ok(true), Ok(false), Ok(false)));
+        assert_eq!(
+            (flag("f", "TRUE"), flag("f", ""), flag("f", "0")),
+            (Ok(true), Ok(false), Ok(false))
+        );
         assert!(flag("f", "2").is_err());
         assert_eq!(list(" a|b,, c ", &['|', ',']), ["a", "b", "c"]);
     }

@@ -37,8 +37,11 @@ impl JsonLines {
             serde_json::from_str(&self.raw).map_err(|_| "not a JSON object".to_owned())?;
         self.cells.clear();
         for column in &self.columns {
-            write(object.get(column).unwrap_or(&Value::Null), &mut self.cells.text)
-                .map_err(|()| format!("{column}: neither text nor number nor a list of them"))?;
+            write(
+                object.get(column).unwrap_or(&Value::Null),
+                &mut self.cells.text,
+            )
+            .map_err(|()| format!("{column}: neither text nor number nor a list of them"))?;
             self.cells.end_field();
         }
         Ok(())
@@ -54,12 +57,18 @@ impl Records for JsonLines {
                 Line::Whole(row, line) => (row, line),
                 Line::TooLong(row, beginning) => {
                     self.raw = String::from_utf8_lossy(&beginning).into_owned();
-                    return Ok(Step::Malformed { row, reason: "longer than 1 MiB".to_owned() });
+                    return Ok(Step::Malformed {
+                        row,
+                        reason: "longer than 1 MiB".to_owned(),
+                    });
                 }
             };
             self.raw = String::from_utf8_lossy(&line).into_owned();
             return Ok(match self.fill() {
-                Ok(()) => Step::Record { row, cells: &self.cells },
+                Ok(()) => Step::Record {
+                    row,
+                    cells: &self.cells,
+                },
                 Err(reason) => Step::Malformed { row, reason },
             });
         }

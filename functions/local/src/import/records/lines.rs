@@ -26,7 +26,12 @@ pub(super) struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(source: R) -> Self {
-        Self { source, number: 0, bytes: 0, returned: VecDeque::new() }
+        Self {
+            source,
+            number: 0,
+            bytes: 0,
+            returned: VecDeque::new(),
+        }
     }
 
     pub(super) fn bytes_read(&self) -> u64 {
@@ -39,7 +44,9 @@ impl<R: BufRead> Lines<R> {
         }
         let mut line = Vec::new();
         let limit = ROW_BYTES_MAX as u64 + 1;
-        let read = (&mut self.source).take(limit).read_until(b'\n', &mut line)?;
+        let read = (&mut self.source)
+            .take(limit)
+            .read_until(b'\n', &mut line)?;
         if read == 0 {
             return Ok(Line::End);
         }
@@ -62,7 +69,10 @@ impl<R: BufRead> Lines<R> {
 
     /// Takes back the lines that were handed out last, to be handed out again.
     pub(super) fn give_back(&mut self, lines: Vec<Line>) {
-        lines.into_iter().rev().for_each(|line| self.returned.push_front(line));
+        lines
+            .into_iter()
+            .rev()
+            .for_each(|line| self.returned.push_front(line));
     }
 
     fn skip_line(&mut self) -> io::Result<()> {
@@ -91,7 +101,9 @@ mod tests {
         let mut lines = Lines::new(text.as_bytes());
         assert_eq!(lines.next().unwrap(), Line::Whole(1, b"a".to_vec()));
         assert_eq!(lines.next().unwrap(), Line::Whole(2, Vec::new()));
-        assert!(matches!(lines.next().unwrap(), Line::TooLong(3, kept) if kept.len() <= ROW_BYTES_MAX + 1));
+        assert!(
+            matches!(lines.next().unwrap(), Line::TooLong(3, kept) if kept.len() <= ROW_BYTES_MAX + 1)
+        );
         let again = || [2, 3].map(|number| Line::Whole(number, b"again".to_vec()));
         lines.give_back(again().to_vec());
         assert_eq!([lines.next().unwrap(), lines.next().unwrap()], again());

@@ -51,7 +51,11 @@ impl ParquetRecords {
         roots.dedup();
         for field in roots.iter().filter_map(|root| fields.get(*root)) {
             if !readable(field.data_type()) {
-                bail!("{}: column {} is of a type that is not read", path.display(), field.name());
+                bail!(
+                    "{}: column {} is of a type that is not read",
+                    path.display(),
+                    field.name()
+                );
             }
         }
         // The batches hold only the projected columns, in the order of the file.
@@ -59,9 +63,20 @@ impl ParquetRecords {
         let cells = Cells::new(order.into_iter().map(place).collect());
         let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
+        let reader = builder
+            .with_projection(mask)
+            .with_batch_size(BATCH_ROWS)
+            .build();
         let reader = reader.with_context(unreadable)?;
-        Ok(Self { reader, batch: None, at: 0, row: 0, rows, bytes, cells })
+        Ok(Self {
+            reader,
+            batch: None,
+            at: 0,
+            row: 0,
+            rows,
+            bytes,
+            cells,
+        })
     }
 }
 
@@ -84,7 +99,10 @@ impl Records for ParquetRecords {
         }
         self.at += 1;
         self.row += 1;
-        Ok(Step::Record { row: self.row, cells: &self.cells })
+        Ok(Step::Record {
+            row: self.row,
+            cells: &self.cells,
+        })
     }
 
     fn raw(&self) -> String {

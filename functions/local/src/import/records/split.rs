@@ -21,23 +21,42 @@ impl Separator {
             Self::Colons => None,
         }
     }
+}
 
-    /// Whether a row goes on in the next line: a quote is open at its end.
-    pub(super) fn goes_on(self, row: &[u8]) -> bool {
-        if self == Self::Colons || !row.contains(&b'"') {
-            return false;
+/// Follows the quotes of a row through its lines.
+#[derive(Debug)]
+pub(super) struct Quotes {
+    separator: Option<char>,
+    open: bool,
+    begins: bool,
+}
+
+impl Quotes {
+    pub(super) fn new(separator: Separator) -> Self {
+        Self {
+            separator: separator.byte(),
+            open: false,
+            begins: true,
         }
-        let Some(separator) = self.byte() else { return false };
-        let (mut quoted, mut begins) = (false, true);
-        for byte in row {
+    }
+
+    /// Whether a quote is open at the end of this line: the row goes on in the next one.
+    pub(super) fn follow(&mut self, line: &[u8]) -> bool {
+        let Some(separator) = self.separator else {
+            return false;
+        };
+        for byte in line {
             match byte {
-                // A quote opens a field only where the field begins.
-                b'"' if quoted || begins => (quoted, begins) = (!quoted, quoted),
-                byte if !quoted => begins = char::from(*byte) == separator,
+                // A quote opens a field only where the field begins; one right behind a closing
+                // quote is doubled and opens it again.
+                b'"' if self.open || self.begins => {
+                    (self.open, self.begins) = (!self.open, self.open);
+                }
+                byte if !self.open => self.begins = char::from(*byte) == separator,
                 _ => {}
             }
         }
-        quoted
+        self.open
     }
 }
 
@@ -138,7 +157,12 @@ mod tests {
             (Colons, "a::\"b", false),
         ];
         for (separator, row, goes_on) in cases {
-            assert_eq!(separator.goes_on(row.as_bytes()), goes_on, "{row:?}");
+            for at in 0..row.len() {
+                let (one, other) = row.as_bytes().split_at(at);
+                let mut quotes = Quotes::new(separator);
+                quotes.follow(one);
+                assert_eq!(quotes.follow(other), goes_on, "{row:?} cut at {at}");
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use super::lines::{Line, Lines};
-use super::split::{Separator, split};
+use super::split::{Quotes, Separator, split};
 use super::{Cells, Column, ROW_BYTES_MAX, Records, Step, order};
 
 const READ_AHEAD_BYTES: usize = 1 << 18;
@@ -47,7 +47,10 @@ impl TextRecords {
             match records.row().with_context(unreadable)? {
                 Some((_, Row::Whole)) => {}
                 Some((_, Row::Broken(why))) => bail!("{}: its first line is {why}", path.display()),
-                None => bail!("{} is empty; its first line names the columns", path.display()),
+                None => bail!(
+                    "{} is empty; its first line names the columns",
+                    path.display()
+                ),
             }
             split(&records.raw, separator, &mut records.cells);
             records.fields = records.cells.fields();
@@ -69,9 +72,12 @@ impl TextRecords {
             Line::Whole(number, line) => (number, line),
         };
         let mut taken = Vec::new();
-        while self.separator.goes_on(&row) {
+        let mut quotes = Quotes::new(self.separator);
+        let mut open = quotes.follow(&row);
+        while open {
             match self.lines.next()? {
                 Line::Whole(next, line) if row.len() + line.len() < ROW_BYTES_MAX => {
+                    open = quotes.follow(&line);
                     row.push(b'\n');
                     row.extend_from_slice(&line);
                     taken.push(Line::Whole(next, line));
@@ -104,14 +110,20 @@ impl Records for TextRecords {
             }
         };
         if let Row::Broken(why) = found {
-            return Ok(Step::Malformed { row, reason: why.to_owned() });
+            return Ok(Step::Malformed {
+                row,
+                reason: why.to_owned(),
+            });
         }
         split(&self.raw, self.separator, &mut self.cells);
         if self.cells.fields() != self.fields {
             let reason = format!("{} fields instead of {}", self.cells.fields(), self.fields);
             return Ok(Step::Malformed { row, reason });
         }
-        Ok(Step::Record { row, cells: &self.cells })
+        Ok(Step::Record {
+            row,
+            cells: &self.cells,
+        })
     }
 
     fn raw(&self) -> String {

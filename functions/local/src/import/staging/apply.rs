@@ -13,7 +13,7 @@ use guard::Deadline;
 
 use super::super::progress::Progress;
 use super::super::{Recovered, Stores};
-use super::{FOLDER, MANIFEST_VERSION, Manifest, READY, VIDEOS, sync, unusable};
+use super::{FOLDER, MANIFEST_VERSION, MENTIONED, Manifest, READY, VIDEOS, sync, unusable};
 
 /// Videos stored at a time.
 const VIDEOS_MAX: usize = 1_000;
@@ -78,11 +78,16 @@ impl Ready {
         stores: &Stores,
         progress: &mut dyn Progress,
     ) -> anyhow::Result<()> {
-        self.apply_videos(stores, progress).await?;
+        self.apply_videos(VIDEOS, stores, progress).await?;
+        // After the catalogue's own, which know more than an id.
+        self.apply_videos(MENTIONED, stores, progress).await?;
         progress.begin("lake", self.manifest.objects.len() as u64);
         for (done, object) in (1..).zip(&self.manifest.objects) {
             let file = self.dir.join(&object.file);
-            stores.objects.put_file(&object.key, &file, &deadline(stores)).await?;
+            stores
+                .objects
+                .put_file(&object.key, &file, &deadline(stores))
+                .await?;
             progress.at(done);
         }
         progress.end();
@@ -95,25 +100,38 @@ impl Ready {
 
     async fn apply_videos(
         &self,
+        name: &str,
         stores: &Stores,
         progress: &mut dyn Progress,
     ) -> anyhow::Result<()> {
-        let path = self.dir.join(VIDEOS);
+        let path = self.dir.join(name);
         let file = File::open(&path).with_context(|| unusable(&path))?;
-        progress.begin("catalogue", file.metadata().with_context(|| unusable(&path))?.len());
+        progress.begin(
+            "catalogue",
+            file.metadata().with_context(|| unusable(&path))?.len(),
+        );
         let mut lines = BufReader::new(file);
         let (mut batch, mut bytes) = (Batch::default(), 0);
         let mut line = String::new();
         loop {
             line.clear();
-            let read = lines.read_line(&mut line).with_context(|| unusable(&path))?;
+            let read = lines
+                .read_line(&mut line)
+                .with_context(|| unusable(&path))?;
             bytes += read as u64;
             if read > 0 {
                 batch.add(serde_json::from_str(&line).with_context(|| unusable(&path))?);
             }
             if batch.videos.len() >= VIDEOS_MAX || read == 0 {
                 let videos = std::mem::take(&mut batch).videos;
-                stores.catalogue.put(videos, &deadline(stores)).await?;
+                if name == MENTIONED {
+                    stores
+                        .catalogue
+                        .put_absent(&videos, &deadline(stores))
+                        .await?;
+                } else {
+                    stores.catalogue.put(videos, &deadline(stores)).await?;
+                }
                 progress.at(bytes);
             }
             if read == 0 {
@@ -138,7 +156,8 @@ impl Batch {
         match known.and_then(|place| self.videos.get_mut(place)) {
             Some(earlier) => *earlier = video,
             None => {
-                self.places.insert(video.video_id.clone(), self.videos.len());
+                self.places
+                    .insert(video.video_id.clone(), self.videos.len());
                 self.videos.push(video);
             }
         }
@@ -160,6 +179,10 @@ fn deadline(stores: &Stores) -> Deadline {
 }
 
 fn remove(dir: &Path) -> anyhow::Result<()> {
-    let removed = if dir.is_dir() { fs::remove_dir_all(dir) } else { fs::remove_file(dir) };
+    let removed = if dir.is_dir() {
+        fs::remove_dir_all(dir)
+    } else {
+        fs::remove_file(dir)
+    };
     removed.with_context(|| unusable(dir))
 }

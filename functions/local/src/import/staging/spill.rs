@@ -34,7 +34,11 @@ pub(super) struct SpillReader(Option<BufReader<File>>);
 
 impl Spill {
     pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), days: BTreeMap::new(), bytes: 0 }
+        Self {
+            dir: dir.to_owned(),
+            days: BTreeMap::new(),
+            bytes: 0,
+        }
     }
 
     pub(super) fn add(&mut self, day: i64, number: u64, event: &Event) -> anyhow::Result<()> {
@@ -86,7 +90,9 @@ impl Spill {
 impl SpillReader {
     /// The next event and its number.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<(u64, Event)>> {
-        let Some(file) = &mut self.0 else { return Ok(None) };
+        let Some(file) = &mut self.0 else {
+            return Ok(None);
+        };
         let mut prefix = [0; PREFIX_BYTES];
         let read = file.read(&mut prefix)?;
         if read == 0 {
@@ -96,8 +102,12 @@ impl SpillReader {
         let unread = prefix.get_mut(read..).unwrap_or_default();
         file.read_exact(unread)?;
         let (length, number) = prefix.split_at(4);
-        let length = length.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        let number = number.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let length = length
+            .first_chunk::<4>()
+            .map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let number = number
+            .first_chunk::<8>()
+            .map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let mut encoded = vec![0; length as usize];
         file.read_exact(&mut encoded)?;
         Ok(Some((number, decode(&encoded)?)))
