@@ -301,3 +301,23 @@ async fn a_cold_start_without_the_table_costs_one_reading_a_second() {
     }
     assert_eq!(house.tables.loads.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn what_is_known_or_was_deleted_is_left_alone_by_put_absent() {
+    let house = House::new();
+    let (catalogue, deadline) = (house.catalogue(), &house.deadline);
+    catalogue
+        .put(vec![made("known", "mine"), made("gone", "mine")], deadline)
+        .await
+        .unwrap();
+    catalogue.delete(&video("gone"), deadline).await.unwrap();
+    let offered = ["known", "gone", "new"].map(|id| made(id, "theirs"));
+    catalogue.put_absent(&offered, deadline).await.unwrap();
+    let ids = ["known", "gone", "new"].map(video);
+    let titles = catalogue.load(&ids, deadline).await.unwrap();
+    let titles: Vec<Option<String>> = titles.into_iter().map(|v| v.map(|v| v.title)).collect();
+    assert_eq!(
+        titles,
+        [Some("mine".to_owned()), None, Some("theirs".to_owned())]
+    );
+}
