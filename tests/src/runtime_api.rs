@@ -17,8 +17,9 @@ use ops::RealClock;
 use serde_json::Value;
 
 use crate::host::Host;
-use server::{Delivery, Shared};
+use environment::{Delivery, Shared};
 
+mod environment;
 mod server;
 
 /// How long a function may take to ask for its first event.
