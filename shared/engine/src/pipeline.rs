@@ -137,7 +137,10 @@ impl Pipeline {
             });
         let mut shares = Vec::with_capacity(SOURCES_MAX);
         for (source, weight, found, took) in join_all(running).await {
-            let name = self.sources.get(source).map_or("", |source| source.name());
+            let Some(asked_source) = self.sources.get(source) else {
+                continue;
+            };
+            let (name, personal) = (asked_source.name(), asked_source.reason().is_personal());
             trail.stage(stage_of(name), took, 0, found.items.len());
             if found.overran {
                 trail.degrade(format_smolstr!("{name}_timeout"));
@@ -145,6 +148,7 @@ impl Pipeline {
                 shares.push(Share {
                     source,
                     weight,
+                    personal,
                     proposals: found.items,
                 });
             }

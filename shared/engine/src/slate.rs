@@ -70,6 +70,17 @@ pub enum ReasonKind {
     Builtin,
 }
 
+impl ReasonKind {
+    /// Whether it speaks of this user, not of what everybody watches.
+    #[must_use]
+    pub fn is_personal(self) -> bool {
+        matches!(
+            self,
+            Self::WatchedTogether | Self::SimilarContent | Self::Cohort
+        )
+    }
+}
+
 /// Which step of the fallback ladder an answer stands on, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -10,12 +10,14 @@ mod parallel;
 mod profiles;
 mod sessions;
 mod shelf;
+mod trial;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use engine::index::IndexWriter;
+use engine::index::format::CfKnobs;
 use engine::{Event, Profile, UserId, Video};
 
 use crate::BuildOptions;
@@ -43,7 +45,7 @@ pub struct Built {
 }
 
 /// What went into a generation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct BuildReport {
     /// Videos, hidden ones included.
     pub videos: usize,
@@ -61,6 +63,8 @@ pub struct BuildReport {
     pub sessions: usize,
     /// Cohorts, the one for everybody included.
     pub cohorts: usize,
+    /// How collaborative filtering is used, as a trial found best.
+    pub cf: CfKnobs,
 }
 
 /// A generation could not be built.
@@ -123,7 +127,9 @@ impl GenerationBuilder {
             ..BuildReport::default()
         };
         let tastes = profiles::tastes(&catalogue, &history, &options);
-        report.sessions = sessions::put(&mut index, &catalogue, &history, &options);
+        let knobs = trial::choose(&catalogue, &history, &options);
+        report.cf = knobs;
+        report.sessions = sessions::put(&mut index, &catalogue, &history, knobs, &options);
         neighbours::put(&mut index, &catalogue, &history, &options);
         content::put(&mut index, &catalogue, &counts, &options);
         let trends = Trends::new(&history, &options);

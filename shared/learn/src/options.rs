@@ -1,6 +1,7 @@
 //! How a generation is built.
 
 use engine::event::LONG_VIEW_MS;
+use engine::index::format::CfKnobs;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -40,6 +41,9 @@ pub struct BuildOptions {
     pub long_term_max: usize,
     /// Categories remembered in a profile.
     pub profile_categories_max: usize,
+    /// How sessions and neighbours are used; shares and decay only where there are too few users
+    /// to find out.
+    pub cf: CfKnobs,
     /// Threads that work side by side.
     pub threads: usize,
 }
@@ -56,13 +60,14 @@ impl Default for BuildOptions {
             neighbours_max: 200,
             content_max: 100,
             history_max: 300,
-            trending_half_life_ms: 2 * DAY_MS,
+            trending_half_life_ms: DAY_MS,
             popular_half_life_ms: 90 * DAY_MS,
             list_max: 1_000,
             cohort_users_min: 50,
             cohorts_max: 512,
             long_term_max: 50,
             profile_categories_max: 8,
+            cf: CfKnobs::default(),
             threads: 2,
         }
     }

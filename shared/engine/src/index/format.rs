@@ -248,7 +248,9 @@ impl Scored {
 }
 
 /// How the night found that session and neighbour scores should be used.
-#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
 #[repr(C)]
 pub struct CfKnobs {
     /// Newest videos of the user that look for sessions.
@@ -271,8 +273,8 @@ impl Default for CfKnobs {
             last: U32::new(2),
             sessions: U32::new(500),
             voters: U32::new(50),
-            session_share: F32::new(0.5),
-            seed_decay: F32::new(0.97),
+            session_share: F32::new(0.25),
+            seed_decay: F32::new(0.95),
             reserved: [0; 12],
         }
     }

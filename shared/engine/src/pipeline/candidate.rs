@@ -14,6 +14,8 @@ pub struct Candidate {
     pub score: f32,
     /// The weighted sum of the sources' calibrated scores, 0 to 1.
     pub merged: f32,
+    /// The part of `merged` that speaks of this user, not of what everybody watches.
+    pub personal: f32,
     /// Weighted calibrated score per source.
     pub parts: [f32; SOURCES_MAX],
     /// Bit n is set when source n proposed it.
@@ -32,6 +34,7 @@ impl Candidate {
             item,
             score: 0.0,
             merged: 0.0,
+            personal: 0.0,
             parts: [0.0; SOURCES_MAX],
             sources: 0,
             strongest: 0,

@@ -12,6 +12,8 @@ pub struct Share {
     pub source: usize,
     /// Its weight in the scene, above 0.
     pub weight: f32,
+    /// Whether it speaks of this user, not of what everybody watches.
+    pub personal: bool,
     /// What it found.
     pub proposals: Vec<Proposal>,
 }
@@ -37,12 +39,11 @@ pub fn merge(shares: &[Share]) -> Vec<Candidate> {
                 candidates.len() - 1
             });
             if let Some(candidate) = candidates.get_mut(place) {
-                add(
-                    candidate,
-                    share.source,
-                    sound(proposal.score) * scale,
-                    proposal.because,
-                );
+                let part = sound(proposal.score) * scale;
+                add(candidate, share.source, part, proposal.because);
+                if share.personal {
+                    candidate.personal += part;
+                }
             }
         }
     }

@@ -5,16 +5,18 @@ use async_trait::async_trait;
 use super::Ranker;
 use crate::pipeline::{Candidate, Prepared};
 
-/// How far what happens now lifts a video: the score grows with this power of 1 + momentum.
-const MOMENTUM_POWER: f32 = 0.15;
+/// How far what happens now lifts what fits: the personal part grows with this power of
+/// 1 + momentum. Chosen on the day before the one that is reported for KuaiRand.
+const MOMENTUM_POWER: f32 = 0.2;
 /// How much a video's quality may move its score: from 1 − this to 1 + this at the extremes.
-const QUALITY_WEIGHT: f32 = 0.2;
+const QUALITY_WEIGHT: f32 = 0.05;
 
-/// Scores merged × (1 + momentum)^power × (1 + weight × (2 × quality − 1)).
+/// Scores (personal × (1 + momentum)^power + common) × (1 + weight × (2 × quality − 1)).
 ///
+/// Personal is what the sources say that know the user, common the rest of the merged score.
 /// Momentum is the decayed number of likings lately, quality the smoothed chance of a long view.
-/// A personal score says what fits, these two say what is worth showing now; as factors they order
-/// what a user's own sources found instead of bringing in what they did not.
+/// As factors they order what a user's own sources found instead of bringing in what they did not;
+/// the common part has its momentum already.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PriorRanker;
 
@@ -35,7 +37,8 @@ impl Ranker for PriorRanker {
             let momentum = row.map_or(0.0, |row| row.momentum.get()).max(0.0);
             let lift = (1.0 + momentum).powf(MOMENTUM_POWER);
             let leaning = 1.0 + QUALITY_WEIGHT * (2.0 * quality - 1.0);
-            candidate.score = candidate.merged * lift * leaning;
+            let common = candidate.merged - candidate.personal;
+            candidate.score = (candidate.personal * lift + common) * leaning;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What people watched who watched what the user watched.
 //!
 //! Two views of the same evidence, blended as the night found best
-//! ([`CfKnobs`](crate::index::format::CfKnobs)): *sessions* — VMIS-kNN over the newest few videos;
+//! ([`CfKnobs`]): *sessions* — VMIS-kNN over the newest few videos;
 //! *neighbours* — item-item lists over the whole history.
 
 mod vmis;
@@ -9,9 +9,11 @@ mod vmis;
 use std::cell::RefCell;
 
 use async_trait::async_trait;
+use zerocopy::little_endian::F32;
 
 use super::tally::{Tally, best};
 use super::{Proposal, Proposals, Source};
+use crate::index::format::CfKnobs;
 use crate::pipeline::Prepared;
 use crate::pipeline::prepared::Seed;
 use crate::{Index, ReasonKind, Recipe};
@@ -41,9 +43,18 @@ impl Source for CfSource {
         SCRATCH.with_borrow_mut(|scratch| {
             let knobs = asked.index.cf_knobs();
             let similar = matches!(asked.query.recipe, Recipe::Similar(_));
-            let share = if similar { 0.0 } else { knobs.session_share.get() };
+            let share = if similar {
+                0.0
+            } else {
+                knobs.session_share.get()
+            };
             let go_on = || !asked.recall_deadline.expired();
-            if !scratch.collaborate(asked.index, share, &asked.seeds, &asked.long_term, go_on) {
+            let knobs = CfKnobs {
+                session_share: F32::new(share),
+                ..*knobs
+            };
+            let (seeds, long_term) = (&asked.seeds, &asked.long_term);
+            if !scratch.collaborate(asked.index, &knobs, seeds, long_term, go_on) {
                 return Proposals::overrun();
             }
             best(asked, scratch.scores(share))
@@ -63,12 +74,12 @@ pub struct Scratch {
 /// every video with a score, unordered, the seeds' own included.
 pub fn predict<'a>(
     index: &Index,
+    knobs: &CfKnobs,
     seeds: &[Seed],
     scratch: &'a mut Scratch,
 ) -> impl Iterator<Item = Proposal> + 'a {
-    let share = index.cf_knobs().session_share.get();
-    scratch.collaborate(index, share, seeds, &[], || true);
-    scratch.scores(share)
+    scratch.collaborate(index, knobs, seeds, &[], || true);
+    scratch.scores(knobs.session_share.get())
 }
 
 impl Scratch {
@@ -76,12 +87,12 @@ impl Scratch {
     fn collaborate(
         &mut self,
         index: &Index,
-        share: f32,
+        knobs: &CfKnobs,
         seeds: &[Seed],
         long_term: &[Seed],
         go_on: impl Fn() -> bool,
     ) -> bool {
-        let knobs = index.cf_knobs();
+        let share = knobs.session_share.get();
         self.sessions.begin(index.videos());
         self.neighbours.begin(index.videos());
         if share > 0.0 {
@@ -108,7 +119,10 @@ impl Scratch {
     /// Each view divided by its highest score, then mixed; one alone counts in full.
     fn scores(&self, share: f32) -> impl Iterator<Item = Proposal> {
         let (sessions, neighbours) = (&self.sessions, &self.neighbours);
-        let share = match (sessions.touched().is_empty(), neighbours.touched().is_empty()) {
+        let share = match (
+            sessions.touched().is_empty(),
+            neighbours.touched().is_empty(),
+        ) {
             (true, _) => 0.0,
             (false, true) => 1.0,
             (false, false) => share,
@@ -118,12 +132,20 @@ impl Scratch {
         let near = neighbours.touched().iter().filter_map(move |item| {
             let (near, because) = neighbours.get(*item)?;
             let voted = sessions.get(*item).map_or(0.0, |(score, _)| score);
-            Some(Proposal { item: *item, score: near * by_neighbour + voted * by_session, because })
+            Some(Proposal {
+                item: *item,
+                score: near * by_neighbour + voted * by_session,
+                because,
+            })
         });
         let only_voted = sessions.touched().iter().filter_map(move |item| {
             let (voted, because) = sessions.get(*item)?;
             let alone = neighbours.get(*item).is_none();
-            alone.then_some(Proposal { item: *item, score: voted * by_session, because })
+            alone.then_some(Proposal {
+                item: *item,
+                score: voted * by_session,
+                because,
+            })
         });
         near.chain(only_voted)
     }

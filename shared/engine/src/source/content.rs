@@ -55,5 +55,11 @@ fn near(asked: &Prepared<'_>, tally: &mut Tally) -> Proposals {
         }
         decay *= SEED_DECAY;
     }
-    tally.proposals(asked)
+    let mut found = tally.proposals(asked);
+    // Sums of cosines are flat: squared, the first stand out from the rest as in other sources.
+    found
+        .items
+        .iter_mut()
+        .for_each(|row| row.score *= row.score);
+    found
 }

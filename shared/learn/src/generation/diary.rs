@@ -158,6 +158,9 @@ impl Diary {
             }
         }
         history.shown.sort_unstable();
+        let first_hour = history.shown.iter().map(|(shown, _)| shown.hour).min();
+        let rated_from_ms = first_hour.map_or(i64::MIN, |hour| hour.saturating_mul(HOUR_MS));
+        history.rated_from_ms = rated_from_ms;
         history.events = self.events - history.unknown_videos;
         let mut met = vec![0; user_texts.len()];
         for (old, count) in self.met.iter().enumerate() {
@@ -165,10 +168,12 @@ impl Diary {
                 *slot = *count;
             }
         }
+        let measured = FxHashMap::default();
         let mut judge = Judge {
             catalogue,
             options,
-            measured: FxHashMap::default(),
+            rated_from_ms,
+            measured,
         };
         for records in known.chunk_by(|a, b| a.user == b.user) {
             let Some(user) = records.first().map(|record| record.user as usize) else {
@@ -227,12 +232,25 @@ pub(super) struct History {
     /// Viewers' markets by number, ascending; the empty one is "not known".
     pub(super) markets: Vec<SmolStr>,
     pub(super) totals: Vec<Total>,
+    /// Since when impressions were reported; the beginning of time where none were.
+    pub(super) rated_from_ms: i64,
     pub(super) events: u64,
     pub(super) unknown_videos: u64,
     pub(super) too_late: u64,
 }
 
 impl History {
+    /// Adds a user with another history than their own.
+    pub(super) fn push(&mut self, user: &Reader, liked: &[Liked]) {
+        let start = self.liked.len();
+        self.liked.extend_from_slice(liked);
+        self.users.push(Reader {
+            start,
+            end: self.liked.len(),
+            ..user.clone()
+        });
+    }
+
     /// What a user liked, oldest first; a video liked twice in a row stands once.
     pub(super) fn liked(&self, user: &Reader) -> &[Liked] {
         self.liked.get(user.start..user.end).unwrap_or_default()
@@ -270,6 +288,8 @@ impl History {
 struct Judge<'a> {
     catalogue: &'a Catalogue,
     options: &'a BuildOptions,
+    /// Since when impressions were reported; what was watched before says nothing about rates.
+    rated_from_ms: i64,
     /// Videos whose watching was measured: their clicks say nothing of their own.
     measured: FxHashMap<u32, ()>,
 }
@@ -290,7 +310,9 @@ impl Judge<'_> {
                 continue;
             }
             let liked = self.likes(record);
-            let measured = record.kind == EventKind::Watch && record.watch_ms != NOT_MEASURED;
+            let measured = record.kind == EventKind::Watch
+                && record.watch_ms != NOT_MEASURED
+                && record.ts_ms >= self.rated_from_ms;
             long_views += u32::from(measured && liked);
             if let Some(total) = history.totals.get_mut(record.video as usize) {
                 count(total, record.kind, measured, liked);

@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 use zerocopy::little_endian::U32;
 
 use super::counts::{Counts, half, newest_ms};
-use super::diary::History;
+use super::diary::{History, Liked};
 use super::neighbours::best;
 use super::shelf::Catalogue;
 use crate::BuildOptions;
@@ -97,7 +97,9 @@ impl Trends {
         let mut met = FxHashSet::default();
         for user in &history.users {
             met.clear();
-            for liked in history.liked(user) {
+            // What was liked before impressions were reported cannot be corrected for them.
+            let rated = |liked: &&Liked| liked.ts_ms >= history.rated_from_ms;
+            for liked in history.liked(user).iter().filter(rated) {
                 let hour = liked.ts_ms.div_euclid(HOUR_MS);
                 if met.insert((liked.item, hour)) {
                     let likes = weight(hour);
@@ -126,7 +128,9 @@ impl Trends {
 
     /// Decayed likings of a video, everywhere.
     pub(super) fn momentum(&self, item: u32) -> f32 {
-        self.everywhere.get(&item).map_or(0.0, |trend| trend.likes as f32)
+        self.everywhere
+            .get(&item)
+            .map_or(0.0, |trend| trend.likes as f32)
     }
 
     fn add(&mut self, market: Option<&SmolStr>, item: u32, trend: Trend) {

@@ -1,7 +1,7 @@
 //! Sessions numbered by recency, and each video's newest sessions.
 
 use engine::index::IndexWriter;
-use engine::index::format::Kind;
+use engine::index::format::{CfKnobs, Kind};
 use rustc_hash::FxHashSet;
 use zerocopy::little_endian::{F32, U32};
 
@@ -15,7 +15,7 @@ struct Session {
     items: Vec<u32>,
 }
 
-/// Writes sessions, postings and idf; returns how many sessions there are.
+/// Writes sessions, postings, idf and how they are to be used; returns how many sessions there are.
 ///
 /// Sessions of one video say nothing about any other and are left out. Order is by the time of
 /// the newest liking, then by what the session holds, so it does not depend on the users' names.
@@ -23,6 +23,7 @@ pub(super) fn put(
     index: &mut IndexWriter,
     catalogue: &Catalogue,
     history: &History,
+    knobs: CfKnobs,
     options: &BuildOptions,
 ) -> usize {
     let mut sessions: Vec<Session> = Vec::new();
@@ -46,6 +47,7 @@ pub(super) fn put(
             }
         }
     }
+    index.put(Kind::CfKnobs, &[knobs]);
     let idf: Vec<F32> = postings
         .iter()
         .map(|p| F32::new(idf(sessions.len(), p.len())))

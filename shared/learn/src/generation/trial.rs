@@ -1,0 +1,232 @@
+//! Finds out on the data itself how session and neighbour scores should be used.
+//!
+//! Shop sessions want the newest clicks and sessions alone, long-lived tastes want the whole
+//! history: no default is right for both. So a sample of users gives up their newest new video, a
+//! small generation is built from what is left, and the knobs that rank what was given up best are
+//! taken. The sample is chosen by a hash of the id, so the choice is repeatable.
+
+use std::sync::Arc;
+
+use engine::Index;
+use engine::index::IndexWriter;
+use engine::index::format::{CfKnobs, Kind, Scored};
+use engine::pipeline::prepared::Seed;
+use engine::source::Proposal;
+use engine::source::cf::{Scratch, predict};
+use rustc_hash::FxHashSet;
+use xxhash_rust::xxh3::xxh3_64;
+use zerocopy::little_endian::{F32, U32};
+
+use super::counts::Counts;
+use super::diary::{History, Reader};
+use super::lists::Trends;
+use super::shelf::Catalogue;
+use super::{neighbours, sessions};
+use crate::BuildOptions;
+
+/// Users whose histories make the small generation.
+const USERS_MAX: usize = 20_000;
+/// Users who give up a video.
+const JUDGED_MAX: usize = 1_000;
+/// With fewer of them nothing is concluded.
+const JUDGED_MIN: usize = 200;
+/// Places that count.
+const PLACES: usize = 20;
+/// Seeds of one prediction.
+const SEEDS_MAX: usize = 100;
+
+const SESSION_SHARES: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+const LASTS: [u32; 3] = [2, 3, 5];
+const SEED_DECAYS: [f32; 4] = [0.5, 0.8, 0.95, 1.0];
+
+/// One user's test: what is known, and what was given up.
+struct Exam {
+    seeds: Vec<Seed>,
+    wanted: u32,
+}
+
+/// The knobs that rank best what a sample of users did next; the given ones where the sample is
+/// too small.
+pub(super) fn choose(catalogue: &Catalogue, history: &History, options: &BuildOptions) -> CfKnobs {
+    let (sample, exams) = sample(history);
+    if exams.len() < JUDGED_MIN {
+        return options.cf;
+    }
+    let Some(index) = small(catalogue, &sample, options) else {
+        return options.cf;
+    };
+    let mut scratch = Scratch::default();
+    let mut tried: Vec<(CfKnobs, Vec<f64>)> = Vec::new();
+    for knobs in grid(options.cf) {
+        let gains = exams
+            .iter()
+            .map(|exam| exam.gain(&index, &knobs, &mut scratch));
+        tried.push((knobs, gains.collect()));
+    }
+    settle(&tried).unwrap_or(options.cf)
+}
+
+/// Everything that is tried: without sessions it does not matter how many videos look for them.
+fn grid(given: CfKnobs) -> impl Iterator<Item = CfKnobs> {
+    let shares = SESSION_SHARES.iter().flat_map(|share| {
+        let lasts = if *share > 0.0 {
+            &LASTS[..]
+        } else {
+            &LASTS[..1]
+        };
+        let decays = if *share < 1.0 {
+            &SEED_DECAYS[..]
+        } else {
+            &SEED_DECAYS[..1]
+        };
+        lasts
+            .iter()
+            .flat_map(move |last| decays.iter().map(move |decay| (*share, *last, *decay)))
+    });
+    shares.map(move |(share, last, decay)| CfKnobs {
+        session_share: F32::new(share),
+        last: U32::new(last),
+        seed_decay: F32::new(decay),
+        ..given
+    })
+}
+
+/// The knobs with the largest share of sessions among those that are not clearly worse than the
+/// best; of several the best.
+///
+/// Sessions follow what somebody does now and cost least; neighbours have to be worth it. Clearly
+/// worse is more than one standard error of the paired differences.
+fn settle(tried: &[(CfKnobs, Vec<f64>)]) -> Option<CfKnobs> {
+    let (_, best) = tried
+        .iter()
+        .max_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)))?;
+    let as_good = tried.iter().filter(|(_, gains)| {
+        let less: Vec<f64> = best
+            .iter()
+            .zip(gains)
+            .map(|(best, own)| best - own)
+            .collect();
+        mean(&less) <= standard_error(&less)
+    });
+    let order = |(knobs, gains): &(CfKnobs, Vec<f64>)| (knobs.session_share.get(), mean(gains));
+    let preferred = as_good.max_by(|a, b| {
+        let (a, b) = (order(a), order(b));
+        a.0.total_cmp(&b.0).then_with(|| a.1.total_cmp(&b.1))
+    });
+    preferred.map(|(knobs, _)| *knobs)
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+fn standard_error(values: &[f64]) -> f64 {
+    let (mean, count) = (mean(values), values.len().max(1) as f64);
+    let spread: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (spread / count).sqrt() / count.sqrt()
+}
+
+/// A part of the history and what was taken out of it.
+fn sample(history: &History) -> (History, Vec<Exam>) {
+    let mut users: Vec<(u64, &Reader)> = history
+        .users
+        .iter()
+        .filter(|user| history.liked(user).len() > 1)
+        .map(|user| (xxh3_64(user.id.as_str().as_bytes()), user))
+        .collect();
+    users.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(&b.1.id)));
+    users.truncate(USERS_MAX);
+    let mut sample = History::default();
+    let (mut exams, mut seeds) = (Vec::new(), Vec::new());
+    for (_, user) in users {
+        let liked = history.liked(user);
+        let Some((newest, before)) = liked.split_last() else {
+            continue;
+        };
+        let new = before.iter().all(|old| old.item != newest.item);
+        if new && exams.len() < JUDGED_MAX {
+            sample.push(user, before);
+            history.distinct(user, SEEDS_MAX, &mut seeds);
+            let seeds = seeds.iter().skip(1).map(|item| Seed {
+                item: *item,
+                weight: 1.0,
+            });
+            exams.push(Exam {
+                seeds: seeds.collect(),
+                wanted: newest.item,
+            });
+        } else {
+            sample.push(user, liked);
+        }
+    }
+    (sample, exams)
+}
+
+impl Exam {
+    /// 1 / log2(rank + 1) of what was given up among all that is new to the user; 0 beyond
+    /// [`PLACES`].
+    fn gain(&self, index: &Index, knobs: &CfKnobs, scratch: &mut Scratch) -> f64 {
+        let known: FxHashSet<u32> = self.seeds.iter().map(|seed| seed.item).collect();
+        let rows: Vec<Proposal> = predict(index, knobs, &self.seeds, scratch)
+            .filter(|row| !known.contains(&row.item))
+            .collect();
+        let Some(own) = rows.iter().find(|row| row.item == self.wanted) else {
+            return 0.0;
+        };
+        let before = |row: &&Proposal| {
+            let higher = row.score.total_cmp(&own.score);
+            higher.is_gt() || (higher.is_eq() && row.item < own.item)
+        };
+        let rank = rows.iter().filter(before).count() + 1;
+        if rank > PLACES {
+            0.0
+        } else {
+            1.0 / (rank as f64 + 1.0).log2()
+        }
+    }
+}
+
+/// A generation with sessions and neighbours and nothing else.
+fn small(catalogue: &Catalogue, history: &History, options: &BuildOptions) -> Option<Index> {
+    let mut index = IndexWriter::new("trial", options.as_of_ms);
+    let counts = Counts::new(catalogue, history, options);
+    let trends = Trends::new(history, options);
+    catalogue.put(&mut index, &counts, &trends);
+    sessions::put(&mut index, catalogue, history, options.cf, options);
+    neighbours::put(&mut index, catalogue, history, options);
+    let empty = |index: &mut IndexWriter, starts, values, rows: usize| {
+        index.put_list::<Scored>(starts, values, std::iter::repeat_n([], rows));
+    };
+    empty(
+        &mut index,
+        Kind::ContentStarts,
+        Kind::Content,
+        catalogue.len(),
+    );
+    empty(
+        &mut index,
+        Kind::TrendingStarts,
+        Kind::Trending,
+        catalogue.markets.len() + 1,
+    );
+    let categories = catalogue.categories.len();
+    empty(
+        &mut index,
+        Kind::CategoryListStarts,
+        Kind::CategoryLists,
+        categories,
+    );
+    empty(&mut index, Kind::CohortStarts, Kind::CohortSlates, 0);
+    index.put_texts(
+        Kind::CohortKeyStarts,
+        Kind::CohortKeyBytes,
+        std::iter::empty(),
+    );
+    let all = 0..catalogue.len() as u32;
+    index.put(
+        Kind::Popular,
+        &all.clone().map(|i| Scored::new(i, 0.0)).collect::<Vec<_>>(),
+    );
+    index.put(Kind::Latest, &all.map(U32::new).collect::<Vec<_>>());
+    Index::open(Arc::new(index.to_bytes())).ok()
+}
