@@ -9,6 +9,14 @@
 //!
 //! Ports are narrow and batch-first; adapters (`aws`, `embedded`) implement them and pass one
 //! contract suite. Every wait takes a [`guard::Deadline`].
+//!
+//! Invariants: what is stored carries a schema version and is checked on the way back in; a user's
+//! state is a join of events, so that order and repetition do not matter; losing Redis, the stream
+//! or the tables changes latency and freshness, never the validity of an answer; a mapped
+//! generation is never written to. `unsafe` occurs once, in `generation::mapping`.
+//!
+//! Read in the order `error`, `ports`, `events`, `users`, `catalogue`, `publish`, `outbox`,
+//! `generation`, `tuning`, then `ask`, `envelope`, `redis`, `origin`, `tiered`.
 #![deny(unsafe_code)]
 
 pub mod aggregate;
@@ -33,13 +41,14 @@ pub mod publish;
 pub mod redis;
 pub mod sealed;
 pub mod serving;
-pub mod tiered;
 #[cfg(test)]
 mod testing;
+pub mod tiered;
 pub mod tuning;
 pub mod upkeep;
 pub mod users;
 
+pub use crate::redis::{Lapse, RedisSettings, Shared};
 pub use ask::{Ask, Cohort, InvalidCohort, Kind, SlateKey, Who};
 pub use catalogue::{Catalogue, Patch};
 pub use consumer::{BatchOutcome, Consumer};
@@ -53,7 +62,6 @@ pub use ports::{
     Change, Expect, ObjectMeta, Objects, Position, Read, Record, Row, ScanPage, Stream,
     StreamRecord, Table, Tables, Write, Written,
 };
-pub use crate::redis::{Lapse, RedisSettings, Shared};
 pub use publish::publish_events;
 pub use serving::{Ports, Serving, ServingSettings};
 pub use tiered::{Answer, TierOutcome, Tiered, TieredParts};
