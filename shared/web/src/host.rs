@@ -41,7 +41,6 @@ impl Shell {
 /// every answer.
 ///
 /// Paths are taken as they come: nothing is normalised, no header overrides the method.
-#[must_use]
 pub fn host(routes: Router, documents: Vec<OpenApi>, shell: Arc<Shell>) -> Router {
     routes
         .merge(openapi::routes(documents))

@@ -142,12 +142,7 @@ async fn what_the_stream_did_not_acknowledge_is_to_be_sent_again() {
         .filter(|(_, u)| bucket(&user(u)) == refused)
         .map(|(index, _)| index)
         .collect();
-    let listed: Vec<_> = reply.json["rejected"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .cloned()
-        .collect();
+    let listed = reply.json["rejected"].as_array().unwrap().to_vec();
     let expected: Vec<_> = again
         .iter()
         .map(|index| json!({"index": index, "code": "retry"}))
