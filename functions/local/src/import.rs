@@ -105,7 +105,10 @@ impl Import {
         if !(0.0..=1.0).contains(&args.max_bad) {
             bail!("--max-bad is a share between 0 and 1");
         }
-        Ok(Self { parts: plan(args)?, max_bad: args.max_bad })
+        Ok(Self {
+            parts: plan(args)?,
+            max_bad: args.max_bad,
+        })
     }
 
     /// Reads, stages and applies. The data folder must be ours alone, and recovered.
@@ -125,7 +128,12 @@ impl Import {
         let staged = tokio::task::spawn_blocking(move || self.stage(&folder, progress));
         let (mut report, staging, mut progress) = staged.await.context("the import stopped")??;
         staging.apply(stores, progress.as_mut()).await?;
-        report.seconds = stores.clock.now().mono.saturating_sub(started).as_secs_f64();
+        report.seconds = stores
+            .clock
+            .now()
+            .mono
+            .saturating_sub(started)
+            .as_secs_f64();
         Ok(report)
     }
 
@@ -139,11 +147,14 @@ impl Import {
         let mut rejected = Rejected::new(data.join("import.rejected.tsv"))?;
         let mut report = Report::default();
         for part in &mut self.parts {
-            let mut reading =
-                Reading { staging: &mut staging, rejected: &mut rejected, report: &mut report };
+            let mut reading = Reading {
+                staging: &mut staging,
+                rejected: &mut rejected,
+                report: &mut report,
+            };
             let read = reading.read(part, progress.as_mut(), self.max_bad);
             let closed = rejected.flush();
-            if let Err(failed) = read.and_then(|()| closed) {
+            if let Err(failed) = read.and(closed) {
                 staging.forget()?;
                 return Err(failed);
             }
