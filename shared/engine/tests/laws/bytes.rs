@@ -1,0 +1,169 @@
+//! Whatever the bytes are: opening refuses them, or everything can be read.
+
+use std::sync::Arc;
+
+use engine::index::format::{Entry, Header, Kind, SECTION_ALIGN};
+use engine::index::{Index, IndexError};
+use engine::{Pipeline, Profile, UserState};
+use futures_util::FutureExt;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::world::{wish, world};
+
+/// Makes every checksum true again, as an attacker would.
+fn reseal(bytes: &mut [u8]) {
+    let Ok((header, rest)) = Header::mut_from_prefix(bytes) else {
+        return;
+    };
+    let count = (header.sections.get() as usize).min(rest.len() / size_of::<Entry>());
+    let start = size_of::<Header>() + count * size_of::<Entry>();
+    let Ok((table, body)) = <[Entry]>::mut_from_prefix_with_elems(rest, count) else {
+        return;
+    };
+    for entry in table.iter_mut() {
+        let from = (entry.offset.get() as usize).wrapping_sub(start);
+        let to = from.wrapping_add(entry.bytes.get() as usize);
+        if let Some(section) = body.get(from..to) {
+            entry.checksum.set(xxh3_64(section));
+        }
+    }
+    let mut hash = Xxh3::new();
+    hash.update(&header.as_bytes()[16..]);
+    hash.update(table.as_bytes());
+    header.checksum.set(hash.digest());
+}
+
+/// Reads everything there is, out of bounds too.
+fn read_all(index: &Index) {
+    let videos = index.videos() as u32;
+    for item in (0..videos + 2).chain([u32::MAX]) {
+        let _ = (
+            index.video_id(item),
+            index.fragment(item),
+            index.creator_id(item),
+        );
+        let _ = (
+            index.item(item),
+            index.visible(item, "M1", 0),
+            index.visible(item, "", 0),
+        );
+        let _ = index.typed_video_id(item).map(|id| index.find(id.as_str()));
+        let _ = (index.neighbours().row(item), index.content().row(item));
+        let _ = (index.postings().row(item), index.sessions().row(item));
+        let _ = (
+            index.item_categories().row(item),
+            index.market_sets().row(item),
+        );
+        let _ = (index.trending(Some(item)), index.category_lists().row(item));
+        let _ = (
+            index.cohort_slates().row(item),
+            index.cohort_keys().text(item),
+        );
+        let _ = (index.creators().text(item), index.languages().text(item));
+    }
+    let _ = (
+        index.find(""),
+        index.find("v001"),
+        index.markets().find("M1"),
+    );
+    let _ = (
+        index.popular(),
+        index.latest(),
+        index.idf(),
+        index.stats(),
+        index.model(),
+    );
+    let _ = (index.generation(), index.as_of_ms(), index.cohorts());
+    let _ = index.cohort_of_profile(&Profile::default());
+    let _ = engine::builtin(Some(index), "M1", 0, |_| false);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
+
+    #[test]
+    fn what_was_written_is_read(world in world()) {
+        let index = Index::open(Arc::new(world.bytes())).unwrap();
+        prop_assert_eq!(index.generation(), "test");
+        prop_assert_eq!(index.videos(), world.films.len());
+        for film in 0..world.films.len() {
+            let id = crate::world::name(film);
+            prop_assert_eq!(index.find(id.as_str()), Some(film as u32));
+            prop_assert_eq!(index.video_id(film as u32), id.as_str());
+        }
+        prop_assert_eq!(index.find("nobody"), None);
+        read_all(&index);
+    }
+
+    #[test]
+    fn every_changed_byte_is_noticed(world in world(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let mut bytes = world.bytes();
+        let used = used(&bytes);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        let opened = Index::open(Arc::new(bytes));
+        // Padding between sections carries nothing and is not looked at.
+        prop_assert_eq!(opened.is_err(), used[at], "byte {}", at);
+    }
+
+    #[test]
+    fn resealed_forgeries_are_refused_or_harmless(
+        world in world(),
+        wish in wish(),
+        changes in vec((any::<prop::sample::Index>(), prop_oneof![0u8..4, any::<u8>()]), 1..4),
+        in_header in prop::bool::weighted(0.2),
+        cut in prop::option::weighted(0.1, any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = world.bytes();
+        let body = size_of::<Header>() + Kind::ALL.len() * size_of::<Entry>();
+        for (at, value) in changes {
+            let from = if in_header { 0 } else { body };
+            let at = from + at.index(bytes.len() - from);
+            bytes[at] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        reseal(&mut bytes);
+        // An odd start shows that nothing relies on alignment.
+        let mut shifted = vec![0u8; 1];
+        shifted.extend_from_slice(&bytes);
+        struct Shifted(Vec<u8>);
+        impl AsRef<[u8]> for Shifted {
+            fn as_ref(&self) -> &[u8] {
+                &self.0[1..]
+            }
+        }
+        let opened = Index::open(Arc::new(Shifted(shifted)));
+        if let Ok(index) = opened {
+            read_all(&index);
+            let mut query = world.query(&wish);
+            query.index = Arc::new(index);
+            query.user = Some(Arc::new(UserState::default()));
+            let _ = Pipeline::standard().run(&query).now_or_never().unwrap();
+        }
+    }
+
+    #[test]
+    fn noise_is_refused(bytes in vec(any::<u8>(), 0..400)) {
+        prop_assert_eq!(Index::open(Arc::new(bytes)).err(), Some(IndexError::NotAnIndex));
+    }
+}
+
+/// Which bytes belong to header, table or a section.
+fn used(bytes: &[u8]) -> Vec<bool> {
+    let (header, rest) = Header::ref_from_prefix(bytes).unwrap();
+    let count = header.sections.get() as usize;
+    let (table, _) = <[Entry]>::ref_from_prefix_with_elems(rest, count).unwrap();
+    let mut used = vec![false; bytes.len()];
+    used[..size_of::<Header>() + count * size_of::<Entry>()].fill(true);
+    for entry in table {
+        let from = entry.offset.get() as usize;
+        assert!(from.is_multiple_of(SECTION_ALIGN));
+        used[from..from + entry.bytes.get() as usize].fill(true);
+    }
+    used
+}

@@ -1,0 +1,447 @@
+//! Small random generations, and what they should mean.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::index::format::{ItemRow, Kind, NONE, Scored, flags};
+use engine::index::{Index, IndexWriter};
+use engine::{
+    CategoriesMatch, CreatorId, EngineTuning, EventKind, Interaction, Profile, Query, Recipe,
+    UserState, VideoId,
+};
+use guard::{Deadline, ManualClock};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use smol_str::{SmolStr, format_smolstr};
+use xxhash_rust::xxh3::xxh3_64;
+use zerocopy::little_endian::{F32, I64, U32, U64};
+
+pub const NOW_MS: i64 = 1_000_000;
+pub const CREATORS: u32 = 4;
+pub const CATEGORIES: u32 = 4;
+pub const MARKETS: u32 = 3;
+
+/// One video of a random world.
+#[derive(Debug, Clone)]
+pub struct Film {
+    pub creator: Option<u32>,
+    pub categories: BTreeSet<u32>,
+    pub markets: BTreeSet<u32>,
+    pub hidden: bool,
+    pub from_ms: i64,
+    pub until_ms: i64,
+    pub quality: f32,
+    pub links: Vec<(usize, f32)>,
+}
+
+/// A random generation.
+#[derive(Debug, Clone)]
+pub struct World {
+    pub films: Vec<Film>,
+    pub sessions: Vec<Vec<usize>>,
+    pub trending: Vec<usize>,
+}
+
+/// A random request to it.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub recipe: usize,
+    pub recent: Vec<(usize, bool)>,
+    pub seen: Vec<usize>,
+    pub long_term: Vec<usize>,
+    pub hidden_videos: Vec<usize>,
+    pub hidden_creators: Vec<u32>,
+    pub session: Vec<usize>,
+    pub exclude: Vec<usize>,
+    pub overlay: Vec<usize>,
+    pub categories: Vec<u32>,
+    pub all: bool,
+    pub market: Option<u32>,
+    pub known: bool,
+    pub wanted: usize,
+    pub candidates_max: u32,
+    pub caps: (u32, u32, u32),
+}
+
+pub fn name(film: usize) -> VideoId {
+    VideoId::parse(&format!("v{film:03}")).unwrap()
+}
+
+fn creator(number: u32) -> SmolStr {
+    format_smolstr!("c{number}")
+}
+
+fn category(number: u32) -> SmolStr {
+    format_smolstr!("k{number}")
+}
+
+fn market(number: u32) -> SmolStr {
+    format_smolstr!("M{number}")
+}
+
+prop_compose! {
+    fn film()(
+        creator in option::of(0..CREATORS),
+        categories in proptest::collection::btree_set(0..CATEGORIES, 0..3),
+        markets in proptest::collection::btree_set(0..MARKETS, 0..2),
+        hidden in prop::bool::weighted(0.1),
+        window in prop_oneof![
+            8 => Just((i64::MIN, i64::MAX)),
+            1 => Just((NOW_MS + 1, i64::MAX)),
+            1 => Just((i64::MIN, NOW_MS)),
+        ],
+        quality in 0.0f32..1.0,
+        links in vec((0usize..40, 0.01f32..1.0), 0..6),
+    ) -> Film {
+        let (from_ms, until_ms) = window;
+        Film { creator, categories, markets, hidden, from_ms, until_ms, quality, links }
+    }
+}
+
+pub fn world() -> impl Strategy<Value = World> {
+    let parts = (
+        vec(film(), 0..40),
+        vec(vec(0usize..40, 2..6), 0..12),
+        vec(0usize..40, 0..20),
+    );
+    parts.prop_map(|(films, sessions, trending)| World {
+        films,
+        sessions,
+        trending,
+    })
+}
+
+prop_compose! {
+    pub fn wish()(
+        recipe in 0usize..8,
+        user in (
+            vec((0usize..45, any::<bool>()), 0..8),
+            vec(0usize..45, 0..12),
+            vec(0usize..45, 0..6),
+            vec(0usize..45, 0..3),
+            vec(0..CREATORS, 0..2),
+        ),
+        request in (
+            vec(0usize..45, 0..4),
+            vec(0usize..45, 0..5),
+            vec(0usize..45, 0..3),
+            prop_oneof![2 => Just(vec![]), 1 => vec(0..CATEGORIES + 1, 1..3)],
+            any::<bool>(),
+            option::of(0..MARKETS + 1),
+        ),
+        known in any::<bool>(),
+        wanted in 0usize..30,
+        candidates_max in 10u32..40,
+        caps in (1u32..3, 1u32..3, 2u32..12),
+    ) -> Wish {
+        let (recent, seen, long_term, hidden_videos, hidden_creators) = user;
+        let (session, exclude, overlay, categories, all, market) = request;
+        Wish {
+            recipe, recent, seen, long_term, hidden_videos, hidden_creators, session, exclude,
+            overlay, categories, all, market, known, wanted, candidates_max, caps,
+        }
+    }
+}
+
+impl World {
+    /// The generation's bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut index = IndexWriter::new("test", NOW_MS);
+        let films = self.films.len();
+        let rows: Vec<ItemRow> = self
+            .films
+            .iter()
+            .enumerate()
+            .map(|(n, f)| row(n, f))
+            .collect();
+        index.put(Kind::Items, &rows);
+        let names: Vec<VideoId> = (0..films).map(name).collect();
+        texts(
+            &mut index,
+            Kind::IdStarts,
+            Kind::IdBytes,
+            names.iter().map(VideoId::as_str),
+        );
+        index.put(Kind::Lookup, &lookup(&names));
+        let dictionary = |count: u32, of: fn(u32) -> SmolStr| (0..count).map(of).collect();
+        let creators: Vec<SmolStr> = dictionary(CREATORS, creator);
+        let categories: Vec<SmolStr> = dictionary(CATEGORIES, category);
+        let markets: Vec<SmolStr> = dictionary(MARKETS, market);
+        for (starts, bytes, words) in [
+            (Kind::CreatorStarts, Kind::CreatorBytes, &creators),
+            (
+                Kind::CategoryNameStarts,
+                Kind::CategoryNameBytes,
+                &categories,
+            ),
+            (Kind::MarketNameStarts, Kind::MarketNameBytes, &markets),
+            (Kind::LanguageStarts, Kind::LanguageBytes, &vec![]),
+            (
+                Kind::CohortKeyStarts,
+                Kind::CohortKeyBytes,
+                &vec![SmolStr::default()],
+            ),
+        ] {
+            texts(&mut index, starts, bytes, words.iter().map(SmolStr::as_str));
+        }
+        let sets = std::iter::once(vec![]).chain(self.films.iter().map(|f| ids(&f.markets)));
+        index.put_list(Kind::MarketSetStarts, Kind::MarketSets, sets);
+        let own = self.films.iter().map(|film| ids(&film.categories));
+        index.put_list(Kind::ItemCategoryStarts, Kind::ItemCategories, own);
+        index.put(Kind::FragmentStarts, &vec![U64::new(0); films + 1]);
+        index.put_bytes(Kind::FragmentBytes, Vec::new());
+        self.put_sessions(&mut index);
+        let links = |film: &Film| -> Vec<Scored> {
+            let known = film.links.iter().filter(|(to, _)| *to < films);
+            known
+                .map(|(to, score)| Scored::new(*to as u32, *score))
+                .collect()
+        };
+        index.put_list(
+            Kind::NeighbourStarts,
+            Kind::Neighbours,
+            self.films.iter().map(links),
+        );
+        index.put_list(
+            Kind::ContentStarts,
+            Kind::Content,
+            self.films.iter().rev().map(links),
+        );
+        self.put_lists(&mut index);
+        index.to_bytes()
+    }
+
+    fn put_sessions(&self, index: &mut IndexWriter) {
+        let sessions: Vec<BTreeSet<usize>> = self
+            .sessions
+            .iter()
+            .map(|session| {
+                session
+                    .iter()
+                    .copied()
+                    .filter(|f| *f < self.films.len())
+                    .collect()
+            })
+            .collect();
+        let postings = (0..self.films.len()).map(|film| -> Vec<U32> {
+            let with = (0u32..)
+                .zip(&sessions)
+                .filter(|(_, session)| session.contains(&film));
+            let mut with: Vec<U32> = with.map(|(number, _)| U32::new(number)).collect();
+            with.reverse();
+            with
+        });
+        index.put_list(Kind::PostingStarts, Kind::Postings, postings);
+        let items = sessions.iter().map(|session| -> Vec<U32> {
+            session.iter().map(|film| U32::new(*film as u32)).collect()
+        });
+        index.put_list(Kind::SessionStarts, Kind::SessionItems, items);
+        index.put(Kind::Idf, &vec![F32::new(1.0); self.films.len()]);
+    }
+
+    fn put_lists(&self, index: &mut IndexWriter) {
+        let films = self.films.len();
+        let scored = |film: usize, rank: usize| Scored::new(film as u32, 1.0 / (rank + 1) as f32);
+        let mut met = HashSet::new();
+        let trending: Vec<Scored> = self
+            .trending
+            .iter()
+            .filter(|film| **film < films && met.insert(**film))
+            .enumerate()
+            .map(|(rank, film)| scored(*film, rank))
+            .collect();
+        let trending = (0..=MARKETS).map(|row| if row == 0 { trending.clone() } else { vec![] });
+        index.put_list(Kind::TrendingStarts, Kind::Trending, trending);
+        let popular: Vec<Scored> = (0..films).map(|film| scored(film, film)).collect();
+        index.put(Kind::Popular, &popular);
+        let latest: Vec<U32> = (0..films).rev().map(|film| U32::new(film as u32)).collect();
+        index.put(Kind::Latest, &latest);
+        let lists = (0..CATEGORIES).map(|category| -> Vec<Scored> {
+            let with = (0..films).filter(|film| self.films[*film].categories.contains(&category));
+            with.map(|film| scored(film, film)).collect()
+        });
+        index.put_list(Kind::CategoryListStarts, Kind::CategoryLists, lists);
+        let half = popular.iter().step_by(2).copied().collect::<Vec<_>>();
+        index.put_list(
+            Kind::CohortStarts,
+            Kind::CohortSlates,
+            std::iter::once(half),
+        );
+    }
+
+    /// Videos that may be shown to this wish, worked out without the engine.
+    pub fn eligible(&self, wish: &Wish) -> BTreeSet<usize> {
+        let own = |film: usize| wish.known && wish.met().contains(&film);
+        let wanted = |film: &Film| {
+            let has = |category: &u32| film.categories.contains(category);
+            match (wish.categories.is_empty(), wish.all) {
+                (true, _) => true,
+                (false, true) => wish.categories.iter().all(has),
+                (false, false) => wish.categories.iter().any(has),
+            }
+        };
+        let here = |film: &Film| {
+            film.markets.is_empty() || wish.market.is_some_and(|m| film.markets.contains(&m))
+        };
+        let open = |(number, film): &(usize, &Film)| {
+            let hid = |c: u32| wish.known && wish.hidden_creators.contains(&c);
+            !film.hidden
+                && film.from_ms <= NOW_MS
+                && NOW_MS < film.until_ms
+                && here(film)
+                && wanted(film)
+                && !film.creator.is_some_and(hid)
+                && !own(*number)
+                && !wish.session.contains(number)
+                && !wish.exclude.contains(number)
+                && !wish.overlay.contains(number)
+                && !(wish.known && wish.hidden_videos.contains(number))
+                && wish.similar_to() != Some(*number)
+        };
+        self.films
+            .iter()
+            .enumerate()
+            .filter(open)
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// The wish as a query.
+    pub fn query(&self, wish: &Wish) -> Query {
+        let index = Index::open(Arc::new(self.bytes())).unwrap();
+        let mut tuning = EngineTuning::default();
+        let home = tuning.scenes.get_mut("home").unwrap();
+        home.candidates_max = wish.candidates_max;
+        (home.creator_max, home.category_max, home.diversity_window) = wish.caps;
+        let names = |films: &[usize]| films.iter().copied().map(name).collect::<Vec<_>>();
+        Query {
+            index: Arc::new(index),
+            recipe: wish.recipe(),
+            user: wish.known.then(|| Arc::new(wish.user())),
+            session: names(&wish.session),
+            scene: SmolStr::new_static("home"),
+            market: wish.market.map(market).unwrap_or_default(),
+            categories: wish.categories.iter().copied().map(category).collect(),
+            categories_match: if wish.all {
+                CategoriesMatch::All
+            } else {
+                CategoriesMatch::Any
+            },
+            exclude: names(&wish.exclude),
+            hidden: Arc::new(names(&wish.overlay).into_iter().collect()),
+            wanted: wish.wanted,
+            tuning: Arc::new(tuning),
+            deadline: Deadline::after(Arc::new(ManualClock::default()), Duration::from_secs(1)),
+            now_ms: NOW_MS,
+            seed: 1,
+        }
+    }
+}
+
+impl Wish {
+    fn recipe(&self) -> Recipe {
+        match self.recipe {
+            0 => Recipe::Cohort(0),
+            1 => Recipe::Cohort(9),
+            2 => Recipe::Similar(name(3)),
+            3 => Recipe::Trending,
+            4 => Recipe::Latest,
+            5 => Recipe::Popular,
+            _ => Recipe::Personal,
+        }
+    }
+
+    fn similar_to(&self) -> Option<usize> {
+        (self.recipe == 2).then_some(3)
+    }
+
+    fn met(&self) -> BTreeSet<usize> {
+        let recent = self.recent.iter().map(|(film, _)| *film);
+        recent
+            .chain(self.seen.iter().copied())
+            .chain(self.long_term.iter().copied())
+            .collect()
+    }
+
+    fn user(&self) -> UserState {
+        let past = |(film, liked): &(usize, bool)| Interaction {
+            video_id: name(*film),
+            kind: if *liked {
+                EventKind::Like
+            } else {
+                EventKind::Skip
+            },
+            ts_ms: 1,
+            watch_ratio: 1.0,
+        };
+        UserState {
+            recent: self.recent.iter().map(past).collect(),
+            seen: self
+                .seen
+                .iter()
+                .map(|f| UserState::seen_hash(name(*f).as_str()))
+                .collect(),
+            hidden_videos: self.hidden_videos.iter().copied().map(name).collect(),
+            hidden_creators: self
+                .hidden_creators
+                .iter()
+                .map(|number| CreatorId::parse(&creator(*number)).unwrap())
+                .collect(),
+            profile: Some(Profile {
+                long_term: self.long_term.iter().copied().map(name).collect(),
+                ..Profile::default()
+            }),
+            ..UserState::default()
+        }
+    }
+}
+
+fn ids(set: &BTreeSet<u32>) -> Vec<U32> {
+    set.iter().copied().map(U32::new).collect()
+}
+
+fn texts<'a>(
+    index: &mut IndexWriter,
+    starts: Kind,
+    bytes: Kind,
+    words: impl Iterator<Item = &'a str>,
+) {
+    index.put_texts(starts, bytes, words);
+}
+
+fn row(number: usize, film: &Film) -> ItemRow {
+    ItemRow {
+        creator: U32::new(film.creator.unwrap_or(NONE)),
+        duration_ms: U32::new(10_000),
+        seen_hash: U32::new(UserState::seen_hash(name(number).as_str())),
+        flags: U32::new(if film.hidden { flags::HIDDEN } else { 0 }),
+        language: U32::new(NONE),
+        market_set: U32::new(if film.markets.is_empty() {
+            0
+        } else {
+            number as u32 + 1
+        }),
+        published_ms: I64::new(number as i64),
+        from_ms: I64::new(film.from_ms),
+        until_ms: I64::new(film.until_ms),
+        quality: F32::new(film.quality),
+        popularity: F32::new(1.0),
+        momentum: F32::new(0.0),
+        reserved: [0; 4],
+    }
+}
+
+fn lookup(names: &[VideoId]) -> Vec<U32> {
+    let size = (names.len() * 2).max(2).next_power_of_two();
+    let mut table = vec![U32::new(NONE); size];
+    for (number, name) in names.iter().enumerate() {
+        let mut slot = xxh3_64(name.as_str().as_bytes()) as usize % size;
+        while table[slot].get() != NONE {
+            slot = (slot + 1) % size;
+        }
+        table[slot] = U32::new(number as u32);
+    }
+    table
+}
