@@ -1,29 +1,34 @@
 //! What the SDK's errors mean to us.
 
 use std::error::Error as StdError;
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use futures_util::future::BoxFuture;
 use guard::Deadline;
 use store::{Error, ErrorKind};
 
 /// How much of a service's own words an error keeps.
 const WORDS_BYTES_MAX: usize = 300;
 
-/// Waits for an SDK call within the deadline and tells its failure in our words.
-pub(crate) async fn call<T, E, R>(
-    what: &str,
-    deadline: &Deadline,
-    call: impl Future<Output = Result<T, SdkError<E, R>>>,
-) -> Result<T, Error>
+/// Waits for an SDK call within the deadline and tells its failure in our words. The call's future
+/// weighs up to 30 KB and goes to the heap, so that those who wait for it stay small.
+pub(crate) fn call<'a, T, E, R>(
+    what: &'a str,
+    deadline: &'a Deadline,
+    call: impl Future<Output = Result<T, SdkError<E, R>>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, Error>>
 where
+    T: Send + 'a,
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
+    R: Debug + Send + Sync + 'static,
 {
-    match deadline.limit(call).await {
-        Err(elapsed) => Err(Error::elapsed(elapsed, what)),
-        Ok(answer) => answer.map_err(|error| failure(what, &error)),
-    }
+    Box::pin(async move {
+        match deadline.limit(call).await {
+            Err(elapsed) => Err(Error::elapsed(elapsed, what)),
+            Ok(answer) => answer.map_err(|error| failure(what, &error)),
+        }
+    })
 }
 
 /// Tells one failure in our words. Keeps the service's code and message, which name resources but
@@ -31,7 +36,7 @@ where
 pub(crate) fn failure<E, R>(what: &str, error: &SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata + StdError + 'static,
-    R: std::fmt::Debug,
+    R: Debug,
 {
     let kind = match error {
         SdkError::ConstructionFailure(_) => ErrorKind::Invalid,
@@ -73,7 +78,7 @@ pub(crate) fn kind_of(code: &str) -> ErrorKind {
 fn words<E, R>(error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata + StdError + 'static,
-    R: std::fmt::Debug,
+    R: Debug,
 {
     let mut words = String::new();
     if let SdkError::ServiceError(service) = error {
@@ -94,7 +99,7 @@ where
     words
 }
 
-fn cause<E: StdError + 'static, R: std::fmt::Debug>(
+fn cause<E: StdError + 'static, R: Debug>(
     error: &SdkError<E, R>,
 ) -> Option<&(dyn StdError + 'static)> {
     match error {

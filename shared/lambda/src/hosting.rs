@@ -95,7 +95,8 @@ impl Drain {
     /// Does the work or abandons it. Its panic is not the next invocation's.
     pub(crate) async fn run(&self, moment: Moment) {
         let deadline = Deadline::after(Arc::clone(&self.clock), DRAIN_MAX);
-        let work = AssertUnwindSafe(async { (self.work)(moment, deadline.clone()).await }).catch_unwind();
+        let work =
+            AssertUnwindSafe(async { (self.work)(moment, deadline.clone()).await }).catch_unwind();
         match deadline.limit(work).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => tracing::error!("the drain panicked"),

@@ -67,7 +67,7 @@ impl DynamoTables {
             .set_condition_expression(put.condition)
             .set_expression_attribute_values(Some(values))
             .return_values(put.returns);
-        match deadline.limit(update.send()).await {
+        match deadline.limit(Box::pin(update.send())).await {
             Err(elapsed) => Err(Error::elapsed(elapsed, what)),
             Ok(Ok(done)) => match put.version.or_else(|| version_in(done.attributes.as_ref())) {
                 Some(version) => Ok(Written::Done(version)),
@@ -108,7 +108,7 @@ impl DynamoTables {
             .key("id", AttributeValue::S(id))
             .set_condition_expression(condition)
             .set_expression_attribute_values(values);
-        match deadline.limit(delete.send()).await {
+        match deadline.limit(Box::pin(delete.send())).await {
             Err(elapsed) => Err(Error::elapsed(elapsed, what)),
             Ok(Ok(_)) => Ok(Written::Done(0)),
             Ok(Err(SdkError::ServiceError(error)))

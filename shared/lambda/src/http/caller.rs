@@ -61,13 +61,10 @@ impl Edge {
             return Err(StatusCode::FORBIDDEN);
         }
         let needs_key = !signed_by_iam && !event.raw_path.starts_with(HEALTH);
-        if let Some(key) = self.api_key.as_ref().filter(|_| needs_key) {
-            if !event
-                .header(API_KEY_HEADER)
-                .is_some_and(|shown| key.matches(shown))
-            {
-                return Err(StatusCode::UNAUTHORIZED);
-            }
+        let key = self.api_key.as_ref().filter(|_| needs_key);
+        let shown = event.header(API_KEY_HEADER).unwrap_or_default();
+        if key.is_some_and(|key| !key.matches(shown)) {
+            return Err(StatusCode::UNAUTHORIZED);
         }
         let viewer = event.header(VIEWER_ADDRESS_HEADER).filter(|_| from_edge);
         let address = viewer

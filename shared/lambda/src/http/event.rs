@@ -100,10 +100,10 @@ impl HttpEvent {
             }
         }
         let cookies = self.cookies.unwrap_or_default();
-        if !cookies.is_empty() {
-            if let Ok(cookies) = HeaderValue::from_bytes(cookies.join("; ").as_bytes()) {
-                headers.insert(COOKIE, cookies);
-            }
+        if !cookies.is_empty()
+            && let Ok(cookies) = HeaderValue::from_bytes(cookies.join("; ").as_bytes())
+        {
+            headers.insert(COOKIE, cookies);
         }
         Ok(request)
     }
