@@ -56,7 +56,10 @@ impl Jobs {
     /// Jobs over their parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts, one: Gate::new(1, 0) }
+        Self {
+            parts,
+            one: Gate::new(1, 0),
+        }
     }
 
     /// What time it is to the jobs.
@@ -85,7 +88,10 @@ impl Jobs {
         let job = forced.as_ref().unwrap_or(&self.parts.profile);
         let profile = job.run(date, deadline).await?;
         self.parts.reader.refresh(deadline).await?;
-        Ok(Night { profile, preload: self.preload(deadline).await })
+        Ok(Night {
+            profile,
+            preload: self.preload(deadline).await,
+        })
     }
 
     /// Runs a night every day at `at_ms` milliseconds after midnight, UTC, until `stop`.
@@ -125,7 +131,9 @@ impl Jobs {
     async fn sleep_until(&self, due_ms: i64, stop: &CancellationToken) -> bool {
         loop {
             let left_ms = due_ms.saturating_sub(self.parts.clock.now().wall_ms);
-            let Ok(left_ms @ 1..) = u64::try_from(left_ms) else { return true };
+            let Ok(left_ms @ 1..) = u64::try_from(left_ms) else {
+                return true;
+            };
             let nap = Duration::from_millis(left_ms).min(LOOK_EVERY);
             tokio::select! {
                 () = stop.cancelled() => return false,
@@ -138,7 +146,11 @@ impl Jobs {
 /// The first time after `now_ms` that is `at_ms` into a day, UTC.
 fn next_ms(now_ms: i64, at_ms: i64) -> i64 {
     let today = now_ms.div_euclid(DAY_MS) * DAY_MS + at_ms.rem_euclid(DAY_MS);
-    if today > now_ms { today } else { today + DAY_MS }
+    if today > now_ms {
+        today
+    } else {
+        today + DAY_MS
+    }
 }
 
 #[cfg(test)]

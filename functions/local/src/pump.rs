@@ -54,13 +54,23 @@ impl Route {
     /// Small windows: what a user does shows within a second.
     #[must_use]
     pub fn prompt(name: &'static str, consumer: Arc<dyn Consumer>) -> Self {
-        Self { name, consumer, records_max: 1_000, every: Duration::from_millis(100) }
+        Self {
+            name,
+            consumer,
+            records_max: 1_000,
+            every: Duration::from_millis(100),
+        }
     }
 
     /// Wide windows: few, large batches.
     #[must_use]
     pub fn wide(name: &'static str, consumer: Arc<dyn Consumer>) -> Self {
-        Self { name, consumer, records_max: 20_000, every: Duration::from_secs(60) }
+        Self {
+            name,
+            consumer,
+            records_max: 20_000,
+            every: Duration::from_secs(60),
+        }
     }
 }
 
@@ -94,7 +104,10 @@ impl Pump {
             };
             tasks.spawn(worker.run(receiver));
         }
-        Self { clock: Arc::clone(&parts.clock), flushes: Arc::new(flushes) }
+        Self {
+            clock: Arc::clone(&parts.clock),
+            flushes: Arc::new(flushes),
+        }
     }
 
     /// Waits until a route has applied everything that was in the stream when this was called.
@@ -111,7 +124,10 @@ impl Pump {
             sender.send(answer).await.ok()?;
             answered.await.ok()
         };
-        let flushed = deadline.limit(flushed).await.map_err(|e| Error::elapsed(e, what()))?;
+        let flushed = deadline
+            .limit(flushed)
+            .await
+            .map_err(|e| Error::elapsed(e, what()))?;
         flushed.unwrap_or_else(|| Err(Error::new(ErrorKind::Unavailable, what())))
     }
 
@@ -165,7 +181,11 @@ impl Worker {
         let deadline = Deadline::after(Arc::clone(&self.parts.clock), BATCH_BUDGET);
         for shard in self.parts.stream.shards(&deadline).await? {
             if !self.offsets.contains_key(&shard) {
-                let kept = self.parts.control.checkpoint(&self.offset_name(&shard), &deadline).await?;
+                let kept = self
+                    .parts
+                    .control
+                    .checkpoint(&self.offset_name(&shard), &deadline)
+                    .await?;
                 let offset = kept.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
                 self.offsets.insert(shard, offset);
             }
@@ -196,18 +216,27 @@ impl Worker {
             }
             let deadline = Deadline::after(Arc::clone(&self.parts.clock), BATCH_BUDGET);
             let after = offset.as_deref();
-            let read = self.parts.stream.read(shard, after, self.route.records_max, &deadline);
+            let read = self
+                .parts
+                .stream
+                .read(shard, after, self.route.records_max, &deadline);
             let batch = read.await?;
-            let positions: Vec<Position> = batch.iter().map(|record| record.position.clone()).collect();
+            let positions: Vec<Position> =
+                batch.iter().map(|record| record.position.clone()).collect();
             let Some(newest_ms) = batch.last().map(|record| record.arrived_ms) else {
                 return Ok(());
             };
             let outcome = self.route.consumer.consume(batch, &deadline).await;
             let failed_at = outcome.failed_from.map(|from| {
                 // A position that is not of this batch fails all of it.
-                positions.iter().position(|position| *position == from).unwrap_or(0)
+                positions
+                    .iter()
+                    .position(|position| *position == from)
+                    .unwrap_or(0)
             });
-            let applied = positions.get(..failed_at.unwrap_or(positions.len())).unwrap_or_default();
+            let applied = positions
+                .get(..failed_at.unwrap_or(positions.len()))
+                .unwrap_or_default();
             if let Some(last) = applied.last() {
                 self.keep(last, &deadline).await?;
                 *offset = Some(last.sequence.clone());
@@ -224,7 +253,10 @@ impl Worker {
 
     async fn keep(&self, position: &Position, deadline: &Deadline) -> Result<(), Error> {
         let name = self.offset_name(&position.shard);
-        self.parts.control.save_checkpoint(&name, position.sequence.as_bytes(), deadline).await
+        self.parts
+            .control
+            .save_checkpoint(&name, position.sequence.as_bytes(), deadline)
+            .await
     }
 
     fn offset_name(&self, shard: &str) -> String {

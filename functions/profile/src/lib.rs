@@ -62,7 +62,7 @@ pub struct Parts {
     pub objects: Arc<dyn Objects>,
     /// Leases.
     pub control: Arc<Control>,
-    /// Where the generation is written before it is published.
+    /// Where the generation is written before it is published; this process's own.
     pub work_dir: PathBuf,
     /// Names this instance in the lease; the same instance may start again at once.
     pub owner: String,

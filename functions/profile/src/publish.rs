@@ -35,7 +35,8 @@ pub(crate) async fn write_profiles(
     Ok(())
 }
 
-/// Writes the generation beside where it is published from, then publishes it.
+/// Writes the generation into the work folder, always under one name, so that a run that is killed
+/// leaves at most one file behind; then publishes it.
 pub(crate) async fn publish(
     parts: &Parts,
     generation: &str,
@@ -47,18 +48,13 @@ pub(crate) async fn publish(
     tokio::fs::create_dir_all(&parts.work_dir)
         .await
         .map_err(failed)?;
-    let mut folder = tempfile::Builder::new();
-    let folder = folder
-        .prefix("reelway-generation-")
-        .tempdir_in(&parts.work_dir);
-    let folder = folder.map_err(failed)?;
-    let file = folder.path().join("index");
+    let file = parts.work_dir.join("generation.tmp");
     let written = file.clone();
     let writing = tokio::task::spawn_blocking(move || built.write_to(&written));
     writing.await.map_err(gave_up)?.map_err(failed)?;
-    parts
-        .generations
-        .publish(generation, &file, deadline)
-        .await
-        .map(|_| ())
+    let published = parts.generations.publish(generation, &file, deadline).await;
+    if let Err(error) = tokio::fs::remove_file(&file).await {
+        tracing::warn!(error = %error, "the work folder was not tidied");
+    }
+    published.map(|_| ())
 }

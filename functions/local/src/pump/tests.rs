@@ -19,13 +19,24 @@ struct Witness {
 #[async_trait]
 impl Consumer for Witness {
     async fn consume(&self, batch: Vec<StreamRecord>, _deadline: &Deadline) -> BatchOutcome {
-        let fails = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        let good = if fails.is_ok() { batch.len() / 2 } else { batch.len() };
+        let fails = self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        let good = if fails.is_ok() {
+            batch.len() / 2
+        } else {
+            batch.len()
+        };
         let mut applied = self.applied.lock().unwrap();
         for record in &batch[..good] {
-            applied.push((record.position.shard.clone(), record.position.sequence.parse().unwrap()));
+            applied.push((
+                record.position.shard.clone(),
+                record.position.sequence.parse().unwrap(),
+            ));
         }
-        BatchOutcome { failed_from: batch.get(good).map(|record| record.position.clone()) }
+        BatchOutcome {
+            failed_from: batch.get(good).map(|record| record.position.clone()),
+        }
     }
 }
 
@@ -47,12 +58,24 @@ impl World {
             clock: clock.clone(),
         };
         let deadline = Deadline::after(clock, Duration::from_secs(60));
-        Self { parts, deadline, tasks: Tasks::new(), _dir: dir }
+        Self {
+            parts,
+            deadline,
+            tasks: Tasks::new(),
+            _dir: dir,
+        }
     }
 
     async fn append(&self, total: usize) {
-        let record = |n: usize| Record { partition_key: format!("k{n}"), data: Bytes::from_static(b"x") };
-        let appended = self.parts.stream.append((0..total).map(record).collect(), &self.deadline).await;
+        let record = |n: usize| Record {
+            partition_key: format!("k{n}"),
+            data: Bytes::from_static(b"x"),
+        };
+        let appended = self
+            .parts
+            .stream
+            .append((0..total).map(record).collect(), &self.deadline)
+            .await;
         assert!(appended.unwrap().iter().all(Result::is_ok));
     }
 
@@ -61,13 +84,24 @@ impl World {
         let consumer: Arc<dyn Consumer> = witness.clone();
         // Only flushes wake it: what is tested is what it applies, not when.
         let every = Duration::from_secs(3_600);
-        let route = Route { name: "witness", consumer, records_max: 7, every };
-        (Pump::start(&self.parts, vec![route], &self.tasks, &stop), stop)
+        let route = Route {
+            name: "witness",
+            consumer,
+            records_max: 7,
+            every,
+        };
+        (
+            Pump::start(&self.parts, vec![route], &self.tasks, &stop),
+            stop,
+        )
     }
 
     async fn stop(&self, stop: &CancellationToken) {
         stop.cancel();
-        assert!(self.tasks.drain(Duration::from_secs(10)).await, "every route ends");
+        assert!(
+            self.tasks.drain(Duration::from_secs(10)).await,
+            "every route ends"
+        );
     }
 }
 
@@ -75,7 +109,11 @@ impl Witness {
     fn sorted(&self) -> Vec<(String, u64)> {
         let mut applied = self.applied.lock().unwrap().clone();
         let in_order = |shard: &str| {
-            applied.iter().filter(|(of, _)| of == shard).map(|(_, n)| *n).is_sorted()
+            applied
+                .iter()
+                .filter(|(of, _)| of == shard)
+                .map(|(_, n)| *n)
+                .is_sorted()
         };
         assert!(in_order("shard-000") && in_order("shard-001"));
         applied.sort_unstable();
@@ -131,7 +169,9 @@ async fn a_prompt_route_needs_no_flush() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), arrived).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), arrived)
+        .await
+        .unwrap();
     world.stop(&stop).await;
 }
 

@@ -42,7 +42,9 @@ impl World {
                 user_id: UserId::parse(&format!("u{n}")).unwrap(),
                 profile: Profile::default(),
             });
-            lake.write_profiles(day, part, rows.collect(), &deadline).await.unwrap();
+            lake.write_profiles(day, part, rows.collect(), &deadline)
+                .await
+                .unwrap();
         }
         Self {
             lake,
@@ -65,10 +67,14 @@ impl World {
             generation: GENERATION,
             cohorts: 12,
         };
-        let lease = self.control.acquire(&walk.name(), owner, LEASE_LIFE, &self.deadline).await?;
+        let lease = self
+            .control
+            .acquire(&walk.name(), owner, LEASE_LIFE, &self.deadline)
+            .await?;
         let busy = || Error::new(ErrorKind::Unavailable, "busy");
         let fill = |asks: Vec<Ask>| -> BoxFuture<'_, _> { Box::pin(self.fill(asks)) };
-        walk.run(&mut lease.ok_or_else(busy)?, &fill, &|_| (), &self.deadline).await
+        walk.run(&mut lease.ok_or_else(busy)?, &fill, &|_| (), &self.deadline)
+            .await
     }
 
     async fn fill(&self, asks: Vec<Ask>) -> Result<FillReport, Error> {
@@ -81,7 +87,10 @@ impl World {
         if batch == self.dies_at.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Unavailable, "killed"));
         }
-        Ok(FillReport { stored: asks.len(), ..FillReport::default() })
+        Ok(FillReport {
+            stored: asks.len(),
+            ..FillReport::default()
+        })
     }
 
     fn keys(&self) -> Vec<SlateKey> {
@@ -90,12 +99,21 @@ impl World {
 
     /// How many slates were stored more than once.
     fn redone(&self) -> usize {
-        self.stored.lock().unwrap().values().map(|times| times - 1).sum()
+        self.stored
+            .lock()
+            .unwrap()
+            .values()
+            .map(|times| times - 1)
+            .sum()
     }
 }
 
 fn options() -> Options {
-    Options { batch_size: 10, resume: true, ..Options::default() }
+    Options {
+        batch_size: 10,
+        resume: true,
+        ..Options::default()
+    }
 }
 
 /// Everybody's four lists, twelve cohorts, every user.
@@ -105,7 +123,10 @@ async fn uninterrupted() -> Vec<SlateKey> {
     let world = World::new().await;
     let report = world.run("one", &options()).await.unwrap();
     assert!(report.done && report.checkpoint.is_none());
-    assert_eq!((report.shared, report.personal, report.stored), (16, USERS, ALL as u64));
+    assert_eq!(
+        (report.shared, report.personal, report.stored),
+        (16, USERS, ALL as u64)
+    );
     assert_eq!((world.keys().len(), world.redone()), (ALL, 0));
     world.keys()
 }
@@ -117,7 +138,11 @@ async fn a_walk_killed_at_37_percent_goes_on_and_redoes_at_most_a_batch() {
     world.dies_at.store(ALL * 37 / 100 / 10, Ordering::SeqCst);
     world.run("one", &options()).await.unwrap_err();
     let other = world.run("two", &options()).await.unwrap_err();
-    assert_eq!(other.kind, ErrorKind::Unavailable, "the dead one's lease has to run out");
+    assert_eq!(
+        other.kind,
+        ErrorKind::Unavailable,
+        "the dead one's lease has to run out"
+    );
     world.clock.advance(LEASE_LIFE);
     let report = world.run("two", &options()).await.unwrap();
     assert!(report.done);
@@ -131,7 +156,10 @@ async fn of_two_instances_one_walks() {
     let world = World::new().await;
     let asked = options();
     let (one, two) = tokio::join!(world.run("one", &asked), world.run("two", &asked));
-    let refused = [&one, &two].into_iter().find_map(|ran| ran.as_ref().err()).unwrap();
+    let refused = [&one, &two]
+        .into_iter()
+        .find_map(|ran| ran.as_ref().err())
+        .unwrap();
     assert_eq!(refused.kind, ErrorKind::Unavailable);
     assert!([one, two].into_iter().flatten().all(|report| report.done));
     assert_eq!((world.keys(), world.redone()), (uninterrupted().await, 0));
@@ -143,7 +171,11 @@ async fn a_corrupt_checkpoint_costs_the_work_done_and_nothing_more() {
         let world = World::new().await;
         world.dies_at.store(9, Ordering::SeqCst);
         world.run("one", &options()).await.unwrap_err();
-        world.control.save_checkpoint("preload/local", junk, &world.deadline).await.unwrap();
+        world
+            .control
+            .save_checkpoint("preload/local", junk, &world.deadline)
+            .await
+            .unwrap();
         let report = world.run("one", &options()).await.unwrap();
         assert_eq!((report.done, report.asked()), (true, ALL as u64));
         assert_eq!(world.keys(), uninterrupted().await);
@@ -158,7 +190,10 @@ async fn a_walk_hands_over_before_its_deadline_and_the_next_ends_it() {
         let ticking: Arc<dyn Clock> = world.clock.clone();
         world.deadline = Deadline::after(ticking, Duration::from_secs(30));
         let report = world.run("one", &options()).await.unwrap();
-        assert!(!world.deadline.expired(), "handed over before, not at, the end");
+        assert!(
+            !world.deadline.expired(),
+            "handed over before, not at, the end"
+        );
         (runs, asked) = (runs + 1, asked + report.asked());
         assert_eq!(report.checkpoint.is_none(), report.done);
         if report.done {
@@ -174,19 +209,32 @@ async fn a_walk_hands_over_before_its_deadline_and_the_next_ends_it() {
 async fn whoever_lost_the_lease_does_not_move_the_checkpoint() {
     let world = World::new().await;
     let walk = "preload/local";
-    let stalled = Options { batch_size: 100, ..options() };
+    let stalled = Options {
+        batch_size: 100,
+        ..options()
+    };
     let fill = |asks: Vec<Ask>| -> BoxFuture<'_, _> {
         // Another takes over while the first is at its first batch.
         let asked = asks.len();
         let world = &world;
         Box::pin(async move {
             world.clock.advance(LEASE_LIFE);
-            let taken = world.control.acquire(walk, "two", LEASE_LIFE, &world.deadline).await?;
+            let taken = world
+                .control
+                .acquire(walk, "two", LEASE_LIFE, &world.deadline)
+                .await?;
             assert!(taken.is_some());
-            Ok(FillReport { stored: asked, ..FillReport::default() })
+            Ok(FillReport {
+                stored: asked,
+                ..FillReport::default()
+            })
         })
     };
-    let lease = world.control.acquire(walk, "one", LEASE_LIFE, &world.deadline).await.unwrap();
+    let lease = world
+        .control
+        .acquire(walk, "one", LEASE_LIFE, &world.deadline)
+        .await
+        .unwrap();
     let first = Walk {
         control: &world.control,
         lake: &world.lake,
@@ -194,9 +242,18 @@ async fn whoever_lost_the_lease_does_not_move_the_checkpoint() {
         generation: GENERATION,
         cohorts: 12,
     };
-    let ran = first.run(&mut lease.unwrap(), &fill, &|_| (), &world.deadline).await;
+    let ran = first
+        .run(&mut lease.unwrap(), &fill, &|_| (), &world.deadline)
+        .await;
     assert_eq!(ran.unwrap_err().kind, ErrorKind::Unavailable);
-    assert_eq!(world.control.checkpoint(walk, &world.deadline).await.unwrap(), None);
+    assert_eq!(
+        world
+            .control
+            .checkpoint(walk, &world.deadline)
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -209,10 +266,19 @@ async fn a_tier_that_takes_nothing_ends_the_run() {
         generation: GENERATION,
         cohorts: 12,
     };
-    let mut lease =
-        world.control.acquire("preload/local", "one", LEASE_LIFE, &world.deadline).await.unwrap().unwrap();
+    let mut lease = world
+        .control
+        .acquire("preload/local", "one", LEASE_LIFE, &world.deadline)
+        .await
+        .unwrap()
+        .unwrap();
     let fill = |asks: Vec<Ask>| -> BoxFuture<'_, _> {
-        Box::pin(async move { Ok(FillReport { failed: asks.len(), ..FillReport::default() }) })
+        Box::pin(async move {
+            Ok(FillReport {
+                failed: asks.len(),
+                ..FillReport::default()
+            })
+        })
     };
     let ran = walk.run(&mut lease, &fill, &|_| (), &world.deadline).await;
     assert_eq!(ran.unwrap_err().kind, ErrorKind::Unavailable);

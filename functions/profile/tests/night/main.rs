@@ -4,6 +4,7 @@ use engine::UserState;
 use lake::LakeRow;
 use store::{ErrorKind, Objects, apply_event};
 
+#[cfg(test)]
 mod world;
 
 use world::{World, date, user, watch};
@@ -17,23 +18,52 @@ async fn a_night_makes_a_generation_profiles_and_states() {
     assert_eq!(report.generation, "2026-11-21.1");
     assert_eq!((report.date, report.days), (date(1), 2));
     assert_eq!((report.events, report.dropped), (4_000, 0));
-    assert_eq!((report.videos, report.users, report.users_changed), (30, 20, 20));
+    assert_eq!(
+        (report.videos, report.users, report.users_changed),
+        (30, 20, 20)
+    );
     let steps: Vec<&str> = report.steps.iter().map(|step| step.name).collect();
-    assert_eq!(steps, ["catalogue", "lake", "build", "profiles", "users", "publish"]);
+    assert_eq!(
+        steps,
+        ["catalogue", "lake", "build", "profiles", "users", "publish"]
+    );
 
     assert!(world.reader.refresh(&world.deadline).await.unwrap());
     let index = world.reader.current().unwrap();
     assert_eq!((index.generation(), index.videos()), ("2026-11-21.1", 30));
 
     let state = world.user(3).await;
-    assert!(state.profile.as_ref().is_some_and(|profile| !profile.long_term.is_empty()));
-    let newest = rows.iter().rev().find(|row| row.event.user_id == user(3)).unwrap();
+    assert!(
+        state
+            .profile
+            .as_ref()
+            .is_some_and(|profile| !profile.long_term.is_empty())
+    );
+    let newest = rows
+        .iter()
+        .rev()
+        .find(|row| row.event.user_id == user(3))
+        .unwrap();
     assert_eq!(state.recent.last().unwrap().video_id, newest.event.video_id);
-    assert!(state.seen.contains(&UserState::seen_hash(newest.event.video_id.as_str())));
+    assert!(
+        state
+            .seen
+            .contains(&UserState::seen_hash(newest.event.video_id.as_str()))
+    );
 
     let mut rows = 0;
-    for file in world.lake.profile_files(date(1), &world.deadline).await.unwrap() {
-        rows += world.lake.open_profiles(&file.key, &world.deadline).await.unwrap().rows();
+    for file in world
+        .lake
+        .profile_files(date(1), &world.deadline)
+        .await
+        .unwrap()
+    {
+        rows += world
+            .lake
+            .open_profiles(&file.key, &world.deadline)
+            .await
+            .unwrap()
+            .rows();
     }
     assert_eq!(rows, 20);
 }
@@ -44,8 +74,15 @@ async fn the_same_night_again_changes_no_user_and_gets_the_next_name() {
     world.day(0, 2_000, 1).await;
     world.job().run(None, &world.deadline).await.unwrap();
     let before = world.user(3).await;
-    let again = world.job().run(Some(date(0)), &world.deadline).await.unwrap();
-    assert_eq!((again.generation.as_str(), again.users_changed), ("2026-11-20.2", 0));
+    let again = world
+        .job()
+        .run(Some(date(0)), &world.deadline)
+        .await
+        .unwrap();
+    assert_eq!(
+        (again.generation.as_str(), again.users_changed),
+        ("2026-11-20.2", 0)
+    );
     assert_eq!(world.user(3).await, before);
     assert_eq!(world.pointer().await.as_deref(), Some("2026-11-20.2"));
 }
@@ -53,15 +90,25 @@ async fn the_same_night_again_changes_no_user_and_gets_the_next_name() {
 #[tokio::test]
 async fn repetitions_count_once_and_the_deleted_stay_deleted() {
     let world = World::new().await;
-    world.users.forget(&user(3), world::FIRST_MS + world::DAY_MS, &world.deadline).await.unwrap();
+    world
+        .users
+        .forget(&user(3), world::FIRST_MS + world::DAY_MS, &world.deadline)
+        .await
+        .unwrap();
     let rows = world.day(0, 2_000, 1).await;
     // The archive's overlapping retry, and in it a client's retry under another position.
-    let resent = LakeRow { sequence: "9".into(), ..rows[5].clone() };
+    let resent = LakeRow {
+        sequence: "9".into(),
+        ..rows[5].clone()
+    };
     let overlap = [&rows[500..1_500], &[resent]].concat();
     world.lake.write(overlap, &world.deadline).await.unwrap();
     let report = world.job().run(None, &world.deadline).await.unwrap();
     let of_deleted = |row: &&LakeRow| row.event.user_id == user(3);
-    assert_eq!(report.events, 2_000 - rows.iter().filter(of_deleted).count() as u64);
+    assert_eq!(
+        report.events,
+        2_000 - rows.iter().filter(of_deleted).count() as u64
+    );
     assert_eq!(report.events + report.dropped, 3_001);
     let state = world.user(3).await;
     assert!(state.tombstone_ms.is_some() && state.recent.is_empty() && state.profile.is_none());
@@ -73,7 +120,11 @@ async fn what_happened_meanwhile_is_joined_not_overwritten() {
     world.day(0, 2_000, 1).await;
     let live = watch(1, 3, 2);
     let apply = |state: &mut UserState| apply_event(state, &live);
-    world.users.update(&user(3), &world.deadline, apply).await.unwrap();
+    world
+        .users
+        .update(&user(3), &world.deadline, apply)
+        .await
+        .unwrap();
     world.job().run(None, &world.deadline).await.unwrap();
     let state = world.user(3).await;
     assert_eq!(state.recent.last().unwrap().video_id, live.video_id);
@@ -89,7 +140,11 @@ async fn what_cannot_be_built_from_is_refused_and_yesterday_stays() {
     world.day(0, 2_000, 1).await;
     world.job().run(None, &world.deadline).await.unwrap();
 
-    let no_such_day = world.job().run(Some(date(1)), &world.deadline).await.unwrap_err();
+    let no_such_day = world
+        .job()
+        .run(Some(date(1)), &world.deadline)
+        .await
+        .unwrap_err();
     assert_eq!(no_such_day.kind, ErrorKind::Invalid);
     world.day(1, 799, 2).await;
     let thin = world.job().run(None, &world.deadline).await.unwrap_err();
@@ -97,7 +152,12 @@ async fn what_cannot_be_built_from_is_refused_and_yesterday_stays() {
     assert!(thin.to_string().contains("799 rows against 2000"), "{thin}");
     assert_eq!(world.pointer().await.as_deref(), Some("2026-11-20.1"));
 
-    let forced = world.job().forced().run(None, &world.deadline).await.unwrap();
+    let forced = world
+        .job()
+        .forced()
+        .run(None, &world.deadline)
+        .await
+        .unwrap();
     assert_eq!(forced.generation, "2026-11-21.1");
     assert_eq!(world.pointer().await.as_deref(), Some("2026-11-21.1"));
 }
@@ -117,11 +177,33 @@ async fn a_file_that_is_not_whole_is_named_and_yesterday_stays() {
     world.day(0, 2_000, 1).await;
     world.job().run(None, &world.deadline).await.unwrap();
     world.day(1, 2_000, 2).await;
-    let file = world.lake.files(date(1), &world.deadline).await.unwrap().remove(0);
-    let whole = world.objects.get(&file.key, 1 << 20, &world.deadline).await.unwrap();
-    for cut in [whole.slice(..whole.len() / 2), whole.slice(8..), whole.slice(..0)] {
-        world.objects.put(&file.key, cut, &world.deadline).await.unwrap();
-        let error = world.job().forced().run(None, &world.deadline).await.unwrap_err();
+    let file = world
+        .lake
+        .files(date(1), &world.deadline)
+        .await
+        .unwrap()
+        .remove(0);
+    let whole = world
+        .objects
+        .get(&file.key, 1 << 20, &world.deadline)
+        .await
+        .unwrap();
+    for cut in [
+        whole.slice(..whole.len() / 2),
+        whole.slice(8..),
+        whole.slice(..0),
+    ] {
+        world
+            .objects
+            .put(&file.key, cut, &world.deadline)
+            .await
+            .unwrap();
+        let error = world
+            .job()
+            .forced()
+            .run(None, &world.deadline)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, ErrorKind::Corrupt);
         assert!(error.to_string().contains(&file.key), "{error}");
     }
@@ -138,7 +220,10 @@ async fn a_kill_at_any_write_leaves_the_old_generation_serving() {
         world.objects.dies_at(kill_at);
         let killed = world.job().run(None, &world.deadline).await;
         if !world.objects.is_dead() {
-            assert!(killed.is_ok() && kill_at > 18, "parts, index, manifest, pointer");
+            assert!(
+                killed.is_ok() && kill_at > 18,
+                "parts, index, manifest, pointer"
+            );
             break;
         }
         assert!(killed.is_err());
@@ -147,9 +232,16 @@ async fn a_kill_at_any_write_leaves_the_old_generation_serving() {
         world.reader.refresh(&world.deadline).await.unwrap();
         assert_eq!(world.reader.current().unwrap().generation(), "2026-11-20.1");
         let again = world.job().run(None, &world.deadline).await.unwrap();
-        assert!(again.generation.starts_with("2026-11-21."), "{}", again.generation);
+        assert!(
+            again.generation.starts_with("2026-11-21."),
+            "{}",
+            again.generation
+        );
         world.reader.refresh(&world.deadline).await.unwrap();
-        assert_eq!(world.reader.current().unwrap().generation(), again.generation);
+        assert_eq!(
+            world.reader.current().unwrap().generation(),
+            again.generation
+        );
     }
 }
 
@@ -158,7 +250,11 @@ async fn one_run_at_a_time() {
     let world = World::new().await;
     world.day(0, 500, 1).await;
     let life = profile::LEASE_LIFE;
-    let lease = world.control.acquire("profile", "another", life, &world.deadline).await.unwrap();
+    let lease = world
+        .control
+        .acquire("profile", "another", life, &world.deadline)
+        .await
+        .unwrap();
     let refused = world.job().run(None, &world.deadline).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Unavailable);
     world.clock.advance(life);

@@ -91,15 +91,21 @@ impl World {
         let tables: Arc<dyn Tables> =
             Arc::new(EmbeddedTables::open(&dir.path().join("tables")).unwrap());
         let inner = EmbeddedObjects::open(&dir.path().join("objects")).unwrap();
-        let objects = Arc::new(Mortal { inner, lives: AtomicI64::new(i64::MAX) });
+        let objects = Arc::new(Mortal {
+            inner,
+            lives: AtomicI64::new(i64::MAX),
+        });
         let kept: Arc<dyn Objects> = objects.clone();
         let lake = Arc::new(Lake::new(kept.clone()));
         let users = Arc::new(Users::new(tables.clone()));
         let catalogue = Arc::new(Catalogue::new(tables.clone(), ticking.clone()));
         let generations = Arc::new(Generations::new(kept.clone()));
         let control = Arc::new(Control::new(tables, ticking.clone()));
-        let reader =
-            GenerationReader::new(kept.clone(), dir.path().join("generations"), ticking.clone());
+        let reader = GenerationReader::new(
+            kept.clone(),
+            dir.path().join("generations"),
+            ticking.clone(),
+        );
         let deadline = Deadline::after(ticking.clone(), Duration::from_secs(600));
         let videos = (0..30).map(|n| Video {
             categories: vec![if n % 2 == 0 { "music" } else { "sport" }.into()],
@@ -118,7 +124,18 @@ impl World {
             owner: "test".to_owned(),
             clock: ticking,
         };
-        Self { objects, lake, users, control, reader, generations, clock, deadline, parts, _dir: dir }
+        Self {
+            objects,
+            lake,
+            users,
+            control,
+            reader,
+            generations,
+            clock,
+            deadline,
+            parts,
+            _dir: dir,
+        }
     }
 
     pub fn job(&self) -> Job {
@@ -144,7 +161,11 @@ impl World {
     }
 
     pub async fn user(&self, n: u64) -> UserState {
-        let states = self.users.load(&[user(n)], Read::Consistent, &self.deadline).await.unwrap();
+        let states = self
+            .users
+            .load(&[user(n)], Read::Consistent, &self.deadline)
+            .await
+            .unwrap();
         states.into_iter().next().unwrap().unwrap_or_default()
     }
 }
