@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .expect("the workspace")
 }
 
 fn metadata() -> Metadata {
@@ -24,7 +27,11 @@ fn direct() -> BTreeMap<String, BTreeSet<String>> {
     let normal = |kind| matches!(kind, DependencyKind::Normal | DependencyKind::Build);
     let packages = metadata().packages;
     let entry = |package: &cargo_metadata::Package| {
-        let named = package.dependencies.iter().filter(|d| normal(d.kind)).map(|d| d.name.clone());
+        let named = package
+            .dependencies
+            .iter()
+            .filter(|d| normal(d.kind))
+            .map(|d| d.name.clone());
         (package.name.to_string(), named.collect())
     };
     packages.iter().map(entry).collect()
@@ -49,7 +56,11 @@ fn sources() -> Vec<(String, String)> {
     }
     paths.sort();
     let read = |path: &PathBuf| {
-        let name = path.strip_prefix(&root).expect("inside").display().to_string();
+        let name = path
+            .strip_prefix(&root)
+            .expect("inside")
+            .display()
+            .to_string();
         (name, std::fs::read_to_string(path).expect("readable"))
     };
     paths.iter().map(read).collect()
@@ -59,8 +70,15 @@ fn check(problems: Vec<String>) {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
-const FUNCTIONS: [&str; 7] =
-    ["archive", "clickstream", "ingest", "local", "preload", "profile", "recommend"];
+const FUNCTIONS: [&str; 7] = [
+    "archive",
+    "clickstream",
+    "ingest",
+    "local",
+    "preload",
+    "profile",
+    "recommend",
+];
 
 #[test]
 fn nothing_points_up() {
@@ -75,18 +93,40 @@ fn nothing_points_up() {
         ("lake", &["engine", "guard", "ops", "store"]),
         ("web", &["engine", "guard", "ops", "store"]),
         ("lambda", &["guard", "ops", "store"]),
-        ("recommend", &["aws", "engine", "guard", "lambda", "ops", "store", "web"]),
-        ("ingest", &["aws", "engine", "guard", "lambda", "ops", "store", "web"]),
-        ("clickstream", &["aws", "engine", "guard", "lambda", "ops", "store"]),
-        ("archive", &["aws", "engine", "guard", "lake", "lambda", "ops", "store"]),
-        ("profile", &["aws", "engine", "guard", "lake", "lambda", "learn", "ops", "store"]),
-        ("preload", &["aws", "engine", "guard", "lake", "lambda", "ops", "store"]),
+        (
+            "recommend",
+            &["aws", "engine", "guard", "lambda", "ops", "store", "web"],
+        ),
+        (
+            "ingest",
+            &["aws", "engine", "guard", "lambda", "ops", "store", "web"],
+        ),
+        (
+            "clickstream",
+            &["aws", "engine", "guard", "lambda", "ops", "store"],
+        ),
+        (
+            "archive",
+            &["aws", "engine", "guard", "lake", "lambda", "ops", "store"],
+        ),
+        (
+            "profile",
+            &[
+                "aws", "engine", "guard", "lake", "lambda", "learn", "ops", "store",
+            ],
+        ),
+        (
+            "preload",
+            &["aws", "engine", "guard", "lake", "lambda", "ops", "store"],
+        ),
     ]);
     let packages = direct();
     let ours: BTreeSet<&str> = packages.keys().map(String::as_str).collect();
     let mut problems = Vec::new();
     for (package, dependencies) in &packages {
-        let Some(allowed) = allowed.get(package.as_str()) else { continue };
+        let Some(allowed) = allowed.get(package.as_str()) else {
+            continue;
+        };
         for dependency in dependencies.iter().map(String::as_str) {
             if ours.contains(dependency) && !allowed.contains(&dependency) {
                 problems.push(format!("{package} must not depend on {dependency}"));
@@ -136,7 +176,9 @@ fn each_technology_has_one_room() {
                 _ => continue,
             };
             if !home.contains(&package.as_str()) {
-                problems.push(format!("{package} must not depend on {name}: its home is {home:?}"));
+                problems.push(format!(
+                    "{package} must not depend on {name}: its home is {home:?}"
+                ));
             }
         }
     }
@@ -155,13 +197,25 @@ fn serving_never_links_what_the_night_does() {
 #[test]
 fn recommending_compiles_without_the_aws_sdk() {
     let optional = |package: &cargo_metadata::Package| {
-        let aws = package.dependencies.iter().filter(|d| d.name == "aws" || d.name == "lambda");
-        aws.filter(|d| d.kind == DependencyKind::Normal).all(|d| d.optional)
+        let aws = package
+            .dependencies
+            .iter()
+            .filter(|d| d.name == "aws" || d.name == "lambda");
+        aws.filter(|d| d.kind == DependencyKind::Normal)
+            .all(|d| d.optional)
     };
     let functions = metadata().packages;
-    let bound = functions.iter().filter(|p| FUNCTIONS.contains(&p.name.as_str()));
-    let forced: Vec<String> = bound.filter(|p| !optional(p)).map(|p| p.name.to_string()).collect();
-    assert!(forced.is_empty(), "the AWS SDK is not optional in {forced:?}");
+    let bound = functions
+        .iter()
+        .filter(|p| FUNCTIONS.contains(&p.name.as_str()));
+    let forced: Vec<String> = bound
+        .filter(|p| !optional(p))
+        .map(|p| p.name.to_string())
+        .collect();
+    assert!(
+        forced.is_empty(),
+        "the AWS SDK is not optional in {forced:?}"
+    );
 }
 
 /// The part of a file before its unit tests.
@@ -171,15 +225,28 @@ fn production(text: &str) -> &str {
 
 fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let numbered = production(text).lines().enumerate();
-    numbered.filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(n, l)| (n + 1, l))
+    numbered
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .map(|(n, l)| (n + 1, l))
 }
 
 #[test]
 fn the_engine_touches_no_socket_file_clock_or_environment() {
-    let forbidden =
-        ["std::net", "std::fs", "std::env", "std::io", "SystemTime", "Instant", "tokio::", "rand::"];
+    let forbidden = [
+        "std::net",
+        "std::fs",
+        "std::env",
+        "std::io",
+        "SystemTime",
+        "Instant",
+        "tokio::",
+        "rand::",
+    ];
     let mut problems = Vec::new();
-    for (path, text) in sources().iter().filter(|(p, _)| p.starts_with("shared/engine/src")) {
+    for (path, text) in sources()
+        .iter()
+        .filter(|(p, _)| p.starts_with("shared/engine/src"))
+    {
         for (number, line) in code_lines(text) {
             for word in forbidden.iter().filter(|word| line.contains(**word)) {
                 problems.push(format!("{path}:{number} mentions {word}"));
@@ -228,28 +295,49 @@ fn files_and_mains_stay_short() {
 
 #[test]
 fn rooms_have_names_that_say_something() {
-    let banned = ["mod", "common", "utils", "util", "helpers", "helper", "misc"];
+    let banned = [
+        "mod", "common", "utils", "util", "helpers", "helper", "misc",
+    ];
     let is_banned = |path: &str| {
         Path::new(path).iter().any(|part| {
-            let stem = Path::new(part).file_stem().and_then(|s| s.to_str()).unwrap_or("");
+            let stem = Path::new(part)
+                .file_stem()
+                .and_then(|s| s.to_str())
+                .unwrap_or("");
             banned.contains(&stem)
         })
     };
-    check(sources().into_iter().map(|(path, _)| path).filter(|p| is_banned(p)).collect());
+    check(
+        sources()
+            .into_iter()
+            .map(|(path, _)| path)
+            .filter(|p| is_banned(p))
+            .collect(),
+    );
 }
 
 #[test]
 fn no_lint_is_silenced_without_a_reason() {
     let this = file!().replace('\\', "/");
     let mut problems = Vec::new();
-    for (path, text) in sources().iter().filter(|(path, _)| !this.ends_with(path.as_str())) {
+    for (path, text) in sources()
+        .iter()
+        .filter(|(path, _)| !this.ends_with(path.as_str()))
+    {
         for (number, line) in text.lines().enumerate() {
             let line = line.trim_start();
             if line.starts_with("#[allow(") || line.starts_with("#![allow(") {
-                problems.push(format!("{path}:{} allows; use expect with a reason", number + 1));
+                problems.push(format!(
+                    "{path}:{} allows; use expect with a reason",
+                    number + 1
+                ));
             }
         }
-        for part in text.split("#[expect(").skip(1).chain(text.split("#![expect(").skip(1)) {
+        for part in text
+            .split("#[expect(")
+            .skip(1)
+            .chain(text.split("#![expect(").skip(1))
+        {
             let attribute = part.split(")]").next().unwrap_or("");
             if !attribute.contains("reason") {
                 problems.push(format!("{path}: expect without a reason: {attribute}"));
@@ -291,8 +379,10 @@ fn settings_in_code() -> BTreeSet<String> {
         }
         for (_, line) in code_lines(&text) {
             for part in line.split("\"REELWAY_").skip(1) {
-                let tail: String =
-                    part.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
+                let tail: String = part
+                    .chars()
+                    .take_while(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '_')
+                    .collect();
                 names.insert(format!("REELWAY_{tail}"));
             }
         }
@@ -303,32 +393,53 @@ fn settings_in_code() -> BTreeSet<String> {
 #[test]
 fn the_settings_table_of_the_readme_is_complete() {
     let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
-    let row = |line: &str| line.strip_prefix("| `REELWAY_").and_then(|l| Some(l.split_once('`')?.0.to_owned()));
-    let documented: BTreeSet<String> =
-        readme.lines().filter_map(row).map(|tail| format!("REELWAY_{tail}")).collect();
+    let row = |line: &str| {
+        line.strip_prefix("| `REELWAY_")
+            .and_then(|l| Some(l.split_once('`')?.0.to_owned()))
+    };
+    let documented: BTreeSet<String> = readme
+        .lines()
+        .filter_map(row)
+        .map(|tail| format!("REELWAY_{tail}"))
+        .collect();
     let code = settings_in_code();
     let undocumented: Vec<_> = code.difference(&documented).collect();
     let unread: Vec<_> = documented.difference(&code).collect();
-    assert!(undocumented.is_empty() && unread.is_empty(), "not in the README: {undocumented:?}; read by nobody: {unread:?}");
+    assert!(
+        undocumented.is_empty() && unread.is_empty(),
+        "not in the README: {undocumented:?}; read by nobody: {unread:?}"
+    );
 }
 
 #[test]
 fn the_template_sets_only_settings_that_exist() {
     let template = std::fs::read_to_string(root().join("infra/template.yaml")).expect("template");
-    let set = template.lines().filter_map(|line| line.trim_start().strip_prefix("REELWAY_"));
-    let set: BTreeSet<String> =
-        set.filter_map(|l| Some(format!("REELWAY_{}", l.split_once(':')?.0))).collect();
+    let set = template
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("REELWAY_"));
+    let set: BTreeSet<String> = set
+        .filter_map(|l| Some(format!("REELWAY_{}", l.split_once(':')?.0)))
+        .collect();
     let unknown: Vec<_> = set.difference(&settings_in_code()).cloned().collect();
-    assert!(unknown.is_empty(), "the template sets what nobody reads: {unknown:?}");
+    assert!(
+        unknown.is_empty(),
+        "the template sets what nobody reads: {unknown:?}"
+    );
 }
 
 #[test]
 fn every_invariant_of_the_design_is_in_the_architecture_page() {
     let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     for number in 1..=10 {
-        assert!(page.contains(&format!("\n{number}. ")), "invariant {number} is missing");
+        assert!(
+            page.contains(&format!("\n{number}. ")),
+            "invariant {number} is missing"
+        );
     }
     for room in direct().keys().filter(|name| *name != "tests") {
-        assert!(page.contains(&format!("`{room}`")), "{room} is not on the map");
+        assert!(
+            page.contains(&format!("`{room}`")),
+            "{room} is not on the map"
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use embedded::{DirLock, EmbeddedObjects, EmbeddedStream, EmbeddedTables};
-use store::{Objects, Stream, Tables};
+use store::serving::Ports;
 
 use crate::settings::{Settings, Storage};
 
@@ -13,12 +13,8 @@ const SHARDS: u16 = 2;
 
 /// Where everything is kept. Holds the data folder until dropped.
 pub struct Backend {
-    /// Rows.
-    pub tables: Arc<dyn Tables>,
-    /// Events on their way.
-    pub stream: Arc<dyn Stream>,
-    /// Files.
-    pub objects: Arc<dyn Objects>,
+    /// The ports.
+    pub ports: Ports,
     _lock: DirLock,
 }
 
@@ -48,12 +44,13 @@ impl Backend {
         let open = |name: &str| settings.folder(name);
         let tables = EmbeddedTables::open(&open("tables")).context("the tables did not open")?;
         let stream = EmbeddedStream::open(&open("log"), SHARDS).context("the log did not open")?;
-        let objects = EmbeddedObjects::open(&open("objects")).context("the objects did not open")?;
-        Ok(Self {
+        let objects =
+            EmbeddedObjects::open(&open("objects")).context("the objects did not open")?;
+        let ports = Ports {
             tables: Arc::new(tables),
             stream: Arc::new(stream),
             objects: Arc::new(objects),
-            _lock: lock,
-        })
+        };
+        Ok(Self { ports, _lock: lock })
     }
 }

@@ -16,7 +16,12 @@ pub struct Cli {
     pub command: Option<Command>,
 
     /// Where everything is kept.
-    #[arg(long, global = true, value_name = "FOLDER", help = "where everything is kept [default: .reelway, or REELWAY_DATA]")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        help = "where everything is kept [default: .reelway, or REELWAY_DATA]"
+    )]
     pub data: Option<PathBuf>,
 
     /// One JSON document on standard output instead of text.
@@ -28,7 +33,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answer requests; makes a demo catalogue when there is nothing to recommend.
-    #[command(after_help = "Examples:\n  reelway serve\n  reelway serve --addr 127.0.0.1:8080 --no-demo")]
+    #[command(
+        after_help = "Examples:\n  reelway serve\n  reelway serve --addr 127.0.0.1:8080 --no-demo"
+    )]
     Serve(Serve),
     /// Take in a catalogue and what people did.
     #[command(after_help = "Examples:
@@ -42,10 +49,14 @@ pub enum Command {
     #[command(after_help = "Examples:\n  reelway profile\n  reelway profile --date 2026-11-21")]
     Profile(Profile),
     /// Fill the shared tier before it is asked.
-    #[command(after_help = "Example:\n  reelway preload --region eu-west-1 --batch-size 5000 --ttl 7200 --resume")]
+    #[command(
+        after_help = "Example:\n  reelway preload --region eu-west-1 --batch-size 5000 --ttl 7200 --resume"
+    )]
     Preload(Preload),
     /// Recommend without a server.
-    #[command(after_help = "Examples:\n  reelway recommend --user u1\n  reelway recommend --all --out slates.tsv --limit 20")]
+    #[command(
+        after_help = "Examples:\n  reelway recommend --user u1\n  reelway recommend --all --out slates.tsv --limit 20"
+    )]
     Recommend(Recommend),
     /// Check or show the tuning document.
     #[command(subcommand)]
@@ -61,7 +72,10 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Where to listen.
-    #[arg(long, help = "where to listen [default: 127.0.0.1:3000, or REELWAY_ADDR]")]
+    #[arg(
+        long,
+        help = "where to listen [default: 127.0.0.1:3000, or REELWAY_ADDR]"
+    )]
     pub addr: Option<SocketAddr>,
     /// Leave an empty store empty.
     #[arg(long)]
@@ -75,7 +89,11 @@ const PROFILE_AT: &str = "03:00";
 
 impl Default for Serve {
     fn default() -> Self {
-        Self { addr: None, no_demo: false, profile_at: PROFILE_AT.to_owned() }
+        Self {
+            addr: None,
+            no_demo: false,
+            profile_at: PROFILE_AT.to_owned(),
+        }
     }
 }
 

@@ -29,13 +29,19 @@ pub async fn import(settings: &Settings, args: &cli::Import, out: Output) -> any
     let service = Service::open(settings).await?;
     let stores = service.import_stores();
     import::recover(&settings.data, &stores).await?;
-    let report = planned.run(settings.data.clone(), &stores, progress::choose()).await?;
+    let report = planned
+        .run(settings.data.clone(), &stores, progress::choose())
+        .await?;
     let mut text = format!(
         "{} events and {} videos from {} rows in {:.1} s",
         report.events, report.videos, report.rows, report.seconds
     );
     if let Some(path) = &report.rejected {
-        text.push_str(&format!("\n{} rows rejected, written to {}", report.bad, path.display()));
+        text.push_str(&format!(
+            "\n{} rows rejected, written to {}",
+            report.bad,
+            path.display()
+        ));
     }
     text.push_str("\nnext: reelway profile");
     Ok(out.result(&report, &text)?)
@@ -51,7 +57,9 @@ pub async fn profile(settings: &Settings, args: &cli::Profile, out: Output) -> a
     // What the log holds and the lake does not is archived first.
     let stop = CancellationToken::new();
     let jobs = service.jobs(settings, Some(service.start_pump(&stop)));
-    let night = jobs.night(args.date, args.force, &service.deadline(NIGHT_BUDGET)).await;
+    let night = jobs
+        .night(args.date, args.force, &service.deadline(NIGHT_BUDGET))
+        .await;
     stop.cancel();
     service.tasks.drain(STOP_BUDGET).await;
     let report = night?.profile;
@@ -68,7 +76,7 @@ pub async fn profile(settings: &Settings, args: &cli::Profile, out: Output) -> a
 /// # Errors
 /// When there is no shared tier, or the walk could not go on; what is done stays done.
 pub async fn preload(settings: &Settings, args: &cli::Preload, out: Output) -> anyhow::Result<()> {
-    if settings.redis.is_none() {
+    if settings.serving.redis.is_none() {
         bail!("there is no shared tier to fill: set REELWAY_REDIS_URL");
     }
     let service = Service::open(settings).await?;
@@ -88,8 +96,10 @@ pub async fn preload(settings: &Settings, args: &cli::Preload, out: Output) -> a
         }
         bar.0.at(now.part as u64);
     };
-    let report =
-        service.preload_job().run(&options, &tell, &service.deadline(NIGHT_BUDGET)).await?;
+    let report = service
+        .preload_job()
+        .run(&options, &tell, &service.deadline(NIGHT_BUDGET))
+        .await?;
     let text = format!(
         "{} slates stored for generation {} in {:.1} s",
         report.stored, report.generation, report.seconds
@@ -101,9 +111,13 @@ pub async fn preload(settings: &Settings, args: &cli::Preload, out: Output) -> a
 ///
 /// # Errors
 /// When there is no generation, or the file cannot be written.
-pub async fn recommend(settings: &Settings, args: &cli::Recommend, out: Output) -> anyhow::Result<()> {
+pub async fn recommend(
+    settings: &Settings,
+    args: &cli::Recommend,
+    out: Output,
+) -> anyhow::Result<()> {
     let service = Service::open(settings).await?;
-    if service.reader.current().is_none() {
+    if service.serving.generations.current().is_none() {
         bail!("there is no generation to recommend from: run reelway profile first");
     }
     match (&args.user, &args.out) {
@@ -134,10 +148,12 @@ pub fn config(command: &cli::Config) -> anyhow::Result<()> {
                 Err(problems) => bail!("{}", problems.join("\n")),
             }
         }
-        cli::Config::Show => {
-            Ok(Output::line(&serde_json::to_string_pretty(&Tuning::default())?)?)
-        }
-        cli::Config::Schema => Ok(Output::line(&serde_json::to_string_pretty(&Tuning::schema())?)?),
+        cli::Config::Show => Ok(Output::line(&serde_json::to_string_pretty(
+            &Tuning::default(),
+        )?)?),
+        cli::Config::Schema => Ok(Output::line(&serde_json::to_string_pretty(
+            &Tuning::schema(),
+        )?)?),
     }
 }
 

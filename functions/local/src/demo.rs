@@ -28,7 +28,11 @@ pub struct Size {
 
 impl Default for Size {
     fn default() -> Self {
-        Self { videos: 1_200, users: 600, impressions_per_user: 60 }
+        Self {
+            videos: 1_200,
+            users: 600,
+            impressions_per_user: 60,
+        }
     }
 }
 
@@ -59,10 +63,19 @@ impl Demo {
     #[must_use]
     pub fn new(size: Size, now_ms: i64) -> Self {
         let mut rng = StdRng::seed_from_u64(SEED);
-        let topic_of: Vec<usize> =
-            (0..size.videos).map(|_| rng.random_range(0..TOPICS.len())).collect();
-        let videos = topic_of.iter().enumerate().map(|(n, topic)| video(n, *topic, now_ms, &mut rng));
-        Self { videos: videos.collect(), topic_of, size, now_ms }
+        let topic_of: Vec<usize> = (0..size.videos)
+            .map(|_| rng.random_range(0..TOPICS.len()))
+            .collect();
+        let videos = topic_of
+            .iter()
+            .enumerate()
+            .map(|(n, topic)| video(n, *topic, now_ms, &mut rng));
+        Self {
+            videos: videos.collect(),
+            topic_of,
+            size,
+            now_ms,
+        }
     }
 
     /// The catalogue.
@@ -79,12 +92,15 @@ impl Demo {
 
     fn history(&self, n: usize, shelves: &Shelves) -> Vec<Event> {
         let mut rng = StdRng::seed_from_u64(SEED ^ (n as u64 + 1));
-        let Ok(user_id) = UserId::parse(&format!("u{}", n + 1)) else { return Vec::new() };
+        let Ok(user_id) = UserId::parse(&format!("u{}", n + 1)) else {
+            return Vec::new();
+        };
         let taste = Taste::draw(self, &mut rng);
         let spread = self.size.impressions_per_user / 2;
         let count = self.size.impressions_per_user - spread + rng.random_range(0..=2 * spread);
-        let mut times: Vec<i64> =
-            (0..count).map(|_| self.now_ms - rng.random_range(0..HISTORY_MS)).collect();
+        let mut times: Vec<i64> = (0..count)
+            .map(|_| self.now_ms - rng.random_range(0..HISTORY_MS))
+            .collect();
         times.sort_unstable();
         let mut events = Vec::new();
         for ts_ms in times {
@@ -140,7 +156,11 @@ fn react(
     happens(EventKind::Click, 500, None);
     let share = (fit + rng.random_range(-0.4..0.5)).clamp(0.05, 1.0);
     let watch_ms = (f64::from(video.duration_ms) * share) as u32;
-    happens(EventKind::Watch, 1_000 + i64::from(watch_ms), Some(watch_ms));
+    happens(
+        EventKind::Watch,
+        1_000 + i64::from(watch_ms),
+        Some(watch_ms),
+    );
     if share > 0.8 && rng.random_bool(0.25) {
         happens(EventKind::Like, 1_500 + i64::from(watch_ms), None);
     }
@@ -184,7 +204,11 @@ impl Shelves {
 
 impl Taste {
     fn draw(demo: &Demo, rng: &mut StdRng) -> Self {
-        let creators = demo.videos.iter().filter_map(|v| v.creator.clone()).collect::<Vec<_>>();
+        let creators = demo
+            .videos
+            .iter()
+            .filter_map(|v| v.creator.clone())
+            .collect::<Vec<_>>();
         Self {
             first: rng.random_range(0..TOPICS.len()),
             second: rng.random_range(0..TOPICS.len()),
@@ -199,8 +223,15 @@ impl Taste {
             Some(topic) if topic == self.second => 0.5,
             _ => 0.15,
         };
-        let known = video.creator.as_ref().is_some_and(|c| self.creators.contains(c));
-        if known { (by_topic + 0.2_f64).min(0.95) } else { by_topic }
+        let known = video
+            .creator
+            .as_ref()
+            .is_some_and(|c| self.creators.contains(c));
+        if known {
+            (by_topic + 0.2_f64).min(0.95)
+        } else {
+            by_topic
+        }
     }
 }
 
@@ -218,12 +249,22 @@ fn video(n: usize, topic: usize, now_ms: i64, rng: &mut StdRng) -> Video {
     let creator = topic + TOPICS.len() * rng.random_range(0..CREATORS / TOPICS.len());
     video.creator = CreatorId::parse(&format!("creator-{creator}")).ok();
     video.categories = vec![SmolStr::new_static(topic_words.name)];
-    video.tags = topic_words.tags.sample(rng, 2).map(|tag| SmolStr::new_static(tag)).collect();
+    video.tags = topic_words
+        .tags
+        .sample(rng, 2)
+        .map(|tag| SmolStr::new_static(tag))
+        .collect();
     video.tags.sort();
-    video.language = Some(SmolStr::new_static(["en", "de", "pt", "ja"].choose(rng).unwrap_or(&"en")));
+    video.language = Some(SmolStr::new_static(
+        ["en", "de", "pt", "ja"].choose(rng).unwrap_or(&"en"),
+    ));
     video.duration_ms = rng.random_range(8_000..240_000);
     // A few arrive during the history, so that there is something new.
-    let age_ms = if n % 9 == 0 { rng.random_range(0..HISTORY_MS) } else { 2 * HISTORY_MS };
+    let age_ms = if n % 9 == 0 {
+        rng.random_range(0..HISTORY_MS)
+    } else {
+        2 * HISTORY_MS
+    };
     video.published_at = now_ms - age_ms - 3_600_000;
     if n % 97 == 96 {
         video.markets = vec![SmolStr::new_static("DE")];
@@ -240,18 +281,28 @@ mod tests {
 
     #[test]
     fn the_same_arguments_give_the_same_world() {
-        let size = Size { videos: 200, users: 20, impressions_per_user: 20 };
+        let size = Size {
+            videos: 200,
+            users: 20,
+            impressions_per_user: 20,
+        };
         let [a, b] = [Demo::new(size, NOW_MS), Demo::new(size, NOW_MS)];
         assert_eq!(a.videos(), b.videos());
-        assert_eq!(a.events().collect::<Vec<_>>(), b.events().collect::<Vec<_>>());
+        assert_eq!(
+            a.events().collect::<Vec<_>>(),
+            b.events().collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn users_watch_their_favourite_topics_most() {
         let demo = Demo::new(Size::default(), NOW_MS);
         let mut watched: HashMap<UserId, HashMap<SmolStr, usize>> = HashMap::new();
-        let topic: HashMap<_, _> =
-            demo.videos().iter().map(|v| (v.video_id.clone(), v.categories[0].clone())).collect();
+        let topic: HashMap<_, _> = demo
+            .videos()
+            .iter()
+            .map(|v| (v.video_id.clone(), v.categories[0].clone()))
+            .collect();
         for event in demo.events().filter(|e| e.kind == EventKind::Watch) {
             let topics = watched.entry(event.user_id.clone()).or_default();
             *topics.entry(topic[&event.video_id].clone()).or_default() += 1;
@@ -262,12 +313,23 @@ mod tests {
             counts.iter().take(2).sum::<usize>() * 2 > counts.iter().sum()
         };
         let settled = watched.values().filter(|topics| top_two(topics)).count();
-        assert!(settled * 10 > watched.len() * 9, "{settled} of {}", watched.len());
+        assert!(
+            settled * 10 > watched.len() * 9,
+            "{settled} of {}",
+            watched.len()
+        );
     }
 
     #[test]
     fn event_ids_are_distinct_and_no_event_is_from_the_future() {
-        let demo = Demo::new(Size { videos: 300, users: 50, impressions_per_user: 40 }, NOW_MS);
+        let demo = Demo::new(
+            Size {
+                videos: 300,
+                users: 50,
+                impressions_per_user: 40,
+            },
+            NOW_MS,
+        );
         let events: Vec<Event> = demo.events().collect();
         let ids: std::collections::HashSet<_> = events.iter().map(|e| &e.event_id).collect();
         assert_eq!(ids.len(), events.len());

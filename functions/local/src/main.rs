@@ -16,7 +16,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard output is for results; telemetry may not have started yet.
-            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("reelway: {error:#}\n"));
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("reelway: {error:#}\n"),
+            );
             ExitCode::FAILURE
         }
     }
@@ -35,8 +38,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let out = Output::new(cli.json);
     let command = cli.command.unwrap_or(Command::Serve(Serve::default()));
     let quiet = !matches!(command, Command::Serve(_)) && settings.log.is_empty();
-    telemetry::start(Format::for_stderr(), if quiet { "warn" } else { &settings.log })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    telemetry::start(
+        Format::for_stderr(),
+        if quiet { "warn" } else { &settings.log },
+    )?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match command {
             Command::Serve(args) => serve::serve(settings, args).await,

@@ -34,8 +34,9 @@ pub async fn serve(settings: Settings, args: Serve) -> anyhow::Result<()> {
     let night_at = night_at(&args.profile_at)?;
     let addr = args.addr.unwrap_or(settings.addr);
     // First, so that a taken port is said before anything is made.
-    let listener =
-        TcpListener::bind(addr).await.with_context(|| format!("{addr} cannot be listened on"))?;
+    let listener = TcpListener::bind(addr)
+        .await
+        .with_context(|| format!("{addr} cannot be listened on"))?;
     ops::metric::install();
     let service = Arc::new(Service::open(&settings).await?);
     import::recover(&settings.data, &service.import_stores()).await?;
@@ -44,16 +45,25 @@ pub async fn serve(settings: Settings, args: Serve) -> anyhow::Result<()> {
     let jobs = Arc::new(service.jobs(&settings, Some(pump.clone())));
     prepare(&service, &settings, &jobs, args.no_demo).await?;
 
-    service.tasks.spawn(tend(Arc::clone(&service), stop.clone()));
-    service.tasks.spawn(stop.clone().run_until_cancelled_owned(ops::metric::upkeep()));
+    service
+        .tasks
+        .spawn(tend(Arc::clone(&service), stop.clone()));
+    service.tasks.spawn(
+        stop.clone()
+            .run_until_cancelled_owned(ops::metric::upkeep()),
+    );
     if let Some(at_ms) = night_at {
         let (jobs, stop) = (Arc::clone(&jobs), stop.clone());
-        service.tasks.spawn(async move { jobs.every_night(at_ms, &stop).await });
+        service
+            .tasks
+            .spawn(async move { jobs.every_night(at_ms, &stop).await });
     }
     let router = router(&service, &settings, jobs);
     greet(listener.local_addr()?, &service)?;
     let served = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, served).with_graceful_shutdown(told_to_stop()?).await?;
+    axum::serve(listener, served)
+        .with_graceful_shutdown(told_to_stop()?)
+        .await?;
     finish(&service, &pump, &stop).await;
     Ok(())
 }
@@ -76,15 +86,23 @@ async fn prepare(
     jobs: &Jobs,
     no_demo: bool,
 ) -> anyhow::Result<()> {
-    if service.reader.current().is_some() {
+    if service.serving.generations.current().is_some() {
         return Ok(());
     }
     let deadline = service.deadline(NIGHT_BUDGET);
     let nothing_yet = service.lake.days(&deadline).await?.is_empty()
-        && service.catalogue.scan(None, 1, &deadline).await?.videos.is_empty();
+        && service
+            .serving
+            .catalogue
+            .scan(None, 1, &deadline)
+            .await?
+            .videos
+            .is_empty();
     if nothing_yet {
         if no_demo {
-            tracing::warn!("the store is empty: reelway import brings a catalogue and what people did");
+            tracing::warn!(
+                "the store is empty: reelway import brings a catalogue and what people did"
+            );
             return Ok(());
         }
         tracing::info!("the store is empty, a demo catalogue is made");
@@ -94,7 +112,9 @@ async fn prepare(
     // Also after an import, or a first start, that was cut before its first generation.
     let night = jobs.night(None, false, &deadline).await;
     match night {
-        Ok(night) => tracing::info!(generation = %night.profile.generation, "the first generation is built"),
+        Ok(night) => {
+            tracing::info!(generation = %night.profile.generation, "the first generation is built")
+        }
         // A catalogue without events has nothing to learn from; the built-in rung answers.
         Err(error) => tracing::error!(error = %error, "the first generation was not built"),
     }
@@ -109,18 +129,24 @@ async fn tend(service: Arc<Service>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = every.tick() => {}
         }
-        service.upkeep.pass();
-        if service.outbox.due() {
-            service.outbox.flush(&service.deadline(STOP_BUDGET)).await;
+        service.serving.upkeep.pass();
+        if service.serving.outbox.due() {
+            service
+                .serving
+                .outbox
+                .flush(&service.deadline(STOP_BUDGET))
+                .await;
         }
     }
 }
 
 fn greet(addr: SocketAddr, service: &Service) -> anyhow::Result<()> {
-    let generation = service.reader.current();
-    let generation = generation.as_ref().map_or("no generation yet", |index| index.generation());
+    let generation = service.serving.generations.current();
+    let generation = generation
+        .as_ref()
+        .map_or("none yet", |index| index.generation());
     Output::line(&format!(
-        "reelway serves on http://{addr} ({generation}), data in this process. Try:
+        "reelway serves on http://{addr}, generation {generation}. Try:
 
   curl -s 'http://{addr}/recommend?user_id=u1&limit=5'
   curl -s 'http://{addr}/videos/v1/similar?limit=5'
@@ -146,13 +172,16 @@ fn told_to_stop() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
 /// Lets what is under way end: events that were acknowledged are in the log already.
 async fn finish(service: &Service, pump: &Pump, stop: &CancellationToken) {
     let deadline = service.deadline(STOP_BUDGET);
-    service.outbox.flush(&deadline).await;
+    service.serving.outbox.flush(&deadline).await;
     if let Err(error) = pump.flush(clickstream::Clickstream::NAME, &deadline).await {
         tracing::warn!(error = %error, "what is left in the log is consumed at the next start");
     }
     stop.cancel();
     if !service.tasks.drain(deadline.remaining()).await {
-        tracing::warn!(tasks.running = service.tasks.running(), "some tasks did not end in time");
+        tracing::warn!(
+            tasks.running = service.tasks.running(),
+            "some tasks did not end in time"
+        );
     }
 }
 
@@ -161,7 +190,9 @@ fn night_at(text: &str) -> anyhow::Result<Option<i64>> {
     if text == "off" {
         return Ok(None);
     }
-    let time: Time = text.parse().context("--profile-at is neither HH:MM nor off")?;
+    let time: Time = text
+        .parse()
+        .context("--profile-at is neither HH:MM nor off")?;
     let seconds = i64::from(time.hour()) * 3_600 + i64::from(time.minute()) * 60;
     Ok(Some(seconds * 1_000))
 }

@@ -1,18 +1,14 @@
 //! The functions' libraries, wired together over one backend.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use guard::breaker::{Breaker, BreakerState};
+use guard::breaker::BreakerState;
 use guard::{Clock, Deadline, Tasks};
 use lake::Lake;
 use ops::RealClock;
-use store::{
-    Catalogue, Control, DeadLetters, GenerationReader, Generations, LiveTuning, Origin, OriginParts, Outbox,
-    Shared, Tiered, TieredParts, Tuning, TuningFile, Upkeep, Users,
-};
+use store::serving::{Serving, ServingSettings};
+use store::{Control, DeadLetters, Generations};
 use tokio_util::sync::CancellationToken;
 use web::Signer;
 
@@ -24,35 +20,19 @@ use crate::{admin, import, signing};
 
 /// How long the start may wait for stores that are not there.
 const START_BUDGET: Duration = Duration::from_secs(10);
-/// What the local tier may weigh.
-const LOCAL_TIER_BYTES: u64 = 256 << 20;
 
 /// Everything a command or the server works with.
 pub struct Service {
-    /// The ports.
+    /// The ports, and the hold on the data folder.
     pub backend: Backend,
-    /// User states.
-    pub users: Users,
-    /// The videos.
-    pub catalogue: Arc<Catalogue>,
+    /// What answers questions for slates.
+    pub serving: Serving,
     /// Leases and checkpoints.
     pub control: Arc<Control>,
     /// The event lake.
     pub lake: Arc<Lake>,
     /// Where generations are published.
     pub generations: Arc<Generations>,
-    /// The mapped generation.
-    pub reader: Arc<GenerationReader>,
-    /// The hot document.
-    pub tuning: Arc<LiveTuning>,
-    /// Keeps generation and tuning fresh.
-    pub upkeep: Upkeep,
-    /// Slates.
-    pub tiered: Tiered,
-    /// Redis, when there is one.
-    pub shared: Option<Shared>,
-    /// `served` events on their way.
-    pub outbox: Arc<Outbox>,
     /// Signs cursors and tokens.
     pub signer: Signer,
     /// The real clock.
@@ -72,67 +52,18 @@ impl Service {
         let backend = Backend::open(settings).await?;
         let signer = signing::signer(settings)?;
         let deadline = Deadline::after(Arc::clone(&clock), START_BUDGET);
-        let users = Users::new(Arc::clone(&backend.tables));
-        let catalogue = Arc::new(Catalogue::new(Arc::clone(&backend.tables), Arc::clone(&clock)));
-        let reader = Arc::new(GenerationReader::new(
-            Arc::clone(&backend.objects),
-            settings.folder("generations"),
-            Arc::clone(&clock),
-        ));
-        let tuning = Arc::new(LiveTuning::new(Tuning::default()));
-        let file = settings.tuning.clone().map(|path: PathBuf| {
-            TuningFile::new(path, Arc::clone(&tuning), Arc::clone(&clock))
-        });
-        let upkeep = Upkeep::new(
-            Arc::clone(&reader),
-            Arc::clone(&tuning),
-            file,
-            Arc::clone(&clock),
-            tasks.clone(),
-        );
-        upkeep.start(&deadline).await;
-        let shared = match &settings.redis {
-            Some(redis) => Some(
-                Shared::connect(redis, Arc::clone(&clock), tasks.clone(), &deadline)
-                    .await
-                    .context("the shared tier cannot work as it is set")?,
-            ),
-            None => None,
+        let ports = backend.ports.clone();
+        let serving = ServingSettings {
+            index_dir: settings.folder("generations"),
+            ..settings.serving.clone()
         };
-        let origin = Origin::new(OriginParts {
-            users: users.clone(),
-            catalogue: Arc::clone(&catalogue),
-            generations: Arc::clone(&reader),
-            pipeline: Arc::new(engine::Pipeline::standard()),
-            breaker: Breaker::new(
-                "users",
-                tuning.snapshot().guard.breaker.clone(),
-                Arc::clone(&clock),
-            ),
-            clock: Arc::clone(&clock),
-            builtin: Vec::new(),
-        });
-        let tiered = Tiered::new(TieredParts {
-            origin,
-            shared: shared.clone(),
-            tuning: Arc::clone(&tuning),
-            clock: Arc::clone(&clock),
-            tasks: tasks.clone(),
-            local_bytes_max: LOCAL_TIER_BYTES,
-        });
+        let serving = Serving::open(ports.clone(), &serving, &clock, &tasks, &deadline).await?;
         Ok(Self {
-            control: Arc::new(Control::new(Arc::clone(&backend.tables), Arc::clone(&clock))),
-            lake: Arc::new(Lake::new(Arc::clone(&backend.objects))),
-            generations: Arc::new(Generations::new(Arc::clone(&backend.objects))),
-            outbox: Arc::new(Outbox::new(Arc::clone(&backend.stream), Arc::clone(&clock))),
+            control: Arc::new(Control::new(ports.tables, Arc::clone(&clock))),
+            lake: Arc::new(Lake::new(Arc::clone(&ports.objects))),
+            generations: Arc::new(Generations::new(ports.objects)),
             backend,
-            users,
-            catalogue,
-            reader,
-            tuning,
-            upkeep,
-            tiered,
-            shared,
+            serving,
             signer,
             clock,
             tasks,
@@ -150,10 +81,10 @@ impl Service {
     pub fn profile_job(&self, settings: &Settings) -> profile::Job {
         let parts = profile::Parts {
             lake: Arc::clone(&self.lake),
-            catalogue: Arc::clone(&self.catalogue),
-            users: Arc::new(self.users.clone()),
+            catalogue: Arc::clone(&self.serving.catalogue),
+            users: Arc::new(self.serving.users.clone()),
             generations: Arc::clone(&self.generations),
-            objects: Arc::clone(&self.backend.objects),
+            objects: Arc::clone(&self.backend.ports.objects),
             control: Arc::clone(&self.control),
             work_dir: settings.folder("work"),
             owner: "local".to_owned(),
@@ -165,12 +96,12 @@ impl Service {
     /// Starts the consumers on this service's stream.
     #[must_use]
     pub fn start_pump(&self, stop: &CancellationToken) -> Pump {
-        let dead = |consumer| DeadLetters::new(Arc::clone(&self.backend.objects), consumer);
+        let dead = |consumer| DeadLetters::new(Arc::clone(&self.backend.ports.objects), consumer);
         let clickstream = clickstream::Clickstream::new(clickstream::Parts {
-            users: Arc::new(self.users.clone()),
-            counters: Arc::clone(&self.backend.tables),
+            users: Arc::new(self.serving.users.clone()),
+            counters: Arc::clone(&self.backend.ports.tables),
             dead: dead(clickstream::Clickstream::NAME),
-            shared: self.shared.clone().map(Arc::new),
+            shared: self.serving.shared.clone().map(Arc::new),
             clock: Arc::clone(&self.clock),
         });
         let archive = archive::Archive::new(archive::Parts {
@@ -179,7 +110,7 @@ impl Service {
             clock: Arc::clone(&self.clock),
         });
         let parts = pump::Parts {
-            stream: Arc::clone(&self.backend.stream),
+            stream: Arc::clone(&self.backend.ports.stream),
             control: Arc::clone(&self.control),
             clock: Arc::clone(&self.clock),
         };
@@ -193,11 +124,15 @@ impl Service {
     /// The nightly jobs over this service.
     #[must_use]
     pub fn jobs(&self, settings: &Settings, pump: Option<Pump>) -> Jobs {
-        let preload = self.shared.is_some().then(|| (self.preload_job(), preload::Options::default()));
+        let preload = self
+            .serving
+            .shared
+            .is_some()
+            .then(|| (self.preload_job(), preload::Options::default()));
         Jobs::new(jobs::Parts {
             pump,
             profile: self.profile_job(settings),
-            reader: Arc::clone(&self.reader),
+            reader: Arc::clone(&self.serving.generations),
             preload,
             clock: Arc::clone(&self.clock),
         })
@@ -207,8 +142,8 @@ impl Service {
     #[must_use]
     pub fn import_stores(&self) -> import::Stores {
         import::Stores {
-            catalogue: Arc::clone(&self.catalogue),
-            objects: Arc::clone(&self.backend.objects),
+            catalogue: Arc::clone(&self.serving.catalogue),
+            objects: Arc::clone(&self.backend.ports.objects),
             clock: Arc::clone(&self.clock),
         }
     }
@@ -216,23 +151,27 @@ impl Service {
     /// The reading function.
     #[must_use]
     pub fn recommend_app(&self) -> Arc<recommend::App> {
-        let redis = self.shared.clone().map(|shared| recommend::Dependency {
-            name: "redis",
-            state: Box::new(move || match shared.state() {
-                BreakerState::Closed => "closed",
-                BreakerState::Open => "open",
-                BreakerState::HalfOpen => "half_open",
-            }),
-        });
+        let redis = self
+            .serving
+            .shared
+            .clone()
+            .map(|shared| recommend::Dependency {
+                name: "redis",
+                state: Box::new(move || match shared.state() {
+                    BreakerState::Closed => "closed",
+                    BreakerState::Open => "open",
+                    BreakerState::HalfOpen => "half_open",
+                }),
+            });
         recommend::App::new(recommend::Parts {
-            tiered: self.tiered.clone(),
-            catalogue: Arc::clone(&self.catalogue),
-            users: self.users.clone(),
-            generations: Arc::clone(&self.reader),
-            tuning: Arc::clone(&self.tuning),
+            tiered: self.serving.tiered.clone(),
+            catalogue: Arc::clone(&self.serving.catalogue),
+            users: self.serving.users.clone(),
+            generations: Arc::clone(&self.serving.generations),
+            tuning: Arc::clone(&self.serving.tuning),
             // A timer does it here, so that nothing is due when a request comes.
             upkeep: None,
-            outbox: Arc::clone(&self.outbox),
+            outbox: Arc::clone(&self.serving.outbox),
             signer: self.signer.clone(),
             dependencies: redis.into_iter().collect(),
             clock: Arc::clone(&self.clock),
@@ -244,10 +183,10 @@ impl Service {
     #[must_use]
     pub fn ingest_app(&self, settings: &Settings) -> Arc<ingest::App> {
         ingest::App::new(ingest::Parts {
-            stream: Arc::clone(&self.backend.stream),
-            catalogue: Arc::clone(&self.catalogue),
-            users: self.users.clone(),
-            shared: self.shared.clone(),
+            stream: Arc::clone(&self.backend.ports.stream),
+            catalogue: Arc::clone(&self.serving.catalogue),
+            users: self.serving.users.clone(),
+            shared: self.serving.shared.clone(),
             signer: self.signer.clone(),
             admin: admin::guard(settings),
             clock: Arc::clone(&self.clock),
@@ -269,8 +208,8 @@ impl Service {
     #[must_use]
     pub fn preload_job(&self) -> preload::Job {
         preload::Job::new(preload::Parts {
-            tiered: Arc::new(self.tiered.clone()),
-            generations: Arc::clone(&self.reader),
+            tiered: Arc::new(self.serving.tiered.clone()),
+            generations: Arc::clone(&self.serving.generations),
             lake: Arc::clone(&self.lake),
             control: Arc::clone(&self.control),
             owner: "local".to_owned(),

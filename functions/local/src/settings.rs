@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ops::Secret;
 use ops::settings::{Lookup, Problems, Reader};
-use store::RedisSettings;
+use store::serving::ServingSettings;
 
 /// The settings of `reelway`, from the environment; flags win over them.
 #[derive(Debug)]
@@ -16,15 +16,13 @@ pub struct Settings {
     pub data: PathBuf,
     /// `REELWAY_LOG`: `info`, or directives such as `info,store=debug`.
     pub log: String,
-    /// `REELWAY_TUNING`: the tuning document, read again when it changes.
-    pub tuning: Option<PathBuf>,
     /// `REELWAY_ADMIN_KEY`: what catalogue writes and jobs must show; loopback only without it.
     pub admin_key: Option<Secret>,
     /// `REELWAY_TOKEN_KEY`: signs cursors and item tokens; made and kept in the data folder when
     /// not set.
     pub token_key: Option<Secret>,
-    /// The shared tier, when there is one.
-    pub redis: Option<RedisSettings>,
+    /// Tuning, tiers; generations are kept in the data folder.
+    pub serving: ServingSettings,
     /// Which storage.
     pub storage: Storage,
 }
@@ -50,10 +48,9 @@ impl Settings {
             addr: reader.parse("REELWAY_ADDR", SocketAddr::from(([127, 0, 0, 1], 3000))),
             data: PathBuf::from(reader.text("REELWAY_DATA", ".reelway")),
             log: reader.text("REELWAY_LOG", ""),
-            tuning: reader.optional("REELWAY_TUNING").map(PathBuf::from),
             admin_key: reader.secret("REELWAY_ADMIN_KEY"),
             token_key: reader.secret("REELWAY_TOKEN_KEY"),
-            redis: RedisSettings::read(&mut reader),
+            serving: ServingSettings::read(&mut reader),
             storage: storage(&mut reader),
         };
         reader.finish().map(|()| settings)
@@ -72,7 +69,11 @@ fn storage(reader: &mut Reader<'_>) -> Storage {
         #[cfg(feature = "aws")]
         "aws" => Storage::Aws(aws::AwsSettings::read(reader)),
         _ => {
-            let aws = if cfg!(feature = "aws") { " or aws" } else { "; aws needs a build with --features aws" };
+            let aws = if cfg!(feature = "aws") {
+                " or aws"
+            } else {
+                "; aws needs a build with --features aws"
+            };
             reader.problem(format!("REELWAY_STORAGE is not embedded{aws}"));
             Storage::Embedded
         }
@@ -89,7 +90,7 @@ mod tests {
         let settings = Settings::read(&MapLookup::default()).unwrap();
         assert_eq!(settings.addr.to_string(), "127.0.0.1:3000");
         assert_eq!(settings.data, Path::new(".reelway"));
-        assert!(settings.redis.is_none() && settings.admin_key.is_none());
+        assert!(settings.serving.redis.is_none() && settings.admin_key.is_none());
     }
 
     #[test]

@@ -23,7 +23,9 @@ pub fn signer(settings: &Settings) -> anyhow::Result<Signer> {
         return Signer::from_secret(key.expose()).context("REELWAY_TOKEN_KEY cannot be used");
     }
     let path = settings.folder(FILE);
-    let kept = fs::read_to_string(&path).ok().filter(|key| !key.trim().is_empty());
+    let kept = fs::read_to_string(&path)
+        .ok()
+        .filter(|key| !key.trim().is_empty());
     let key = match kept {
         Some(key) => key,
         None => {

@@ -49,9 +49,14 @@ pub async fn answer_of_one(
     args: &cli::Recommend,
 ) -> anyhow::Result<String> {
     let user = UserId::parse(user).context("--user is not an id")?;
-    let uri = format!("/recommend?user_id={user}&limit={}&scene={}", args.limit, args.scene);
+    let uri = format!(
+        "/recommend?user_id={user}&limit={}&scene={}",
+        args.limit, args.scene
+    );
     let router = recommend::router(service.recommend_app());
-    let request = Request::get(uri).body(Body::empty()).context("--scene is not a word")?;
+    let request = Request::get(uri)
+        .body(Body::empty())
+        .context("--scene is not a word")?;
     let response = router.oneshot(request).await?;
     let good = response.status().is_success();
     let body = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX).await?;
@@ -68,14 +73,19 @@ pub async fn write_all(
     path: &Path,
     args: &cli::Recommend,
 ) -> anyhow::Result<Report> {
-    let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let file =
+        File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
     let mut file = BufWriter::new(file);
     writeln!(file, "user\trank\titem")?;
     let mut report = Report { users: 0, rows: 0 };
     let mut after = None;
     loop {
         let deadline = service.deadline(PAGE_BUDGET);
-        let page = service.users.scan(after, USERS_PER_PAGE, &deadline).await?;
+        let page = service
+            .serving
+            .users
+            .scan(after, USERS_PER_PAGE, &deadline)
+            .await?;
         let users = page.users.into_iter().map(|(user, _)| user);
         let mut made = stream::iter(users)
             .map(|user| slate_of(service, user, &args.scene))
@@ -98,16 +108,26 @@ pub async fn write_all(
 
 /// On a task of its own, so that slates are made on every core.
 async fn slate_of(service: &Service, user: UserId, scene: &str) -> (UserId, Arc<Slate>) {
-    let tiered = service.tiered.clone();
+    let tiered = service.serving.tiered.clone();
     let deadline = service.deadline(SLATE_BUDGET);
     let mut ask = Ask::new(Who::User(user.clone()), Kind::Recommend);
     ask.scene = SmolStr::new(scene);
     let fallback = ask.clone();
-    let made = service.tasks.spawn(async move { tiered.slate(ask, &deadline).await }).await;
+    let made = service
+        .tasks
+        .spawn(async move { tiered.slate(ask, &deadline).await })
+        .await;
     let slate = match made {
         Ok(answer) => answer.slate,
         // The task panicked: the ladder is asked once more, here.
-        Err(_) => service.tiered.slate(fallback, &service.deadline(SLATE_BUDGET)).await.slate,
+        Err(_) => {
+            service
+                .serving
+                .tiered
+                .slate(fallback, &service.deadline(SLATE_BUDGET))
+                .await
+                .slate
+        }
     };
     (user, slate)
 }
