@@ -5,6 +5,10 @@
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod hosting;
+#[cfg(test)]
 mod kit;
+#[cfg(test)]
+mod lambda;
 #[cfg(test)]
 mod tidy;

@@ -15,9 +15,8 @@ const INIT_BUDGET: Duration = Duration::from_secs(8);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let (aws, redis) = lambda::start(|reader| {
-        (AwsSettings::read(reader), RedisSettings::read(reader))
-    })?;
+    let (aws, redis) =
+        lambda::start(|reader| (AwsSettings::read(reader), RedisSettings::read(reader)))?;
     let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
     let tasks = Tasks::new();
     let init = Deadline::after(Arc::clone(&clock), INIT_BUDGET);

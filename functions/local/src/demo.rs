@@ -260,13 +260,13 @@ fn video(n: usize, topic: usize, now_ms: i64, rng: &mut StdRng) -> Video {
     ));
     video.duration_ms = rng.random_range(8_000..240_000);
     // A few arrive during the history, so that there is something new.
-    let age_ms = if n % 9 == 0 {
+    let age_ms = if n.is_multiple_of(9) {
         rng.random_range(0..HISTORY_MS)
     } else {
         2 * HISTORY_MS
     };
     video.published_at = now_ms - age_ms - 3_600_000;
-    if n % 97 == 96 {
+    if (n + 1).is_multiple_of(97) {
         video.markets = vec![SmolStr::new_static("DE")];
     }
     video

@@ -23,6 +23,8 @@ use crate::settings::Settings;
 
 /// How often what ages is looked at. Well under the second that tuning may take to arrive.
 const TICK: Duration = Duration::from_millis(200);
+/// How often rows whose time has come are removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 /// How long what is under way may take to end after a signal.
 const STOP_BUDGET: Duration = Duration::from_secs(5);
 
@@ -124,10 +126,12 @@ async fn prepare(
 /// Keeps fresh what ages and sends `served` events off, until stopped.
 async fn tend(service: Arc<Service>, stop: CancellationToken) {
     let mut every = tokio::time::interval(TICK);
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = every.tick() => {}
+            _ = sweep.tick() => service.backend.sweep(&service.deadline(STOP_BUDGET)).await,
         }
         service.serving.upkeep.pass();
         if service.serving.outbox.due() {

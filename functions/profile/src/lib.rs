@@ -179,7 +179,15 @@ impl Job {
         let changed = audience.write(profiles, as_of_ms, users, deadline).await? as u64;
         watch.lap("users");
         hold.renew(deadline).await?;
+        let before = self
+            .parts
+            .generations
+            .pointer(deadline)
+            .await
+            .ok()
+            .flatten();
         publish::publish(&self.parts, &generation, built, deadline).await?;
+        publish::settle(&self.parts, before, deadline).await;
         watch.lap("publish");
         Ok(Report {
             generation,

@@ -5,12 +5,15 @@ use guard::Deadline;
 use jiff::civil::Date;
 use lake::{Lake, ProfileRow};
 use learn::Built;
+use store::generation::Pointer;
 use store::{Error, ErrorKind};
 
 use crate::{Parts, gave_up};
 
 /// Parts of a profile table; a user's part is their hash modulo this.
 pub const PROFILE_PARTS: u32 = 16;
+/// The longest a night can take, with room.
+const NIGHT_MS_MAX: i64 = 24 * 3_600_000;
 
 /// Writes every part, empty ones too, so that an earlier run of the day leaves none behind.
 pub(crate) async fn write_profiles(
@@ -33,6 +36,19 @@ pub(crate) async fn write_profiles(
         lake.write_profiles(date, part, rows, deadline).await?;
     }
     Ok(())
+}
+
+/// Forgets the hidden videos that no generation in use has any more. The one before may still be
+/// mapped somewhere; it read the catalogue at most a night before it was published.
+pub(crate) async fn settle(parts: &Parts, before: Option<Pointer>, deadline: &Deadline) {
+    let Some(before) = before else { return };
+    let settled = parts
+        .catalogue
+        .settle(before.swapped_ms - NIGHT_MS_MAX, deadline)
+        .await;
+    if let Err(error) = settled {
+        tracing::warn!(error = %error, "hidden videos were not settled, the next night does it");
+    }
 }
 
 /// Writes the generation into the work folder, always under one name, so that a run that is killed

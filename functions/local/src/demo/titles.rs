@@ -188,6 +188,10 @@ pub(super) fn title(form: &str, subject: &str, serial: usize) -> String {
         .next()
         .map(|c| c.to_uppercase().to_string())
         .unwrap_or_default();
-    let part = if serial % 13 == 12 { " (part 2)" } else { "" };
+    let part = if (serial + 1).is_multiple_of(13) {
+        " (part 2)"
+    } else {
+        ""
+    };
     format!("{first}{}{part}", letters.as_str())
 }
