@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::poll;
+use guard::Deadline;
 use smol_str::{SmolStr, format_smolstr};
 use tracing::{Instrument, debug_span};
 
@@ -105,8 +106,10 @@ impl Pipeline {
         let shares = self.recall(&asked, &mut trail).await;
         let candidates = merged(&asked, &shares, &mut trail);
         let candidates = self.filter(&asked, candidates, &mut trail);
-        let candidates = self.rank(&asked, candidates, &mut trail).await;
-        let mut slate = self.rerank(&asked, candidates, &mut trail);
+        let budget = Duration::from_millis(u64::from(query.tuning.budgets.rerank_ms));
+        let deadline = query.deadline.child(budget);
+        let candidates = self.rank(&asked, candidates, &deadline, &mut trail).await;
+        let mut slate = self.rerank(&asked, candidates, &deadline, &mut trail);
         slate.truncate(wanted(query));
         self.fill(&asked, &mut slate, &mut trail);
         trail.finish(&asked, &self.sources, &slate)
@@ -123,7 +126,7 @@ impl Pipeline {
             .enumerate()
             .filter_map(|(number, source)| {
                 let weight = weight(asked, source.name());
-                (weight > 0.0).then(|| async move {
+                (weight > 0.0).then_some(async move {
                     let start = now(asked.query);
                     let span = debug_span!("source", name = source.name());
                     let proposals = ask(source.as_ref(), asked).instrument(span).await;
@@ -176,11 +179,11 @@ impl Pipeline {
         &self,
         asked: &Prepared<'_>,
         mut candidates: Vec<Candidate>,
+        deadline: &Deadline,
         trail: &mut Trail,
     ) -> Vec<Candidate> {
         let (start, input) = (now(asked.query), candidates.len());
         if personal(&asked.query.recipe) {
-            let deadline = &asked.query.deadline;
             let failed = if deadline.allows_stage() {
                 let ranking = self.ranker.rank(asked, &mut candidates);
                 let ranking = ranking.instrument(debug_span!("rank", name = self.ranker.name()));
@@ -198,7 +201,7 @@ impl Pipeline {
                 trail.degrade(SmolStr::new_static(cause));
             }
         }
-        candidates.sort_unstable_by(Candidate::by_score);
+        let candidates = candidate::sorted(&candidates);
         let took = now(asked.query).saturating_sub(start);
         trail.stage(self.ranker.name(), took, input, candidates.len());
         candidates
@@ -208,6 +211,7 @@ impl Pipeline {
         &self,
         asked: &Prepared<'_>,
         mut candidates: Vec<Candidate>,
+        deadline: &Deadline,
         trail: &mut Trail,
     ) -> Vec<Candidate> {
         if !arranged(&asked.query.recipe) {
@@ -215,7 +219,7 @@ impl Pipeline {
         }
         let _span = debug_span!("rerank").entered();
         for reranker in &self.rerankers {
-            if !asked.query.deadline.allows_stage() {
+            if !deadline.allows_stage() {
                 trail.degrade(SmolStr::new_static("rerank_skipped"));
                 return candidates;
             }
@@ -267,7 +271,7 @@ async fn ask(source: &dyn Source, asked: &Prepared<'_>) -> Proposals {
 }
 
 /// Waits no longer than the deadline. What is ready at once never touches the runtime's timer.
-async fn within<T>(deadline: &guard::Deadline, work: impl Future<Output = T>) -> Option<T> {
+async fn within<T>(deadline: &Deadline, work: impl Future<Output = T>) -> Option<T> {
     let mut work = std::pin::pin!(work);
     match poll!(work.as_mut()) {
         std::task::Poll::Ready(done) => Some(done),

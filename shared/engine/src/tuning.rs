@@ -23,9 +23,9 @@ pub struct EngineTuning {
 pub struct Budgets {
     /// The whole request, 10 to 10,000.
     pub request_ms: u32,
-    /// All sources together.
+    /// All sources together, 5 to 10,000.
     pub recall_ms: u32,
-    /// All rerankers together.
+    /// The ranker and all rerankers together, 5 to 10,000.
     pub rerank_ms: u32,
     /// Features for the ranker.
     pub features_ms: u32,

@@ -5,18 +5,16 @@ use async_trait::async_trait;
 use super::Ranker;
 use crate::pipeline::{Candidate, Prepared};
 
-/// How far what happens now lifts what fits: the personal part grows with this power of
-/// 1 + momentum. Chosen on the day before the one that is reported for KuaiRand.
-const MOMENTUM_POWER: f32 = 0.2;
 /// How much a video's quality may move its score: from 1 − this to 1 + this at the extremes.
 const QUALITY_WEIGHT: f32 = 0.05;
 
-/// Scores (personal × (1 + momentum)^power + common) × (1 + weight × (2 × quality − 1)).
+/// Scores (personal × (1 + momentum)^¼ + common) × (1 + weight × (2 × quality − 1)).
 ///
 /// Personal is what the sources say that know the user, common the rest of the merged score.
 /// Momentum is the decayed number of likings lately, quality the smoothed chance of a long view.
 /// As factors they order what a user's own sources found instead of bringing in what they did not;
-/// the common part has its momentum already.
+/// the common part has its momentum already. The power was chosen on the day before the one that
+/// is reported for KuaiRand, from 0 to 0.3, and is a root of a root because that is cheap.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PriorRanker;
 
@@ -35,7 +33,7 @@ impl Ranker for PriorRanker {
             let row = asked.items.get(candidate.item as usize);
             let quality = row.map_or(0.5, |row| row.quality.get()).clamp(0.0, 1.0);
             let momentum = row.map_or(0.0, |row| row.momentum.get()).max(0.0);
-            let lift = (1.0 + momentum).powf(MOMENTUM_POWER);
+            let lift = (1.0 + momentum).sqrt().sqrt();
             let leaning = 1.0 + QUALITY_WEIGHT * (2.0 * quality - 1.0);
             let common = candidate.merged - candidate.personal;
             candidate.score = (candidate.personal * lift + common) * leaning;

@@ -22,48 +22,88 @@ impl Reranker for DiversityReranker {
     }
 
     fn rerank(&self, asked: &Prepared<'_>, candidates: Vec<Candidate>) -> Vec<Candidate> {
-        let window = (asked.scene.diversity_window as usize).max(1);
-        let mut slate: Vec<Candidate> = Vec::with_capacity(candidates.len());
-        let mut waiting: VecDeque<Candidate> = candidates.into();
-        while slate.len() < asked.query.wanted && !waiting.is_empty() {
-            let from = slate.len().saturating_sub(window - 1);
-            let before = slate.get(from..).unwrap_or_default();
-            let ahead = waiting.iter().take(LOOKED_AT_MAX);
-            let fits = ahead
+        let categories = asked.index.item_categories();
+        let seat = |candidate: &Candidate| Seat {
+            creator: asked
+                .items
+                .get(candidate.item as usize)
+                .map_or(NONE, |r| r.creator.get()),
+            categories: categories.row(candidate.item),
+            taken: false,
+        };
+        let mut seats: Vec<Seat<'_>> = candidates.iter().map(seat).collect();
+        let caps = Caps {
+            creator: asked.scene.creator_max as usize,
+            category: asked.scene.category_max as usize,
+        };
+        let window = (asked.scene.diversity_window as usize).max(1) - 1;
+        let mut order: Vec<usize> = Vec::with_capacity(seats.len());
+        let mut before: VecDeque<Seat<'_>> = VecDeque::with_capacity(window + 1);
+        let mut first = 0;
+        while order.len() < asked.query.wanted.min(seats.len()) {
+            while seats.get(first).is_some_and(|seat| seat.taken) {
+                first += 1;
+            }
+            let ahead = seats
+                .iter()
                 .enumerate()
-                .find(|(_, next)| keeps_caps(asked, before, next));
-            let place = fits.map_or(0, |(place, _)| place);
-            slate.extend(waiting.remove(place));
+                .skip(first)
+                .filter(|(_, seat)| !seat.taken);
+            let fits = ahead
+                .take(LOOKED_AT_MAX)
+                .find(|(_, seat)| caps.allow(&before, seat));
+            let place = fits.map_or(first, |(place, _)| place);
+            let Some(seat) = seats.get_mut(place) else {
+                break;
+            };
+            seat.taken = true;
+            order.push(place);
+            before.push_back(*seat);
+            if before.len() > window {
+                before.pop_front();
+            }
         }
-        slate.extend(waiting);
-        slate
+        let rest = seats
+            .iter()
+            .enumerate()
+            .filter(|(_, seat)| !seat.taken)
+            .map(|(place, _)| place);
+        order.extend(rest);
+        order
+            .iter()
+            .filter_map(|place| candidates.get(*place).copied())
+            .collect()
     }
 }
 
-fn keeps_caps(asked: &Prepared<'_>, before: &[Candidate], next: &Candidate) -> bool {
-    let creator = creator(asked, next);
-    if creator != NONE {
-        let same = before
-            .iter()
-            .filter(|other| self::creator(asked, other) == creator)
-            .count();
-        if same >= asked.scene.creator_max as usize {
+/// What the caps look at.
+#[derive(Debug, Clone, Copy)]
+struct Seat<'a> {
+    creator: u32,
+    categories: &'a [U32],
+    taken: bool,
+}
+
+struct Caps {
+    creator: usize,
+    category: usize,
+}
+
+impl Caps {
+    fn allow(&self, before: &VecDeque<Seat<'_>>, next: &Seat<'_>) -> bool {
+        let creator = next.creator;
+        let same = || {
+            before
+                .iter()
+                .filter(|other| other.creator == creator)
+                .count()
+        };
+        if creator != NONE && same() >= self.creator {
             return false;
         }
+        next.categories.iter().all(|category| {
+            let has = |other: &&Seat<'_>| other.categories.contains(category);
+            before.iter().filter(has).count() < self.category
+        })
     }
-    categories(asked, next).iter().all(|category| {
-        let has = |other: &&Candidate| categories(asked, other).contains(category);
-        before.iter().filter(has).count() < asked.scene.category_max as usize
-    })
-}
-
-fn creator(asked: &Prepared<'_>, candidate: &Candidate) -> u32 {
-    asked
-        .items
-        .get(candidate.item as usize)
-        .map_or(NONE, |row| row.creator.get())
-}
-
-fn categories<'a>(asked: &Prepared<'a>, candidate: &Candidate) -> &'a [U32] {
-    asked.index.item_categories().row(candidate.item)
 }

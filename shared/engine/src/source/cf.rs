@@ -68,6 +68,16 @@ pub struct Scratch {
     sessions: Tally,
     neighbours: Tally,
     met: Vec<vmis::Vote>,
+    blended: Vec<Blended>,
+}
+
+/// What both views say of a video.
+#[derive(Debug, Clone, Copy)]
+struct Blended {
+    item: u32,
+    near: f32,
+    voted: f32,
+    because: u32,
 }
 
 /// What would be watched next by somebody who liked `seeds`, newest first, and nothing else known:
@@ -117,36 +127,41 @@ impl Scratch {
     }
 
     /// Each view divided by its highest score, then mixed; one alone counts in full.
-    fn scores(&self, share: f32) -> impl Iterator<Item = Proposal> {
+    fn scores(&mut self, share: f32) -> impl Iterator<Item = Proposal> {
         let (sessions, neighbours) = (&self.sessions, &self.neighbours);
-        let share = match (
-            sessions.touched().is_empty(),
-            neighbours.touched().is_empty(),
-        ) {
+        let mut highest = (f32::MIN_POSITIVE, f32::MIN_POSITIVE);
+        self.blended.clear();
+        let near = neighbours.rows().map(|row| {
+            let voted = sessions.get(row.item).map_or(0.0, |(score, _)| score);
+            Blended {
+                item: row.item,
+                near: row.score,
+                voted,
+                because: row.because,
+            }
+        });
+        let voted = sessions
+            .rows()
+            .filter(|row| neighbours.get(row.item).is_none());
+        let voted = voted.map(|row| Blended {
+            item: row.item,
+            near: 0.0,
+            voted: row.score,
+            because: row.because,
+        });
+        self.blended.extend(near.chain(voted).inspect(|row| {
+            highest = (highest.0.max(row.near), highest.1.max(row.voted));
+        }));
+        let share = match (sessions.is_empty(), neighbours.is_empty()) {
             (true, _) => 0.0,
             (false, true) => 1.0,
             (false, false) => share,
         };
-        let by_session = share / sessions.highest().max(f32::MIN_POSITIVE);
-        let by_neighbour = (1.0 - share) / neighbours.highest().max(f32::MIN_POSITIVE);
-        let near = neighbours.touched().iter().filter_map(move |item| {
-            let (near, because) = neighbours.get(*item)?;
-            let voted = sessions.get(*item).map_or(0.0, |(score, _)| score);
-            Some(Proposal {
-                item: *item,
-                score: near * by_neighbour + voted * by_session,
-                because,
-            })
-        });
-        let only_voted = sessions.touched().iter().filter_map(move |item| {
-            let (voted, because) = sessions.get(*item)?;
-            let alone = neighbours.get(*item).is_none();
-            alone.then_some(Proposal {
-                item: *item,
-                score: voted * by_session,
-                because,
-            })
-        });
-        near.chain(only_voted)
+        let (by_near, by_voted) = ((1.0 - share) / highest.0, share / highest.1);
+        self.blended.iter().map(move |row| Proposal {
+            item: row.item,
+            score: row.near * by_near + row.voted * by_voted,
+            because: row.because,
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use async_trait::async_trait;
 
-use super::tally::Tally;
+use super::tally::{Tally, best};
 use super::{Proposals, Source};
 use crate::ReasonKind;
 use crate::pipeline::Prepared;
@@ -55,7 +55,7 @@ fn near(asked: &Prepared<'_>, tally: &mut Tally) -> Proposals {
         }
         decay *= SEED_DECAY;
     }
-    let mut found = tally.proposals(asked);
+    let mut found = best(asked, tally.rows());
     // Sums of cosines are flat: squared, the first stand out from the rest as in other sources.
     found
         .items

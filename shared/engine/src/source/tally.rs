@@ -64,47 +64,62 @@ impl Tally {
         (cell.epoch == self.epoch).then_some((cell.score, cell.because))
     }
 
-    /// Every video with a score, in the order they were met.
-    pub(super) fn touched(&self) -> &[u32] {
-        &self.touched
+    /// Whether nothing was added.
+    pub(super) fn is_empty(&self) -> bool {
+        self.touched.is_empty()
     }
 
-    /// The highest score; 0 when there is none.
-    pub(super) fn highest(&self) -> f32 {
-        let scores = self.touched.iter().filter_map(|item| self.get(*item));
-        scores.map(|(score, _)| score).fold(0.0, f32::max)
-    }
-
-    /// The best videos worth proposing.
-    pub(super) fn proposals(&self, asked: &Prepared<'_>) -> Proposals {
-        let rows = self.touched.iter().filter_map(|item| {
+    /// Every video with its score and strongest seed.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Proposal> {
+        self.touched.iter().filter_map(|item| {
             let (score, because) = self.get(*item)?;
             Some(Proposal {
                 item: *item,
                 score,
                 because,
             })
-        });
-        best(asked, rows)
+        })
     }
 }
 
 /// The best `candidates_max` of the rows that are worth proposing.
+///
+/// Asking whether a row is worth it costs more than comparing scores, so only the best are asked
+/// first; all of them only where too few of those are worth it.
 pub(super) fn best(asked: &Prepared<'_>, rows: impl Iterator<Item = Proposal>) -> Proposals {
-    let mut items: Vec<Proposal> = rows
-        .filter(|row| row.score > 0.0 && asked.worth_proposing(row.item))
-        .collect();
     let most = asked.scene.candidates_max as usize;
-    if items.len() > most {
+    let worth = |row: &Proposal| asked.worth_proposing(row.item);
+    let mut items: Vec<Proposal> = rows.filter(|row| row.score > 0.0).collect();
+    let ahead = most.saturating_mul(2);
+    let first = if keep_highest(&mut items, ahead, false) {
+        ahead
+    } else {
+        items.len()
+    };
+    let asked_first = items.get(..first).unwrap_or_default();
+    if first < items.len() && asked_first.iter().filter(|row| worth(row)).count() >= most {
+        items.truncate(first);
+    }
+    items.retain(worth);
+    keep_highest(&mut items, most, true);
+    Proposals {
+        items,
+        overran: false,
+    }
+}
+
+/// Moves the highest `most` rows to the front; whether there were more.
+fn keep_highest(items: &mut Vec<Proposal>, most: usize, cut: bool) -> bool {
+    let more = items.len() > most;
+    if more {
         items.select_nth_unstable_by(most, |a, b| {
             b.score
                 .total_cmp(&a.score)
                 .then_with(|| a.item.cmp(&b.item))
         });
+    }
+    if cut {
         items.truncate(most);
     }
-    Proposals {
-        items,
-        overran: false,
-    }
+    more
 }

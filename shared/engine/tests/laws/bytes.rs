@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::world::{wish, world};
+use crate::wish::wish;
+use crate::world::world;
 
 /// Makes every checksum true again, as an attacker would.
 fn reseal(bytes: &mut [u8]) {

@@ -1,7 +1,14 @@
 //! What holds for every generation, every query and every byte.
 
+#[cfg(test)]
 mod bytes;
+#[cfg(test)]
 mod merging;
+#[cfg(test)]
 mod slates;
+#[cfg(test)]
 mod stages;
+#[cfg(test)]
+mod wish;
+#[cfg(test)]
 mod world;

@@ -10,7 +10,8 @@ use engine::source::Proposal;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
-use crate::world::{wish, world};
+use crate::wish::wish;
+use crate::world::world;
 
 fn score() -> impl Strategy<Value = f32> {
     prop_oneof![

@@ -6,7 +6,8 @@ use engine::Pipeline;
 use futures_util::FutureExt;
 use proptest::prelude::*;
 
-use crate::world::{name, wish, world};
+use crate::wish::wish;
+use crate::world::{name, world};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]

@@ -11,7 +11,8 @@ use engine::source::{Proposal, Proposals, Source};
 use engine::{Pipeline, Query, ReasonKind};
 use guard::{Deadline, ManualClock};
 
-use crate::world::{Film, Wish, World};
+use crate::wish::Wish;
+use crate::world::{Film, World};
 
 fn query() -> Query {
     let film = |n: usize| Film {
@@ -131,6 +132,32 @@ async fn with_too_little_time_no_stage_starts_and_the_slate_is_filled() {
                 .all(|item| item.reason.kind == ReasonKind::Trending)
         );
     }
+}
+
+/// A ranker that is somewhere else and does not answer.
+struct Silent;
+
+#[async_trait]
+impl Ranker for Silent {
+    fn name(&self) -> &'static str {
+        "rank"
+    }
+
+    async fn rank(&self, _: &Prepared<'_>, _: &mut [Candidate]) -> Result<(), &'static str> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "reads the paused clock that waiting moves")]
+async fn a_ranker_that_is_silent_costs_its_budget_and_no_more() {
+    let mut pipeline = Pipeline::standard();
+    pipeline.set_ranker(Box::new(Silent));
+    let before = tokio::time::Instant::now();
+    let ranked = pipeline.run(&query()).await;
+    assert_eq!(before.elapsed(), Duration::from_millis(80));
+    assert_eq!(ranked.degraded, ["rank_timeout"]);
+    assert_eq!(ranked.items.len(), 10);
 }
 
 struct Broken;

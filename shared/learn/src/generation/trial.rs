@@ -1,9 +1,9 @@
 //! Finds out on the data itself how session and neighbour scores should be used.
 //!
 //! Shop sessions want the newest clicks and sessions alone, long-lived tastes want the whole
-//! history: no default is right for both. So a sample of users gives up their newest new video, a
-//! small generation is built from what is left, and the knobs that rank what was given up best are
-//! taken. The sample is chosen by a hash of the id, so the choice is repeatable.
+//! history: no default is right for both. So a sample of users is held back, a small generation is
+//! built from others, and the knobs are taken that predict best what those who were held back
+//! liked last. The sample is chosen by a hash of the id, so the choice is repeatable.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::little_endian::{F32, U32};
 
 use super::counts::Counts;
-use super::diary::{History, Reader};
+use super::diary::{History, Liked, Reader};
 use super::lists::Trends;
 use super::shelf::Catalogue;
 use super::{neighbours, sessions};
@@ -26,7 +26,7 @@ use crate::BuildOptions;
 
 /// Users whose histories make the small generation.
 const USERS_MAX: usize = 20_000;
-/// Users who give up a video.
+/// Users who are held back, at most; never more than a quarter.
 const JUDGED_MAX: usize = 1_000;
 /// With fewer of them nothing is concluded.
 const JUDGED_MIN: usize = 200;
@@ -39,7 +39,7 @@ const SESSION_SHARES: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 const LASTS: [u32; 3] = [2, 3, 5];
 const SEED_DECAYS: [f32; 4] = [0.5, 0.8, 0.95, 1.0];
 
-/// One user's test: what is known, and what was given up.
+/// One user's test: what is known, and what came next.
 struct Exam {
     seeds: Vec<Seed>,
     wanted: u32,
@@ -56,39 +56,48 @@ pub(super) fn choose(catalogue: &Catalogue, history: &History, options: &BuildOp
         return options.cf;
     };
     let mut scratch = Scratch::default();
-    let mut tried: Vec<(CfKnobs, Vec<f64>)> = Vec::new();
-    for knobs in grid(options.cf) {
-        let gains = exams
-            .iter()
-            .map(|exam| exam.gain(&index, &knobs, &mut scratch));
-        tried.push((knobs, gains.collect()));
-    }
-    settle(&tried).unwrap_or(options.cf)
+    let mut try_all = |all: Vec<CfKnobs>| -> Vec<Tried> {
+        let gains = |knobs: &CfKnobs, scratch: &mut Scratch| -> Vec<f64> {
+            exams
+                .iter()
+                .map(|exam| exam.gain(&index, knobs, scratch))
+                .collect()
+        };
+        all.into_iter()
+            .map(|knobs| (knobs, gains(&knobs, &mut scratch)))
+            .collect()
+    };
+    // Each view alone first, then their blend: a full grid would cost five times as much.
+    let (none, all) = (F32::new(0.0), F32::new(1.0));
+    let decays = SEED_DECAYS.map(|decay| CfKnobs {
+        session_share: none,
+        seed_decay: F32::new(decay),
+        ..options.cf
+    });
+    let decay = best(&try_all(decays.into())).map_or(options.cf.seed_decay, |k| k.seed_decay);
+    let lasts = LASTS.map(|last| CfKnobs {
+        session_share: all,
+        last: U32::new(last),
+        ..options.cf
+    });
+    let last = best(&try_all(lasts.into())).map_or(options.cf.last, |knobs| knobs.last);
+    let blends = SESSION_SHARES.map(|share| CfKnobs {
+        session_share: F32::new(share),
+        seed_decay: decay,
+        last,
+        ..options.cf
+    });
+    settle(&try_all(blends.into())).unwrap_or(options.cf)
 }
 
-/// Everything that is tried: without sessions it does not matter how many videos look for them.
-fn grid(given: CfKnobs) -> impl Iterator<Item = CfKnobs> {
-    let shares = SESSION_SHARES.iter().flat_map(|share| {
-        let lasts = if *share > 0.0 {
-            &LASTS[..]
-        } else {
-            &LASTS[..1]
-        };
-        let decays = if *share < 1.0 {
-            &SEED_DECAYS[..]
-        } else {
-            &SEED_DECAYS[..1]
-        };
-        lasts
-            .iter()
-            .flat_map(move |last| decays.iter().map(move |decay| (*share, *last, *decay)))
-    });
-    shares.map(move |(share, last, decay)| CfKnobs {
-        session_share: F32::new(share),
-        last: U32::new(last),
-        seed_decay: F32::new(decay),
-        ..given
-    })
+/// Knobs and what each exam gained with them.
+type Tried = (CfKnobs, Vec<f64>);
+
+fn best(tried: &[Tried]) -> Option<CfKnobs> {
+    tried
+        .iter()
+        .max_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)))
+        .map(|(knobs, _)| *knobs)
 }
 
 /// The knobs with the largest share of sessions among those that are not clearly worse than the
@@ -96,7 +105,7 @@ fn grid(given: CfKnobs) -> impl Iterator<Item = CfKnobs> {
 ///
 /// Sessions follow what somebody does now and cost least; neighbours have to be worth it. Clearly
 /// worse is more than one standard error of the paired differences.
-fn settle(tried: &[(CfKnobs, Vec<f64>)]) -> Option<CfKnobs> {
+fn settle(tried: &[Tried]) -> Option<CfKnobs> {
     let (_, best) = tried
         .iter()
         .max_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)))?;
@@ -108,7 +117,7 @@ fn settle(tried: &[(CfKnobs, Vec<f64>)]) -> Option<CfKnobs> {
             .collect();
         mean(&less) <= standard_error(&less)
     });
-    let order = |(knobs, gains): &(CfKnobs, Vec<f64>)| (knobs.session_share.get(), mean(gains));
+    let order = |(knobs, gains): &Tried| (knobs.session_share.get(), mean(gains));
     let preferred = as_good.max_by(|a, b| {
         let (a, b) = (order(a), order(b));
         a.0.total_cmp(&b.0).then_with(|| a.1.total_cmp(&b.1))
@@ -126,7 +135,7 @@ fn standard_error(values: &[f64]) -> f64 {
     (spread / count).sqrt() / count.sqrt()
 }
 
-/// A part of the history and what was taken out of it.
+/// A part of the history, and the exams of users outside it.
 fn sample(history: &History) -> (History, Vec<Exam>) {
     let mut users: Vec<(u64, &Reader)> = history
         .users
@@ -136,37 +145,39 @@ fn sample(history: &History) -> (History, Vec<Exam>) {
         .collect();
     users.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(&b.1.id)));
     users.truncate(USERS_MAX);
-    let mut sample = History::default();
-    let (mut exams, mut seeds) = (Vec::new(), Vec::new());
-    for (_, user) in users {
+    let judged = JUDGED_MAX.min(users.len() / 4);
+    let (mut sample, mut exams) = (History::default(), Vec::with_capacity(judged));
+    for (place, (_, user)) in users.into_iter().enumerate() {
         let liked = history.liked(user);
-        let Some((newest, before)) = liked.split_last() else {
-            continue;
-        };
-        let new = before.iter().all(|old| old.item != newest.item);
-        if new && exams.len() < JUDGED_MAX {
-            sample.push(user, before);
-            history.distinct(user, SEEDS_MAX, &mut seeds);
-            let seeds = seeds.iter().skip(1).map(|item| Seed {
-                item: *item,
-                weight: 1.0,
-            });
-            exams.push(Exam {
-                seeds: seeds.collect(),
-                wanted: newest.item,
-            });
-        } else {
-            sample.push(user, liked);
+        match liked.split_last() {
+            Some((newest, before)) if place < judged => exams.push(Exam::new(before, newest.item)),
+            _ => sample.push(user, liked),
         }
     }
     (sample, exams)
 }
 
 impl Exam {
-    /// 1 / log2(rank + 1) of what was given up among all that is new to the user; 0 beyond
-    /// [`PLACES`].
+    fn new(before: &[Liked], wanted: u32) -> Self {
+        let mut met = FxHashSet::default();
+        let newest = before.iter().rev().filter(|liked| met.insert(liked.item));
+        let seeds = newest.take(SEEDS_MAX).map(|liked| Seed {
+            item: liked.item,
+            weight: 1.0,
+        });
+        Self {
+            seeds: seeds.collect(),
+            wanted,
+        }
+    }
+
+    /// 1 / log2(rank + 1) of what was held back among all that is new to the user, or, where it is
+    /// not new itself, among all but the current video; 0 beyond [`PLACES`].
     fn gain(&self, index: &Index, knobs: &CfKnobs, scratch: &mut Scratch) -> f64 {
-        let known: FxHashSet<u32> = self.seeds.iter().map(|seed| seed.item).collect();
+        let mut known: FxHashSet<u32> = self.seeds.iter().map(|seed| seed.item).collect();
+        if known.contains(&self.wanted) {
+            known = self.seeds.iter().take(1).map(|seed| seed.item).collect();
+        }
         let rows: Vec<Proposal> = predict(index, knobs, &self.seeds, scratch)
             .filter(|row| !known.contains(&row.item))
             .collect();

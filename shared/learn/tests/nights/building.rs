@@ -22,23 +22,37 @@ fn any_event() -> impl Strategy<Value = Event> {
     let kinds = prop::sample::select(EventKind::ALL.to_vec());
     let watched = prop::option::of(0u32..70_000);
     let market = prop::sample::select(vec!["", "DE", "US"]);
-    (kinds, 0u32..8, 0u32..12, 0i64..110, watched, market, prop::bool::weighted(0.05)).prop_map(
-        |(kind, user, film, hour, watch_ms, market, undo)| Event {
+    (
+        kinds,
+        0u32..8,
+        0u32..12,
+        0i64..110,
+        watched,
+        market,
+        prop::bool::weighted(0.05),
+    )
+        .prop_map(|(kind, user, film, hour, watch_ms, market, undo)| Event {
             watch_ms: watch_ms.filter(|_| kind == EventKind::Watch),
             market: SmolStr::new(market),
             undo,
             ..event(kind, &format!("u{user}"), &format!("v{film}"), hour)
-        },
-    )
+        })
 }
 
 /// Ten videos; events know of twelve.
 fn catalogue() -> Vec<Video> {
     let film = |n: u32| {
         let categories = [["sport", "news"], ["music", "news"], ["film", "sport"]];
-        let mut film = by(&format!("c{}", n % 3), video(&format!("v{n}"), &categories[n as usize % 3]));
+        let mut film = by(
+            &format!("c{}", n % 3),
+            video(&format!("v{n}"), &categories[n as usize % 3]),
+        );
         film.hidden = n == 7;
-        film.markets = if n == 4 { vec![SmolStr::new("DE")] } else { vec![] };
+        film.markets = if n == 4 {
+            vec![SmolStr::new("DE")]
+        } else {
+            vec![]
+        };
         film
     };
     (0..10).map(film).collect()
@@ -85,7 +99,10 @@ fn only_what_was_liked_counts_as_watched_together() {
         events.push(event(EventKind::Click, user, "d", 4)); // not measured: it counts
         events.push(event(EventKind::Skip, user, "e", 5));
         events.push(event(EventKind::Like, user, "f", 6));
-        events.push(Event { undo: true, ..event(EventKind::Like, user, "f", 7) });
+        events.push(Event {
+            undo: true,
+            ..event(EventKind::Like, user, "f", 7)
+        });
     }
     let index = open(&mut build(options(), &videos, &events));
     assert_eq!(neighbours(&index, "a"), ["b", "d"]);
@@ -96,12 +113,25 @@ fn only_what_was_liked_counts_as_watched_together() {
 
 #[test]
 fn what_the_generation_cannot_know_is_left_out_and_counted() {
-    let late = Event { ts_ms: END_MS + 1, ..event(EventKind::Like, "u", "a", 0) };
-    let events = [late, event(EventKind::Like, "u", "gone", 1), event(EventKind::Like, "u", "a", 1)];
+    let late = Event {
+        ts_ms: END_MS + 1,
+        ..event(EventKind::Like, "u", "a", 0)
+    };
+    let events = [
+        late,
+        event(EventKind::Like, "u", "gone", 1),
+        event(EventKind::Like, "u", "a", 1),
+    ];
     let built = build(options(), &[video("a", &[])], &events);
     let report = built.report;
-    assert_eq!((report.too_late, report.unknown_videos, report.events), (1, 1, 1));
-    assert_eq!((report.videos, report.users, report.interactions), (1, 1, 1));
+    assert_eq!(
+        (report.too_late, report.unknown_videos, report.events),
+        (1, 1, 1)
+    );
+    assert_eq!(
+        (report.videos, report.users, report.interactions),
+        (1, 1, 1)
+    );
 }
 
 #[test]
@@ -118,20 +148,35 @@ fn hidden_videos_are_known_and_never_listed() {
     assert!(!index.visible(hidden, "", END_MS));
     assert!(index.fragment(hidden).starts_with(b"{\"id\":\"b\""));
     assert_eq!(neighbours(&index, "a"), ["c"]);
-    let lists = index.trending(None).iter().chain(index.cohort_slates().row(0));
+    let lists = index
+        .trending(None)
+        .iter()
+        .chain(index.cohort_slates().row(0));
     let listed: Vec<u32> = lists.map(|row| row.item.get()).collect();
-    assert!(!listed.is_empty() && !listed.contains(&hidden), "{listed:?}");
-    assert!(index.content().row(0).iter().all(|row| row.item.get() != hidden));
+    assert!(
+        !listed.is_empty() && !listed.contains(&hidden),
+        "{listed:?}"
+    );
+    assert!(
+        index
+            .content()
+            .row(0)
+            .iter()
+            .all(|row| row.item.get() != hidden)
+    );
 }
 
 #[test]
 fn trending_is_recent_corrected_for_impressions_and_per_market() {
-    let videos: Vec<Video> =
-        ["old", "new", "pushed"].map(|n| video(n, &[])).into_iter().chain([{
+    let videos: Vec<Video> = ["old", "new", "pushed"]
+        .map(|n| video(n, &[]))
+        .into_iter()
+        .chain([{
             let mut german = video("german", &[]);
             german.markets = vec![SmolStr::new("DE")];
             german
-        }]).collect();
+        }])
+        .collect();
     let mut events = Vec::new();
     for user in 0..6 {
         let user = format!("u{user}");
@@ -149,7 +194,12 @@ fn trending_is_recent_corrected_for_impressions_and_per_market() {
         });
     }
     let index = open(&mut build(options(), &videos, &events));
-    let list = |market| names(&index, index.trending(market).iter().map(|row| row.item.get()));
+    let list = |market| {
+        names(
+            &index,
+            index.trending(market).iter().map(|row| row.item.get()),
+        )
+    };
     assert_eq!(list(None), ["german", "new", "pushed", "old"]);
     assert_eq!(list(index.markets().find("DE")), ["german"]);
     assert_eq!(list(index.markets().find("FR")), list(None));
@@ -158,7 +208,9 @@ fn trending_is_recent_corrected_for_impressions_and_per_market() {
 #[test]
 fn one_user_counts_once_per_video_and_hour() {
     let videos: Vec<Video> = ["a", "b"].map(|n| video(n, &[])).into();
-    let mut events: Vec<Event> = (0..50).map(|_| event(EventKind::Like, "fan", "a", 90)).collect();
+    let mut events: Vec<Event> = (0..50)
+        .map(|_| event(EventKind::Like, "fan", "a", 90))
+        .collect();
     events.extend(["u1", "u2"].map(|user| event(EventKind::Like, user, "b", 90)));
     let index = open(&mut build(options(), &videos, &events));
     let first = index.trending(None)[0].item.get();
@@ -169,21 +221,37 @@ fn one_user_counts_once_per_video_and_hour() {
 #[test]
 fn cohorts_are_tastes_and_their_slates_differ() {
     let videos: Vec<Video> = (0..8)
-        .map(|n| video(&format!("v{n}"), if n < 4 { &["chess"] } else { &["dance"] }))
+        .map(|n| {
+            video(
+                &format!("v{n}"),
+                if n < 4 { &["chess"] } else { &["dance"] },
+            )
+        })
         .collect();
     let mut events = Vec::new();
     for user in 0..10 {
         for n in 0..3 {
             let film = if user % 2 == 0 { n } else { 4 + n };
-            events.push(event(EventKind::Like, &format!("u{user}"), &format!("v{film}"), n));
+            events.push(event(
+                EventKind::Like,
+                &format!("u{user}"),
+                &format!("v{film}"),
+                n,
+            ));
         }
     }
     let mut built = build(options(), &videos, &events);
     let index = open(&mut built);
-    let keys: Vec<&str> = (0..index.cohorts()).map(|c| index.cohort_keys().text(c)).collect();
+    let keys: Vec<&str> = (0..index.cohorts())
+        .map(|c| index.cohort_keys().text(c))
+        .collect();
     assert_eq!(keys, ["", "chess", "dance"]);
     for (user, profile) in &built.profiles {
-        let own = if user.as_str()[1..].parse::<u32>().unwrap() % 2 == 0 { 1 } else { 2 };
+        let own = if user.as_str()[1..].parse::<u32>().unwrap() % 2 == 0 {
+            1
+        } else {
+            2
+        };
         assert_eq!(profile.cohort, own);
         assert_eq!(profile.long_term.len(), 3);
         assert_eq!(index.cohort_of_profile(profile), own);
@@ -222,7 +290,11 @@ fn nothing_at_all_is_a_generation_too() {
 
 #[test]
 fn a_written_file_holds_the_same_bytes() {
-    let mut built = build(options(), &[video("a", &["x"])], &[event(EventKind::Like, "u", "a", 1)]);
+    let mut built = build(
+        options(),
+        &[video("a", &["x"])],
+        &[event(EventKind::Like, "u", "a", 1)],
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("index");
     built.write_to(&path).unwrap();

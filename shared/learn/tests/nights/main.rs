@@ -2,7 +2,11 @@
 //!
 //! The real data lie beside the checkout; where they are absent a test says so and ends.
 
+#[cfg(test)]
 mod building;
+#[cfg(test)]
 mod kuairand;
+#[cfg(test)]
 mod serenade;
+#[cfg(test)]
 mod town;

@@ -91,7 +91,7 @@ fn next_clicks_of_shop_sessions_are_predicted_as_well_as_the_paper_says() {
         own.mrr, own.hit_rate, own.users
     );
     assert!(exact.mrr > 0.311 && exact.hit_rate > 0.610, "{exact:?}");
-    assert!(own.mrr > 0.311 && own.hit_rate > 0.637, "{own:?}");
+    assert!(own.mrr >= 0.316 && own.hit_rate >= 0.637, "{own:?}");
 }
 
 fn judge(index: &Index, knobs: &CfKnobs, valid: &Clicks) -> Figures {

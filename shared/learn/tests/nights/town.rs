@@ -49,17 +49,27 @@ pub fn event(kind: EventKind, user: &str, video: &str, hour: i64) -> Event {
 
 pub fn watch(user: &str, video: &str, hour: i64, watch_ms: u32) -> Event {
     let watch_ms = Some(watch_ms);
-    Event { watch_ms, ..event(EventKind::Watch, user, video, hour) }
+    Event {
+        watch_ms,
+        ..event(EventKind::Watch, user, video, hour)
+    }
 }
 
 pub fn options() -> BuildOptions {
-    BuildOptions { cohort_users_min: 2, ..BuildOptions::new("night", END_MS) }
+    BuildOptions {
+        cohort_users_min: 2,
+        ..BuildOptions::new("night", END_MS)
+    }
 }
 
 pub fn build(options: BuildOptions, videos: &[Video], events: &[Event]) -> Built {
     let mut builder = GenerationBuilder::new(options);
-    videos.iter().for_each(|video| builder.add_video(video).unwrap());
-    events.iter().for_each(|event| builder.add_event(event).unwrap());
+    videos
+        .iter()
+        .for_each(|video| builder.add_video(video).unwrap());
+    events
+        .iter()
+        .for_each(|event| builder.add_event(event).unwrap());
     builder.finish().unwrap()
 }
 
