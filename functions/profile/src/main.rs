@@ -47,13 +47,11 @@ async fn main() -> anyhow::Result<()> {
         clock: Arc::clone(&clock),
     };
     let run = move |Input { date, force }, deadline| {
-        let job = Job::new(
-            parts.clone(),
-            Options {
-                force,
-                ..Options::default()
-            },
-        );
+        let options = Options {
+            force,
+            ..Options::default()
+        };
+        let job = Job::new(parts.clone(), options);
         async move { job.run(date, &deadline).await }
     };
     lambda::schedule(run, clock)

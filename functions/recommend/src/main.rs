@@ -53,9 +53,8 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn caller(caller: lambda::Caller) -> web::Caller {
-    let subject = caller.subject.map(Into::into);
     web::Caller {
-        subject,
+        subject: caller.subject.map(Into::into),
         admin: caller.signed_by_iam,
     }
 }

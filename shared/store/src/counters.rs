@@ -83,7 +83,12 @@ impl VideoCounts {
         }
         for (hour, kinds) in &other.hours {
             for (kind, n) in kinds {
-                *self.hours.entry(*hour).or_default().entry(*kind).or_default() += n;
+                *self
+                    .hours
+                    .entry(*hour)
+                    .or_default()
+                    .entry(*kind)
+                    .or_default() += n;
             }
         }
     }
@@ -124,9 +129,13 @@ impl VideoCounts {
         }
         let per_load = (ROWS_PER_LOAD / shards.len()).max(1);
         for (videos, sums) in video_ids.chunks(per_load).zip(sums.chunks_mut(per_load)) {
-            let ids: Vec<String> =
-                videos.iter().flat_map(|v| shards.iter().map(|s| Self::row_id(v, s))).collect();
-            let rows = tables.load(Table::Counters, &ids, Read::Eventual, deadline).await?;
+            let ids: Vec<String> = videos
+                .iter()
+                .flat_map(|v| shards.iter().map(|s| Self::row_id(v, s)))
+                .collect();
+            let rows = tables
+                .load(Table::Counters, &ids, Read::Eventual, deadline)
+                .await?;
             for (sum, rows) in sums.iter_mut().zip(rows.chunks(shards.len())) {
                 for row in rows.iter().flatten() {
                     sum.merge(&Self::decode(&row.bytes)?);
@@ -151,7 +160,10 @@ mod tests {
     use super::*;
 
     fn place(sequence: &str, index: u32) -> Place {
-        Place { sequence: sequence.to_owned(), index }
+        Place {
+            sequence: sequence.to_owned(),
+            index,
+        }
     }
 
     #[test]
@@ -165,7 +177,11 @@ mod tests {
             (place("10", 1), true),
         ];
         for (place, counted) in steps {
-            assert_eq!(counts.count(place.clone(), EventKind::Click, None), counted, "{place:?}");
+            assert_eq!(
+                counts.count(place.clone(), EventKind::Click, None),
+                counted,
+                "{place:?}"
+            );
         }
         assert_eq!(counts.totals[&EventKind::Click], 3);
     }
@@ -179,16 +195,25 @@ mod tests {
         let hours: Vec<i64> = counts.hours.keys().copied().collect();
         assert_eq!(hours, (6..30).collect::<Vec<_>>());
         assert_eq!(counts.totals[&EventKind::Watch], 30);
-        assert_eq!(VideoCounts::decode(&counts.encode().unwrap()).unwrap(), counts);
+        assert_eq!(
+            VideoCounts::decode(&counts.encode().unwrap()).unwrap(),
+            counts
+        );
     }
 
     #[test]
     fn damage_and_later_versions_are_told_apart() {
         let later = sealed::seal(COUNTS_SCHEMA + 1, b"{}");
-        assert_eq!(VideoCounts::decode(&later).unwrap_err().kind, ErrorKind::Invalid);
+        assert_eq!(
+            VideoCounts::decode(&later).unwrap_err().kind,
+            ErrorKind::Invalid
+        );
         let other = sealed::seal(COUNTS_SCHEMA, b"[7]");
         for bad in [&other[..], &later[1..], b""] {
-            assert_eq!(VideoCounts::decode(bad).unwrap_err().kind, ErrorKind::Corrupt);
+            assert_eq!(
+                VideoCounts::decode(bad).unwrap_err().kind,
+                ErrorKind::Corrupt
+            );
         }
     }
 }

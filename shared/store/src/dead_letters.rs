@@ -75,16 +75,23 @@ impl DeadLetters {
             let letter = self.letter(one);
             let bytes = serde_json::to_vec(&letter)
                 .map_err(|e| Error::because(ErrorKind::Invalid, "encode a dead letter", e))?;
-            self.objects.put(&self.key(one), Bytes::from(bytes), deadline).await?;
+            self.objects
+                .put(&self.key(one), Bytes::from(bytes), deadline)
+                .await?;
             counter!(ops::metric::DEAD_LETTERS, "consumer" => self.consumer).increment(1);
         }
         Ok(())
     }
 
     fn key(&self, poison: &Poison) -> String {
-        let Poison { position, index, .. } = poison;
+        let Poison {
+            position, index, ..
+        } = poison;
         let place = index.map_or_else(|| "record".to_owned(), |i| i.to_string());
-        format!("{PREFIX}{}/{}/{}.{place}.json", self.consumer, position.shard, position.sequence)
+        format!(
+            "{PREFIX}{}/{}/{}.{place}.json",
+            self.consumer, position.shard, position.sequence
+        )
     }
 
     fn letter(&self, poison: &Poison) -> DeadLetter {

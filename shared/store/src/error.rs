@@ -71,7 +71,11 @@ pub struct Error {
 impl Error {
     /// An error without a cause underneath.
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), source: None }
+        Self {
+            kind,
+            what: what.into(),
+            source: None,
+        }
     }
 
     /// An error with its cause.
@@ -80,7 +84,11 @@ impl Error {
         what: impl Into<String>,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self { kind, what: what.into(), source: Some(source.into()) }
+        Self {
+            kind,
+            what: what.into(),
+            source: Some(source.into()),
+        }
     }
 
     /// The error of a wait that ended without its value.

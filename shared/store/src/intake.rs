@@ -68,7 +68,8 @@ impl Intake {
         let parts = match aggregate::unpack(&record.data) {
             Ok(parts) => parts,
             Err(error) => {
-                self.poison.push(poison(None, error.to_string(), record.data.clone()));
+                self.poison
+                    .push(poison(None, error.to_string(), record.data.clone()));
                 return;
             }
         };
@@ -76,9 +77,16 @@ impl Intake {
             match events::decode(&payload) {
                 Ok(event) => {
                     let position = record.position.clone();
-                    self.events.push(Placed { event, position, index, arrived_ms });
+                    self.events.push(Placed {
+                        event,
+                        position,
+                        index,
+                        arrived_ms,
+                    });
                 }
-                Err(error) => self.poison.push(poison(Some(index), error.to_string(), payload)),
+                Err(error) => self
+                    .poison
+                    .push(poison(Some(index), error.to_string(), payload)),
             }
         }
     }
@@ -93,7 +101,9 @@ pub fn settle(
     applied: Result<(), Error>,
     now_ms: i64,
 ) -> BatchOutcome {
-    let Some(first) = batch.first() else { return BatchOutcome::done() };
+    let Some(first) = batch.first() else {
+        return BatchOutcome::done();
+    };
     let lag_s = now_ms.saturating_sub(first.arrived_ms).max(0) as f64 / 1_000.0;
     let outcome = if applied.is_ok() { "applied" } else { "failed" };
     counter!(ops::metric::CONSUMED, "consumer" => consumer, "outcome" => outcome)

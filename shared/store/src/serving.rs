@@ -87,8 +87,11 @@ impl Serving {
         let users = Users::new(Arc::clone(&ports.tables));
         let catalogue = Arc::new(Catalogue::new(ports.tables, Arc::clone(clock)));
         let index_dir = settings.index_dir.clone();
-        let generations =
-            Arc::new(GenerationReader::new(ports.objects, index_dir, Arc::clone(clock)));
+        let generations = Arc::new(GenerationReader::new(
+            ports.objects,
+            index_dir,
+            Arc::clone(clock),
+        ));
         let tuning = Arc::new(LiveTuning::new(Tuning::default()));
         let file = settings
             .tuning
@@ -125,7 +128,16 @@ impl Serving {
             local_bytes_max: settings.local_tier_mib << 20,
         });
         let outbox = Arc::new(Outbox::new(ports.stream, Arc::clone(clock)));
-        Ok(Self { users, catalogue, generations, tuning, upkeep, shared, tiered, outbox })
+        Ok(Self {
+            users,
+            catalogue,
+            generations,
+            tuning,
+            upkeep,
+            shared,
+            tiered,
+            outbox,
+        })
     }
 }
 

@@ -40,7 +40,16 @@ impl Upkeep {
         tasks: Tasks,
     ) -> Self {
         let busy = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { generations, tuning, file, clock, tasks, busy }) }
+        Self {
+            inner: Arc::new(Inner {
+                generations,
+                tuning,
+                file,
+                clock,
+                tasks,
+                busy,
+            }),
+        }
     }
 
     /// Reads both now, as init does. What cannot be read is logged where it fails; serving starts

@@ -149,7 +149,10 @@ impl Ranker for Silent {
 }
 
 #[tokio::test(start_paused = true)]
-#[expect(clippy::disallowed_methods, reason = "reads the paused clock that waiting moves")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads the paused clock that waiting moves"
+)]
 async fn a_ranker_that_is_silent_costs_its_budget_and_no_more() {
     let mut pipeline = Pipeline::standard();
     pipeline.set_ranker(Box::new(Silent));
