@@ -1,5 +1,8 @@
 //! The house rules that a program can check: ARCHITECTURE.md's invariants over `cargo metadata`
 //! and the sources.
+//!
+//! Longer than 400 lines because each rule is a short test of its own and all of them share one
+//! reading of the manifests and the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
