@@ -21,6 +21,7 @@ pub mod interest;
 pub mod pipeline;
 pub mod query;
 pub mod ranker;
+pub mod realtime;
 pub mod reranker;
 pub mod slate;
 pub mod source;

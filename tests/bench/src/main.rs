@@ -1,0 +1,91 @@
+//! Benchmarks: `scripts/bench NAME`, `scripts/bench all`, `scripts/bench report`.
+//!
+//! One file per benchmark, one line in [`BENCHES`]. Each fills a [`Report`], whose raw figures are
+//! kept as `docs/performance/NAME.json`; `docs/performance.md` is written from them. Read `measure`
+//! first. Nothing here is a timed unit test.
+#![deny(unsafe_code)]
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context, ensure};
+
+use measure::{Report, page};
+
+mod features;
+mod measure;
+mod world;
+
+/// A benchmark.
+struct Bench {
+    /// Its name on the command line and of its report.
+    name: &'static str,
+    /// One line on what it measures, with its row in the table of targets.
+    title: &'static str,
+    /// Measures.
+    run: fn(&mut Report) -> anyhow::Result<()>,
+}
+
+/// Every benchmark, in the order of the page.
+const BENCHES: &[Bench] = &[Bench {
+    name: "features",
+    title: "Row 5: feature table get",
+    run: features::run,
+}];
+
+fn main() -> anyhow::Result<ExitCode> {
+    let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    match asked.as_slice() {
+        ["report"] => {
+            page::write(&names)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ["all"] => run(&names, &names),
+        [] | ["--help"] => {
+            say("usage: bench NAME… | all | report\n\n")?;
+            for Bench { name, title, .. } in BENCHES {
+                say(&format!("  {name:<12} {title}\n"))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        chosen => run(chosen, &names),
+    }
+}
+
+/// Runs the chosen ones, prints and keeps what they found; a void run fails.
+fn run(chosen: &[&str], names: &[&str]) -> anyhow::Result<ExitCode> {
+    ensure!(
+        !cfg!(debug_assertions),
+        "figures of a debug build mean nothing: run scripts/bench"
+    );
+    let mut void = false;
+    for name in chosen {
+        let bench = BENCHES.iter().find(|bench| bench.name == *name);
+        let bench = bench.with_context(|| format!("no benchmark is called {name}"))?;
+        let mut report = Report::begin(bench.name, bench.title);
+        say(&format!("{}: {}\n", bench.name, bench.title))?;
+        (bench.run)(&mut report).with_context(|| bench.name)?;
+        let path = report.finish()?;
+        say(&format!("\n{}\n", report.table()))?;
+        for note in &report.notes {
+            say(&format!("- {note}\n"))?;
+        }
+        say(&format!("kept in {}\n\n", path.display()))?;
+        void |= report.is_void();
+    }
+    page::write(names)?;
+    if void {
+        say("VOID: a control did not hold within 5 %; run it again on a quieter machine\n")?;
+    }
+    Ok(if void { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Prints; a closed pipe is an error like any other.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
