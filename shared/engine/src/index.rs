@@ -19,7 +19,7 @@ use zerocopy::little_endian::{F32, U32};
 
 use crate::{CreatorId, Profile, VideoId};
 pub use error::IndexError;
-use format::{CfKnobs, Entry, Header, ItemRow, Kind, NONE, Scored, StatsRow};
+use format::{CfKnobs, Entry, Findings, Header, ItemRow, Kind, NONE, Scored, StatsRow};
 pub use view::{Blobs, List, Plain, Texts};
 pub use writer::IndexWriter;
 
@@ -36,6 +36,7 @@ pub struct Index {
     as_of_ms: i64,
     videos: u32,
     knobs: CfKnobs,
+    findings: Findings,
 }
 
 impl Index {
@@ -67,10 +68,14 @@ impl Index {
             as_of_ms,
             videos: 0,
             knobs: CfKnobs::default(),
+            findings: Findings::default(),
         };
         index.videos = u32::try_from(index.rows::<ItemRow>(Kind::Items).len()).unwrap_or(0);
         if let Some(knobs) = index.rows::<CfKnobs>(Kind::CfKnobs).first() {
             index.knobs = *knobs;
+        }
+        if let Some(findings) = index.rows::<Findings>(Kind::Findings).first() {
+            index.findings = *findings;
         }
         check::sections(&index)?;
         Ok(index)
@@ -279,6 +284,12 @@ impl Index {
         &self.knobs
     }
 
+    /// What the night found out about tastes as a whole.
+    #[must_use]
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
     /// Videos watched by the same people.
     #[must_use]
     pub fn neighbours(&self) -> List<'_, Scored> {
@@ -299,6 +310,12 @@ impl Index {
             .map(|m| lists.row(m.saturating_add(1)))
             .filter(|row| !row.is_empty());
         own.unwrap_or_else(|| lists.row(0))
+    }
+
+    /// What is watched now in each category, everywhere; no rows before schema 2.
+    #[must_use]
+    pub fn category_trending(&self) -> List<'_, Scored> {
+        self.list(Kind::CategoryTrendingStarts, Kind::CategoryTrending)
     }
 
     /// Every video, most liked first.

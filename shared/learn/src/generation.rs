@@ -4,12 +4,15 @@ mod cohorts;
 mod content;
 mod counts;
 mod diary;
+mod findings;
+mod judge;
 mod lists;
 mod neighbours;
 mod parallel;
 mod profiles;
 mod sessions;
 mod shelf;
+mod trends;
 mod trial;
 
 use std::fs::File;
@@ -17,14 +20,16 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use engine::index::IndexWriter;
-use engine::index::format::CfKnobs;
+use engine::index::format::{CfKnobs, Findings, Kind};
 use engine::{Event, Profile, UserId, Video};
 
 use crate::BuildOptions;
-use counts::Counts;
+use crate::options::Window;
+use counts::{Counts, newest_ms};
 use diary::Diary;
-use lists::Trends;
+use diary::Once;
 use shelf::Shelf;
+use trends::Trends;
 
 /// Takes in a catalogue and its events, in any order, and builds a generation.
 #[derive(Debug)]
@@ -65,6 +70,8 @@ pub struct BuildReport {
     pub cohorts: usize,
     /// How collaborative filtering is used, as a trial found best.
     pub cf: CfKnobs,
+    /// What was found out about tastes as a whole.
+    pub findings: Findings,
 }
 
 /// A generation could not be built.
@@ -123,7 +130,7 @@ impl GenerationBuilder {
             events: history.events,
             unknown_videos: history.unknown_videos,
             too_late: history.too_late,
-            interactions: history.interactions(),
+            interactions: history.interactions(&mut Once::new(catalogue.len())),
             ..BuildReport::default()
         };
         let tastes = profiles::tastes(&catalogue, &history, &options);
@@ -131,8 +138,17 @@ impl GenerationBuilder {
         report.cf = knobs;
         report.sessions = sessions::put(&mut index, &catalogue, &history, knobs, &options);
         neighbours::put(&mut index, &catalogue, &history, &options);
-        content::put(&mut index, &catalogue, &counts, &options);
-        let trends = Trends::new(&history, &options);
+        let content = content::neighbours(&catalogue, &counts, &options);
+        let found = findings::find(&catalogue, &history, &content, knobs, &options);
+        report.findings = found;
+        index.put(Kind::Findings, &[found]);
+        index.put_list(Kind::ContentStarts, Kind::Content, content.iter());
+        let window = Window {
+            half_life_ms: found.half_life_ms.get(),
+            longest_ms: found.window_ms.get(),
+        };
+        let now_ms = newest_ms(&history, &options);
+        let trends = Trends::new(&history, catalogue.len(), window, now_ms);
         lists::put(&mut index, &catalogue, &counts, &trends, &options);
         let cohorts = cohorts::put(&mut index, &catalogue, &history, &tastes, &options);
         report.cohorts = cohorts.len();

@@ -17,4 +17,4 @@ pub mod generation;
 pub mod options;
 
 pub use generation::{BuildError, BuildReport, Built, GenerationBuilder};
-pub use options::BuildOptions;
+pub use options::{BuildOptions, LikingWeight, Window};

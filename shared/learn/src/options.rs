@@ -19,6 +19,9 @@ pub struct BuildOptions {
     pub session_gap_ms: i64,
     /// Longest session, in videos; older ones are cut off.
     pub session_videos_max: usize,
+    /// Sessions of more distinct videos than this share of all sessions are left out, above 0; at 1
+    /// none is. The authors of VMIS-kNN cut at 0.995.
+    pub session_quantile: f64,
     /// Newest sessions kept per video.
     pub postings_max: usize,
     /// Videos watched by the same people, kept per video.
@@ -27,8 +30,12 @@ pub struct BuildOptions {
     pub content_max: usize,
     /// Newest interactions of one user that are counted as watched together.
     pub history_max: usize,
-    /// An interaction this old counts half for what is trending.
-    pub trending_half_life_ms: i64,
+    /// What a liking counts for among videos watched by the same people.
+    pub neighbour_weight: LikingWeight,
+    /// A liking this old counts half there; `i64::MAX` is off.
+    pub neighbour_half_life_ms: i64,
+    /// What counts as happening now, where there is too little to find out.
+    pub trending: Window,
     /// An interaction this old counts half for what is popular.
     pub popular_half_life_ms: i64,
     /// Rows of a trending list or a cohort's slate.
@@ -48,6 +55,45 @@ pub struct BuildOptions {
     pub threads: usize,
 }
 
+/// What counts as happening now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// An interaction this old counts half, in milliseconds; `i64::MAX` is off.
+    pub half_life_ms: i64,
+    /// An older one does not count, in milliseconds; `i64::MAX` is off.
+    pub longest_ms: i64,
+}
+
+impl Window {
+    /// Counts by age and never forgets.
+    #[must_use]
+    pub const fn decayed(half_life_ms: i64) -> Self {
+        Self {
+            half_life_ms,
+            longest_ms: i64::MAX,
+        }
+    }
+
+    /// Counts alike whatever is no older.
+    #[must_use]
+    pub const fn last(longest_ms: i64) -> Self {
+        Self {
+            half_life_ms: i64::MAX,
+            longest_ms,
+        }
+    }
+}
+
+/// What one liking counts for when pairs of videos are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LikingWeight {
+    /// All alike.
+    #[default]
+    Flat,
+    /// The share of the video that was watched; 1 where that was not measured.
+    WatchRatio,
+}
+
 impl Default for BuildOptions {
     fn default() -> Self {
         Self {
@@ -56,11 +102,14 @@ impl Default for BuildOptions {
             long_view_ms: LONG_VIEW_MS,
             session_gap_ms: DAY_MS,
             session_videos_max: 100,
+            session_quantile: 1.0,
             postings_max: 1_000,
             neighbours_max: 200,
             content_max: 100,
             history_max: 300,
-            trending_half_life_ms: DAY_MS,
+            neighbour_weight: LikingWeight::Flat,
+            neighbour_half_life_ms: i64::MAX,
+            trending: Window::decayed(DAY_MS),
             popular_half_life_ms: 90 * DAY_MS,
             list_max: 1_000,
             cohort_users_min: 50,

@@ -4,16 +4,23 @@ use zerocopy::FromBytes;
 use zerocopy::little_endian::{F32, U32, U64};
 
 use super::format::{
-    CfKnobs, Entry, Header, ItemRow, Kind, MAGIC, NAME_BYTES_MAX, NONE, SCHEMA, SCHEMA_OLDEST,
-    SECTION_ALIGN, SECTIONS_MAX, Scored, StatsRow,
+    CfKnobs, Entry, Findings, Header, ItemRow, Kind, MAGIC, NAME_BYTES_MAX, NONE, SCHEMA,
+    SCHEMA_OLDEST, SECTION_ALIGN, SECTIONS_MAX, Scored, StatsRow,
 };
 use super::view::{Plain, rows};
 use super::writer::header_checksum;
 use super::{Frame, Index, IndexError};
 use crate::{CreatorId, VideoId};
 
-/// Sections that may be absent.
-const OPTIONAL: [Kind; 3] = [Kind::CfKnobs, Kind::Stats, Kind::Model];
+/// Sections that may be absent: what came with a later schema, and what not every night makes.
+const OPTIONAL: [Kind; 6] = [
+    Kind::CfKnobs,
+    Kind::Stats,
+    Kind::Model,
+    Kind::Findings,
+    Kind::CategoryTrendingStarts,
+    Kind::CategoryTrending,
+];
 
 /// Checks header, table, section bounds and checksums.
 pub(super) fn frame(all: &[u8]) -> Result<Frame<'_>, IndexError> {
@@ -170,7 +177,14 @@ impl Check<'_> {
             (0.0..=1.0).contains(&k.session_share.get())
                 && (0.0..=1.0).contains(&k.seed_decay.get())
         });
-        require(knobs.len() <= 1 && shares, Kind::CfKnobs)
+        require(knobs.len() <= 1 && shares, Kind::CfKnobs)?;
+        let findings = self.whole::<Findings>(Kind::Findings)?;
+        let sound = findings.iter().all(|f| {
+            (0.0..=1.0).contains(&f.common_share.get())
+                && f.half_life_ms.get() > 0
+                && f.window_ms.get() > 0
+        });
+        require(findings.len() <= 1 && sound, Kind::Findings)
     }
 
     fn lists(&self) -> Result<(), IndexError> {
@@ -185,6 +199,10 @@ impl Check<'_> {
         )?;
         let categories = Some(index.categories().len());
         self.scored_list(Kind::CategoryListStarts, Kind::CategoryLists, categories)?;
+        if index.has(Kind::CategoryTrendingStarts) || index.has(Kind::CategoryTrending) {
+            let starts = Kind::CategoryTrendingStarts;
+            self.scored_list(starts, Kind::CategoryTrending, categories)?;
+        }
         let cohorts = Some(index.cohort_keys().len());
         self.scored_list(Kind::CohortStarts, Kind::CohortSlates, cohorts)?;
         self.scored(Kind::Popular)?;

@@ -15,7 +15,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// First bytes of every generation.
 pub const MAGIC: [u8; 8] = *b"REELWAY\x01";
 /// The schema that is written.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 /// The oldest schema that is read.
 pub const SCHEMA_OLDEST: u32 = 1;
 /// Sections start at multiples of this.
@@ -138,6 +138,8 @@ kinds! {
     Idf = 24,
     /// [`CfKnobs`], one row.
     CfKnobs = 25,
+    /// [`Findings`], one row; since schema 2.
+    Findings = 26,
     /// Video → videos watched by the same people, best first.
     NeighbourStarts = 30,
     /// [`Scored`].
@@ -166,6 +168,10 @@ kinds! {
     CohortStarts = 42,
     /// [`Scored`].
     CohortSlates = 43,
+    /// Category → what is watched now everywhere, best first; since schema 2.
+    CategoryTrendingStarts = 44,
+    /// [`Scored`].
+    CategoryTrending = 45,
     /// The ranker's model, optional; its own format.
     Model = 50,
 }
@@ -263,8 +269,10 @@ pub struct CfKnobs {
     pub session_share: F32,
     /// Weight of the next older video as neighbour seed, 0 to 1.
     pub seed_decay: F32,
+    /// A session with this many newer ones votes half; 0 is off, as in generations of schema 1.
+    pub session_half_life: U32,
     /// Zero.
-    pub reserved: [u8; 12],
+    pub reserved: [u8; 8],
 }
 
 impl Default for CfKnobs {
@@ -275,7 +283,52 @@ impl Default for CfKnobs {
             voters: U32::new(50),
             session_share: F32::new(0.25),
             seed_decay: F32::new(0.95),
+            session_half_life: U32::new(0),
+            reserved: [0; 8],
+        }
+    }
+}
+
+/// What the night found out about tastes as a whole, on a last stretch of time that it held back.
+#[derive(
+    Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct Findings {
+    /// An interaction this old counts half for what is trending, in milliseconds, above 0.
+    pub half_life_ms: I64,
+    /// An older one does not count, in milliseconds, above 0.
+    pub window_ms: I64,
+    /// What everybody watches counts for this share of a personal slate where the scene's weights
+    /// are the default ones, 0 to 1; the rest is the user's own.
+    pub common_share: F32,
+    /// Zero.
+    pub reserved: [u8; 12],
+}
+
+/// The share of what everybody watches in the default weights.
+pub const COMMON_SHARE: f32 = 0.25;
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self {
+            half_life_ms: I64::new(86_400_000),
+            window_ms: I64::new(i64::MAX),
+            common_share: F32::new(COMMON_SHARE),
             reserved: [0; 12],
+        }
+    }
+}
+
+impl Findings {
+    /// What the weight of a source is multiplied by; `personal` is whether it speaks of the user.
+    #[must_use]
+    pub fn lift(&self, personal: bool) -> f32 {
+        let share = self.common_share.get();
+        if personal {
+            (1.0 - share) / (1.0 - COMMON_SHARE)
+        } else {
+            share / COMMON_SHARE
         }
     }
 }

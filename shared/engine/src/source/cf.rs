@@ -69,6 +69,7 @@ pub struct Scratch {
     neighbours: Tally,
     met: Vec<vmis::Vote>,
     blended: Vec<Blended>,
+    found: Vec<Proposal>,
 }
 
 /// What both views say of a video.
@@ -90,6 +91,33 @@ pub fn predict<'a>(
 ) -> impl Iterator<Item = Proposal> + 'a {
     scratch.collaborate(index, knobs, seeds, &[], || true);
     scratch.scores(knobs.session_share.get())
+}
+
+/// The `most` best of what [`predict`] answers and `keeps` holds for, best first, ties by id.
+///
+/// They stand in `scratch`: once that has grown, nothing is allocated.
+pub fn predict_best<'a>(
+    index: &Index,
+    knobs: &CfKnobs,
+    seeds: &[Seed],
+    most: usize,
+    keeps: impl Fn(u32) -> bool,
+    scratch: &'a mut Scratch,
+) -> &'a [Proposal] {
+    let mut found = std::mem::take(&mut scratch.found);
+    found.clear();
+    found.extend(predict(index, knobs, seeds, scratch).filter(|row| keeps(row.item)));
+    let order = |a: &Proposal, b: &Proposal| {
+        let higher = b.score.total_cmp(&a.score);
+        higher.then_with(|| a.item.cmp(&b.item))
+    };
+    if most > 0 && found.len() > most {
+        found.select_nth_unstable_by(most - 1, order);
+    }
+    found.truncate(most);
+    found.sort_unstable_by(order);
+    scratch.found = found;
+    &scratch.found
 }
 
 impl Scratch {

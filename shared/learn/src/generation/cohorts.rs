@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 use super::counts::{half, newest_ms};
-use super::diary::History;
+use super::diary::{History, Once, Reader};
 use super::neighbours::best;
 use super::profiles::Taste;
 use super::shelf::Catalogue;
@@ -68,31 +68,41 @@ pub(super) fn put(
     options: &BuildOptions,
 ) -> Cohorts {
     let cohorts = Cohorts::choose(tastes, options);
-    let newest = newest_ms(history, options);
-    let mut sums: Vec<FxHashMap<u32, f64>> = vec![FxHashMap::default(); cohorts.len()];
-    let mut everybody: Vec<f64> = vec![0.0; catalogue.len()];
-    let mut items = Vec::new();
+    let mut members: Vec<Vec<&Reader>> = vec![Vec::new(); cohorts.len()];
     for (user, taste) in history.users.iter().zip(tastes) {
-        items.clear();
-        items.extend(
-            history
-                .liked(user)
-                .iter()
-                .map(|liked| (liked.item, liked.ts_ms)),
-        );
-        // A video counts once, at its newest liking.
-        items.sort_unstable_by_key(|(item, ts)| (*item, std::cmp::Reverse(*ts)));
-        items.dedup_by_key(|(item, _)| *item);
-        let mut own = sums.get_mut(cohorts.of(taste) as usize);
-        for (item, ts_ms) in &items {
-            let weight = half(newest.saturating_sub(*ts_ms), options.popular_half_life_ms);
-            if let Some(sum) = everybody.get_mut(*item as usize) {
-                *sum += weight;
-            }
-            if let Some(own) = &mut own {
-                *own.entry(*item).or_default() += weight;
+        if let Some(own) = members.get_mut(cohorts.of(taste) as usize) {
+            own.push(user);
+        }
+    }
+    let newest = newest_ms(history, options);
+    let mut once = Once::new(catalogue.len());
+    let mut dense: Vec<f64> = vec![0.0; catalogue.len()];
+    let mut everybody: Vec<f64> = vec![0.0; catalogue.len()];
+    let mut sums: Vec<Vec<(u32, f64)>> = Vec::with_capacity(cohorts.len());
+    for members in &members {
+        let mut touched: Vec<(u32, f64)> = Vec::new();
+        for user in members {
+            // A video counts once, at its newest liking.
+            for liked in history.distinct(user, &mut once) {
+                let age_ms = newest.saturating_sub(liked.ts_ms);
+                let weight = half(age_ms, options.popular_half_life_ms).max(f64::MIN_POSITIVE);
+                if let Some(sum) = dense.get_mut(liked.item as usize) {
+                    if *sum == 0.0 {
+                        touched.push((liked.item, 0.0));
+                    }
+                    *sum += weight;
+                }
             }
         }
+        touched.sort_unstable_by_key(|(item, _)| *item);
+        for (item, sum) in &mut touched {
+            let own = dense.get_mut(*item as usize);
+            *sum = own.map(std::mem::take).unwrap_or_default();
+            if let Some(all) = everybody.get_mut(*item as usize) {
+                *all += *sum;
+            }
+        }
+        sums.push(touched);
     }
     let keys = cohorts.keys.iter().map(SmolStr::as_str);
     index.put_texts(Kind::CohortKeyStarts, Kind::CohortKeyBytes, keys);
@@ -103,7 +113,7 @@ pub(super) fn put(
                 .zip(&everybody)
                 .map(|(item, sum)| (item, *sum as f32));
             let shown = rows.filter(|(item, sum)| *sum > 0.0 && !catalogue.hidden(*item));
-            return best(shown.collect(), options.list_max);
+            return best(&mut shown.collect(), options.list_max);
         }
         slate(catalogue, own, &everybody, total, options)
     });
@@ -116,16 +126,15 @@ pub(super) fn put(
 /// much more the cohort likes it than everybody does.
 fn slate(
     catalogue: &Catalogue,
-    own: &FxHashMap<u32, f64>,
+    own: &[(u32, f64)],
     everybody: &[f64],
     total: f64,
     options: &BuildOptions,
 ) -> Vec<Scored> {
-    let mut rows: Vec<(u32, f64)> = own.iter().map(|(item, sum)| (*item, *sum)).collect();
-    rows.sort_unstable_by_key(|(item, _)| *item);
-    let likings: f64 = rows.iter().map(|(_, sum)| sum).sum();
-    let scored = rows
-        .into_iter()
+    let likings: f64 = own.iter().map(|(_, sum)| sum).sum();
+    let scored = own
+        .iter()
+        .copied()
         .filter(|(item, _)| !catalogue.hidden(*item))
         .map(|(item, sum)| {
             let common = everybody.get(item as usize).copied().unwrap_or(0.0) / total;
@@ -133,5 +142,5 @@ fn slate(
             let lift = (chance / common.max(f64::MIN_POSITIVE)).powf(LIFT);
             (item, (chance * lift) as f32)
         });
-    best(scored.collect(), options.list_max)
+    best(&mut scored.collect(), options.list_max)
 }

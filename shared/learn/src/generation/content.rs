@@ -1,7 +1,6 @@
 //! Videos about the same.
 
-use engine::index::IndexWriter;
-use engine::index::format::{Kind, NONE, Scored};
+use engine::index::format::{NONE, Scored};
 
 use super::counts::Counts;
 use super::neighbours::best;
@@ -39,30 +38,30 @@ impl Feature {
     }
 }
 
-/// Writes each video's content neighbours: cosine over its features weighted by how rare they
-/// are, lifted a little by popularity so that equals are not in the order of their ids.
-pub(super) fn put(
-    index: &mut IndexWriter,
+/// Each video's content neighbours: cosine over its features weighted by how rare they are, lifted
+/// a little by popularity so that equals are not in the order of their ids.
+pub(super) fn neighbours(
     catalogue: &Catalogue,
     counts: &Counts,
     options: &BuildOptions,
-) {
+) -> Vec<Vec<Scored>> {
     let table = Table::new(catalogue, counts);
-    let rows = parallel::rows(
+    parallel::rows(
         options.threads,
         catalogue.len(),
         || Scratch {
             sums: vec![0.0; catalogue.len()],
             touched: Vec::new(),
+            row: Vec::new(),
         },
         |scratch, item| table.row(scratch, item, options.content_max),
-    );
-    index.put_list(Kind::ContentStarts, Kind::Content, rows.into_iter());
+    )
 }
 
 struct Scratch {
     sums: Vec<f32>,
     touched: Vec<u32>,
+    row: Vec<(u32, f32)>,
 }
 
 struct Table {
@@ -148,17 +147,17 @@ impl Table {
                 }
             }
         }
-        let mut row = Vec::with_capacity(scratch.touched.len());
+        scratch.row.clear();
         for other in scratch.touched.drain(..) {
             let Some(sum) = scratch.sums.get_mut(other as usize).map(std::mem::take) else {
                 continue;
             };
             let lift = self.lift.get(other as usize).copied().unwrap_or(1.0);
             if other as usize != item {
-                row.push((other, sum * lift));
+                scratch.row.push((other, sum * lift));
             }
         }
-        best(row, most)
+        best(&mut scratch.row, most)
     }
 }
 

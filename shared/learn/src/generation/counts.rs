@@ -3,7 +3,7 @@
 use engine::index::format::StatsRow;
 use zerocopy::little_endian::U32;
 
-use super::diary::{History, Total};
+use super::diary::{History, Once, Total};
 use super::shelf::Catalogue;
 use crate::BuildOptions;
 
@@ -46,13 +46,9 @@ impl Counts {
             count.total = *total;
         }
         let newest = newest_ms(history, options);
-        let mut counted = rustc_hash::FxHashSet::default();
+        let mut once = Once::new(catalogue.len());
         for user in &history.users {
-            counted.clear();
-            for liked in history.liked(user).iter().rev() {
-                if !counted.insert(liked.item) {
-                    continue;
-                }
+            for liked in history.distinct(user, &mut once) {
                 if let Some(count) = videos.get_mut(liked.item as usize) {
                     count.users += 1;
                     let age_ms = newest.saturating_sub(liked.ts_ms);
@@ -105,7 +101,10 @@ pub(super) fn newest_ms(history: &History, options: &BuildOptions) -> i64 {
         .min(options.as_of_ms)
 }
 
-/// What something of this age counts for.
+/// What something of this age counts for; 1 without a half-life.
 pub(super) fn half(age_ms: i64, half_life_ms: i64) -> f64 {
+    if half_life_ms == i64::MAX {
+        return 1.0;
+    }
     (-(age_ms.max(0) as f64) / half_life_ms.max(1) as f64).exp2()
 }

@@ -1,11 +1,11 @@
 //! Events while they are taken in, and everybody's history in order.
 
-use engine::interest::{Meeting, interest};
 use engine::{Event, EventKind, UserId, VideoId};
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 use super::BuildError;
+use super::judge::Judge;
 use super::shelf::{Catalogue, Interner};
 use crate::BuildOptions;
 
@@ -13,18 +13,19 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// One event that is more than an impression. Numbers are the diary's own.
 #[derive(Debug, Clone, Copy)]
-struct Record {
-    ts_ms: i64,
+pub(super) struct Record {
+    pub(super) ts_ms: i64,
     user: u32,
-    video: u32,
-    market: u32,
-    watch_ms: u32,
-    duration_ms: u32,
-    kind: EventKind,
-    undo: bool,
+    pub(super) video: u32,
+    pub(super) market: u32,
+    /// [`NOT_MEASURED`] where nobody measured it.
+    pub(super) watch_ms: u32,
+    pub(super) duration_ms: u32,
+    pub(super) kind: EventKind,
+    pub(super) undo: bool,
 }
 
-const NOT_MEASURED: u32 = u32::MAX;
+pub(super) const NOT_MEASURED: u32 = u32::MAX;
 
 /// Impressions of a video in a market within one hour; what trending divides by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,7 +50,7 @@ pub(super) struct Diary {
 
 impl Diary {
     pub(super) fn video_number(&mut self, id: &VideoId) -> Result<u32, BuildError> {
-        self.videos.number(&SmolStr::new(id.as_str()))
+        self.videos.number(id.as_str())
     }
 
     pub(super) fn add(&mut self, event: &Event, options: &BuildOptions) -> Result<(), BuildError> {
@@ -61,7 +62,7 @@ impl Diary {
             return Ok(());
         }
         self.events += 1;
-        let user = self.users.number(&SmolStr::new(event.user_id.as_str()))?;
+        let user = self.users.number(event.user_id.as_str())?;
         let video = self.video_number(&event.video_id)?;
         let market = self.markets.number(&event.market)?;
         if event.kind == EventKind::Impression {
@@ -108,88 +109,80 @@ impl Diary {
         let mut history = History {
             markets,
             too_late: self.too_late,
+            totals: vec![Total::default(); catalogue.len()],
             ..History::default()
         };
-        history.totals = vec![Total::default(); catalogue.len()];
+        history.take_shown(catalogue, self.shown, &market_numbers);
         let new = |numbers: &[u32], old: u32| numbers.get(old as usize).copied().unwrap_or(0);
-        let mut known = Vec::with_capacity(self.records.len());
-        for record in std::mem::take(&mut self.records) {
-            let Some(video) = catalogue.dense(record.video) else {
-                history.unknown_videos += 1;
-                continue;
-            };
-            let user = new(&user_numbers, record.user);
-            let market = new(&market_numbers, record.market);
-            known.push(Record {
-                user,
-                video,
-                market,
-                ..record
-            });
-        }
-        known.sort_unstable_by_key(|r| {
-            (
-                r.user,
-                r.ts_ms,
-                r.video,
-                r.kind,
-                r.watch_ms,
-                r.duration_ms,
-                r.market,
-                r.undo,
-            )
-        });
-        for (shown, count) in self.shown {
-            let Some(item) = catalogue.dense(shown.item) else {
-                history.unknown_videos += u64::from(count);
-                continue;
-            };
-            let market = new(&market_numbers, shown.market);
-            history.shown.push((
-                Shown {
-                    item,
-                    market,
-                    hour: shown.hour,
-                },
-                count,
-            ));
-            if let Some(total) = history.totals.get_mut(item as usize) {
-                total.impressions = total.impressions.saturating_add(count);
-            }
-        }
-        history.shown.sort_unstable();
-        let first_hour = history.shown.iter().map(|(shown, _)| shown.hour).min();
-        let rated_from_ms = first_hour.map_or(i64::MIN, |hour| hour.saturating_mul(HOUR_MS));
-        history.rated_from_ms = rated_from_ms;
-        history.events = self.events - history.unknown_videos;
         let mut met = vec![0; user_texts.len()];
-        for (old, count) in self.met.iter().enumerate() {
-            if let Some(slot) = met.get_mut(new(&user_numbers, old as u32) as usize) {
+        for (old, count) in (0u32..).zip(&self.met) {
+            if let Some(slot) = met.get_mut(new(&user_numbers, old) as usize) {
                 *slot = *count;
             }
         }
-        let measured = FxHashMap::default();
-        let mut judge = Judge {
-            catalogue,
-            options,
-            rated_from_ms,
-            measured,
-        };
-        for records in known.chunk_by(|a, b| a.user == b.user) {
-            let Some(user) = records.first().map(|record| record.user as usize) else {
+        let mut known = std::mem::take(&mut self.records);
+        let before = known.len();
+        known.retain_mut(|record| {
+            record.user = new(&user_numbers, record.user);
+            record.market = new(&market_numbers, record.market);
+            let dense = catalogue.dense(record.video);
+            record.video = dense.unwrap_or_default();
+            dense.is_some()
+        });
+        history.unknown_videos += (before - known.len()) as u64;
+        history.events = self.events - history.unknown_videos;
+        let (mut known, starts) = by_user(known, user_texts.len());
+        let mut judge = Judge::new(catalogue, options, history.rated_from_ms);
+        history.liked.reserve(known.len());
+        for ((text, met), span) in user_texts.iter().zip(&met).zip(starts.windows(2)) {
+            let (Ok(id), &[start, end]) = (UserId::parse(text), span) else {
                 continue;
             };
-            let met = met.get(user).copied().unwrap_or(0);
-            let Some(id) = user_texts
-                .get(user)
-                .and_then(|text| UserId::parse(text).ok())
-            else {
+            let Some(records) = known.get_mut(start..end).filter(|own| !own.is_empty()) else {
                 continue;
             };
-            judge.read(&mut history, id, met, records);
+            records.sort_unstable_by_key(Record::order);
+            judge.read(&mut history, id, *met, records);
         }
         Ok(history)
     }
+}
+
+impl Record {
+    /// Every field but the user, so that what was taken in first does not matter.
+    fn order(&self) -> impl Ord + use<> {
+        let what = (self.kind, self.watch_ms, self.duration_ms);
+        (self.ts_ms, self.video, what, self.market, self.undo)
+    }
+}
+
+/// Records grouped by user in one pass each way, and where each user's begin and the last one's end.
+fn by_user(records: Vec<Record>, users: usize) -> (Vec<Record>, Vec<usize>) {
+    let mut starts = vec![0usize; users + 1];
+    for record in &records {
+        if let Some(count) = starts.get_mut(record.user as usize + 1) {
+            *count += 1;
+        }
+    }
+    let mut end = 0;
+    for start in &mut starts {
+        end += *start;
+        *start = end;
+    }
+    let mut free = starts.clone();
+    let mut grouped = match records.first() {
+        Some(first) => vec![*first; records.len()],
+        None => Vec::new(),
+    };
+    for record in records {
+        if let Some(free) = free.get_mut(record.user as usize)
+            && let Some(slot) = grouped.get_mut(*free)
+        {
+            *slot = record;
+            *free += 1;
+        }
+    }
+    (grouped, starts)
 }
 
 /// What happened to one video.
@@ -205,11 +198,45 @@ pub(super) struct Total {
 }
 
 /// One time a user liked a video.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Liked {
     pub(super) item: u32,
     pub(super) market: u32,
     pub(super) ts_ms: i64,
+    /// Share watched, 1 where it was not measured.
+    pub(super) watched: f32,
+}
+
+/// Tells the first mention of a video from the others, without clearing and without a hash table.
+#[derive(Debug)]
+pub(super) struct Once {
+    round: u32,
+    met: Vec<u32>,
+}
+
+impl Once {
+    pub(super) fn new(videos: usize) -> Self {
+        Self {
+            round: 0,
+            met: vec![0; videos],
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn begin(&mut self) {
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 {
+            self.met.fill(0);
+            self.round = 1;
+        }
+    }
+
+    /// Whether this is the first mention since the beginning.
+    pub(super) fn first(&mut self, item: u32) -> bool {
+        let round = self.round;
+        let met = self.met.get_mut(item as usize);
+        met.is_some_and(|met| std::mem::replace(met, round) != round)
+    }
 }
 
 /// One user with at least one liked video.
@@ -218,15 +245,15 @@ pub(super) struct Reader {
     pub(super) id: UserId,
     pub(super) impressions: u32,
     pub(super) long_views: u32,
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
 /// Everybody's history, ordered by user id, each by time, then video.
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) users: Vec<Reader>,
-    liked: Vec<Liked>,
+    pub(super) liked: Vec<Liked>,
     /// Impressions, ordered.
     pub(super) shown: Vec<(Shown, u32)>,
     /// Viewers' markets by number, ascending; the empty one is "not known".
@@ -256,127 +283,50 @@ impl History {
         self.liked.get(user.start..user.end).unwrap_or_default()
     }
 
-    /// The distinct videos a user liked, newest first, at most `most`.
-    pub(super) fn distinct(&self, user: &Reader, most: usize, out: &mut Vec<u32>) {
-        out.clear();
-        let mut met = rustc_hash::FxHashSet::default();
-        for liked in self.liked(user).iter().rev() {
-            if out.len() >= most {
-                return;
-            }
-            if met.insert(liked.item) {
-                out.push(liked.item);
-            }
-        }
+    /// The distinct videos a user liked, newest first, each at its newest liking.
+    pub(super) fn distinct<'a>(
+        &'a self,
+        user: &Reader,
+        once: &'a mut Once,
+    ) -> impl Iterator<Item = &'a Liked> {
+        once.begin();
+        let newest_first = self.liked(user).iter().rev();
+        newest_first.filter(|liked| once.first(liked.item))
     }
 
     /// Liked videos, one per user and video.
-    pub(super) fn interactions(&self) -> usize {
-        let mut items = Vec::new();
-        let distinct = self.users.iter().map(|user| {
-            items.clear();
-            items.extend(self.liked(user).iter().map(|liked| liked.item));
-            items.sort_unstable();
-            items.dedup();
-            items.len()
-        });
-        distinct.sum()
+    pub(super) fn interactions(&self, once: &mut Once) -> usize {
+        let distinct = |user| self.distinct(user, once).count();
+        self.users.iter().map(distinct).sum()
     }
-}
 
-/// Decides what one user's records say.
-struct Judge<'a> {
-    catalogue: &'a Catalogue,
-    options: &'a BuildOptions,
-    /// Since when impressions were reported; what was watched before says nothing about rates.
-    rated_from_ms: i64,
-    /// Videos whose watching was measured: their clicks say nothing of their own.
-    measured: FxHashMap<u32, ()>,
-}
-
-impl Judge<'_> {
-    fn read(&mut self, history: &mut History, id: UserId, impressions: u32, records: &[Record]) {
-        self.measured.clear();
-        let measured = records.iter().filter(|r| r.watch_ms != NOT_MEASURED);
-        self.measured.extend(measured.map(|r| (r.video, ())));
-        let mut taken_back: FxHashMap<(u32, EventKind), i64> = FxHashMap::default();
-        for record in records.iter().filter(|record| record.undo) {
-            taken_back.insert((record.video, record.kind), record.ts_ms);
-        }
-        let (start, mut long_views) = (history.liked.len(), 0);
-        for record in records.iter().filter(|record| !record.undo) {
-            let undone = taken_back.get(&(record.video, record.kind));
-            if undone.is_some_and(|undone| *undone >= record.ts_ms) {
+    fn take_shown(
+        &mut self,
+        catalogue: &Catalogue,
+        shown: FxHashMap<Shown, u32>,
+        market_numbers: &[u32],
+    ) {
+        for (shown, count) in shown {
+            let Some(item) = catalogue.dense(shown.item) else {
+                self.unknown_videos += u64::from(count);
                 continue;
-            }
-            let liked = self.likes(record);
-            let measured = record.kind == EventKind::Watch
-                && record.watch_ms != NOT_MEASURED
-                && record.ts_ms >= self.rated_from_ms;
-            long_views += u32::from(measured && liked);
-            if let Some(total) = history.totals.get_mut(record.video as usize) {
-                count(total, record.kind, measured, liked);
-            }
-            let newest = history.liked.get(start..).and_then(<[Liked]>::last);
-            if liked && newest.is_none_or(|newest| newest.item != record.video) {
-                let (item, market, ts_ms) = (record.video, record.market, record.ts_ms);
-                history.liked.push(Liked {
+            };
+            let market = market_numbers.get(shown.market as usize).copied();
+            let market = market.unwrap_or(0);
+            self.shown.push((
+                Shown {
                     item,
                     market,
-                    ts_ms,
-                });
+                    ..shown
+                },
+                count,
+            ));
+            if let Some(total) = self.totals.get_mut(item as usize) {
+                total.impressions = total.impressions.saturating_add(count);
             }
         }
-        let end = history.liked.len();
-        if end > start {
-            history.users.push(Reader {
-                id,
-                impressions,
-                long_views,
-                start,
-                end,
-            });
-        }
+        self.shown.sort_unstable();
+        let first_hour = self.shown.iter().map(|(shown, _)| shown.hour).min();
+        self.rated_from_ms = first_hour.map_or(i64::MIN, |hour| hour.saturating_mul(HOUR_MS));
     }
-
-    fn likes(&self, record: &Record) -> bool {
-        if record.kind == EventKind::Click && self.measured.contains_key(&record.video) {
-            return false;
-        }
-        let own = self
-            .catalogue
-            .book(record.video)
-            .map_or(0, |book| book.duration_ms);
-        let duration_ms = if record.duration_ms > 0 {
-            record.duration_ms
-        } else {
-            own
-        };
-        let watch_ratio = match (record.watch_ms, duration_ms) {
-            (NOT_MEASURED, _) => 1.0,
-            // Without a length only the threshold of a long view can be met.
-            (watched, 0) => f32::from(u8::from(watched >= self.options.long_view_ms)),
-            (watched, duration) => (f64::from(watched) / f64::from(duration)) as f32,
-        };
-        let meeting = Meeting {
-            kind: record.kind,
-            watch_ratio,
-            duration_ms,
-        };
-        interest(meeting, self.options.long_view_ms) > 0.0
-    }
-}
-
-fn count(total: &mut Total, kind: EventKind, measured: bool, liked: bool) {
-    total.watches = total.watches.saturating_add(u32::from(measured));
-    let counter = match kind {
-        EventKind::Click => &mut total.clicks,
-        EventKind::Watch if measured && liked => &mut total.long_views,
-        EventKind::Like | EventKind::Share | EventKind::Follow | EventKind::Comment => {
-            &mut total.reactions
-        }
-        EventKind::Skip | EventKind::Hide => &mut total.refusals,
-        _ => return,
-    };
-    *counter = counter.saturating_add(1);
 }

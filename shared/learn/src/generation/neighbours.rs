@@ -3,19 +3,23 @@
 use engine::index::IndexWriter;
 use engine::index::format::{Kind, Scored};
 
-use super::diary::History;
+use super::counts::{half, newest_ms};
+use super::diary::{History, Liked, Once};
 use super::parallel;
 use super::shelf::Catalogue;
 use crate::BuildOptions;
+use crate::options::LikingWeight;
 
 /// A pair seen together in this much evidence counts half of what it would with all of it.
 const SHRINK: f32 = 2.0;
+/// Least weight of a liking.
+const WEIGHT_MIN: f32 = 1e-6;
 
 /// Writes each video's neighbours.
 ///
-/// A user with n liked videos gives each pair 1/√n: who likes everything says little. The sum is
-/// normalised by √(a × b), a and b being the two videos' own sums (cosine), and shrunk towards 0
-/// where there is little evidence.
+/// A user with n liked videos gives a pair w₁ × w₂ / √n, the two likings' weights: who likes
+/// everything says little. The sum is normalised by √(a × b), a and b being what the two videos
+/// give with themselves (cosine), and shrunk towards 0 where there is little evidence.
 pub(super) fn put(
     index: &mut IndexWriter,
     catalogue: &Catalogue,
@@ -29,6 +33,7 @@ pub(super) fn put(
         || Scratch {
             sums: vec![0.0; catalogue.len()],
             touched: Vec::new(),
+            row: Vec::new(),
         },
         |scratch, item| table.row(scratch, item as u32, options.neighbours_max),
     );
@@ -38,85 +43,148 @@ pub(super) fn put(
 struct Scratch {
     sums: Vec<f32>,
     touched: Vec<u32>,
+    row: Vec<(u32, f32)>,
 }
 
-/// Who liked what, both ways.
+/// A video and what its liking weighs, or a user and what a liking of theirs weighs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weighed {
+    number: u32,
+    weight: f32,
+}
+
+/// Who liked what, both ways, row behind row.
 struct Table {
-    /// Per user: weight and videos.
-    users: Vec<(f32, Vec<u32>)>,
-    /// Per video: users.
-    fans: Vec<Vec<u32>>,
-    /// Per video: the sum of its fans' weights.
-    sums: Vec<f32>,
+    user_starts: Vec<usize>,
+    /// Per user: videos and the likings' weights.
+    liked: Vec<Weighed>,
+    fan_starts: Vec<usize>,
+    /// Per video: users and their liking's weight over √n.
+    fans: Vec<Weighed>,
+    /// Per video: the root of what it gives with itself.
+    norms: Vec<f32>,
 }
 
 impl Table {
     fn new(catalogue: &Catalogue, history: &History, options: &BuildOptions) -> Self {
-        let mut table = Self {
-            users: Vec::with_capacity(history.users.len()),
-            fans: vec![Vec::new(); catalogue.len()],
-            sums: vec![0.0; catalogue.len()],
+        let newest = newest_ms(history, options);
+        let weigh = |liked: &Liked| {
+            let watched = match options.neighbour_weight {
+                LikingWeight::Flat => 1.0,
+                LikingWeight::WatchRatio => liked.watched,
+            };
+            let age_ms = newest.saturating_sub(liked.ts_ms);
+            let weight = watched * half(age_ms, options.neighbour_half_life_ms) as f32;
+            // A sum of 0 stands for a pair that was never seen.
+            weight.max(WEIGHT_MIN)
         };
-        let mut items = Vec::new();
+        let mut once = Once::new(catalogue.len());
+        let (mut liked, mut user_starts) = (Vec::new(), vec![0]);
+        let mut fan_starts = vec![0usize; catalogue.len() + 1];
         for user in &history.users {
-            history.distinct(user, options.history_max, &mut items);
-            items.retain(|item| !catalogue.hidden(*item));
-            let weight = 1.0 / (items.len().max(1) as f32).sqrt();
-            let number = table.users.len() as u32;
-            for item in &items {
-                if let Some(fans) = table.fans.get_mut(*item as usize) {
-                    fans.push(number);
+            let newest_first = history.distinct(user, &mut once);
+            for one in newest_first.take(options.history_max) {
+                if catalogue.hidden(one.item) {
+                    continue;
                 }
-                if let Some(sum) = table.sums.get_mut(*item as usize) {
-                    *sum += weight;
+                liked.push(Weighed {
+                    number: one.item,
+                    weight: weigh(one),
+                });
+                if let Some(count) = fan_starts.get_mut(one.item as usize + 1) {
+                    *count += 1;
                 }
             }
-            table.users.push((weight, items.clone()));
+            user_starts.push(liked.len());
         }
+        let mut end = 0;
+        for start in &mut fan_starts {
+            end += *start;
+            *start = end;
+        }
+        let mut table = Self {
+            user_starts,
+            fans: vec![Weighed::default(); liked.len()],
+            liked,
+            fan_starts,
+            norms: vec![0.0; catalogue.len()],
+        };
+        table.turn();
         table
     }
 
-    fn row(&self, scratch: &mut Scratch, item: u32, most: usize) -> Vec<Scored> {
-        let fans = self.fans.get(item as usize).map_or(&[][..], Vec::as_slice);
-        for fan in fans {
-            let Some((weight, items)) = self.users.get(*fan as usize) else {
-                continue;
-            };
-            for other in items {
-                if let Some(sum) = scratch.sums.get_mut(*other as usize) {
-                    if *sum == 0.0 {
-                        scratch.touched.push(*other);
-                    }
-                    *sum += weight;
+    /// Fills in the fans from what the users liked.
+    fn turn(&mut self) {
+        let mut free = self.fan_starts.clone();
+        for (user, span) in (0u32..).zip(self.user_starts.windows(2)) {
+            let own = span_of(&self.liked, span);
+            let share = 1.0 / (own.len().max(1) as f32).sqrt();
+            for one in own {
+                let item = one.number as usize;
+                if let Some(norm) = self.norms.get_mut(item) {
+                    *norm += one.weight * one.weight * share;
+                }
+                if let Some(free) = free.get_mut(item)
+                    && let Some(slot) = self.fans.get_mut(*free)
+                {
+                    *slot = Weighed {
+                        number: user,
+                        weight: one.weight * share,
+                    };
+                    *free += 1;
                 }
             }
         }
-        let own = self.sums.get(item as usize).copied().unwrap_or(0.0);
-        let mut row = Vec::with_capacity(scratch.touched.len());
+        self.norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
+    }
+
+    fn row(&self, scratch: &mut Scratch, item: u32, most: usize) -> Vec<Scored> {
+        let row = |of, starts: &[usize], number: u32| -> &[Weighed] {
+            let number = number as usize;
+            span_of(of, starts.get(number..number + 2).unwrap_or_default())
+        };
+        for fan in row(&self.fans, &self.fan_starts, item) {
+            for other in row(&self.liked, &self.user_starts, fan.number) {
+                if let Some(sum) = scratch.sums.get_mut(other.number as usize) {
+                    if *sum == 0.0 {
+                        scratch.touched.push(other.number);
+                    }
+                    *sum += fan.weight * other.weight;
+                }
+            }
+        }
+        let own = self.norms.get(item as usize).copied().unwrap_or(0.0);
+        scratch.row.clear();
         for other in scratch.touched.drain(..) {
             let Some(sum) = scratch.sums.get_mut(other as usize).map(std::mem::take) else {
                 continue;
             };
-            let theirs = self.sums.get(other as usize).copied().unwrap_or(0.0);
-            let score = sum / ((own * theirs).sqrt() + SHRINK);
+            let theirs = self.norms.get(other as usize).copied().unwrap_or(0.0);
+            let score = sum / (own * theirs + SHRINK);
             if other != item && score.is_finite() {
-                row.push((other, score));
+                scratch.row.push((other, score));
             }
         }
-        best(row, most)
+        best(&mut scratch.row, most)
     }
 }
 
-/// The best rows, best first, ties by id.
-pub(super) fn best(mut row: Vec<(u32, f32)>, most: usize) -> Vec<Scored> {
+fn span_of<'a, T>(of: &'a [T], span: &[usize]) -> &'a [T] {
+    match *span {
+        [start, end] => of.get(start..end).unwrap_or_default(),
+        _ => &[],
+    }
+}
+
+/// The best rows, best first, ties by id; what was given is used up.
+pub(super) fn best(row: &mut Vec<(u32, f32)>, most: usize) -> Vec<Scored> {
     let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0));
     if row.len() > most && most > 0 {
         row.select_nth_unstable_by(most - 1, order);
-        row.truncate(most);
     }
-    row.sort_unstable_by(order);
     row.truncate(most);
-    row.into_iter()
-        .map(|(item, score)| Scored::new(item, score))
+    row.sort_unstable_by(order);
+    row.iter()
+        .map(|(item, score)| Scored::new(*item, *score))
         .collect()
 }

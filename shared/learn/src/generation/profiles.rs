@@ -1,11 +1,10 @@
 //! What is known of every user in the long run.
 
 use engine::{Profile, UserId};
-use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 use super::cohorts::Cohorts;
-use super::diary::{History, Reader};
+use super::diary::{History, Once, Reader};
 use super::shelf::Catalogue;
 use crate::BuildOptions;
 
@@ -27,24 +26,33 @@ pub(super) fn tastes(
     options: &BuildOptions,
 ) -> Vec<Taste> {
     let rarity = rarity(catalogue, history);
+    let mut weights = vec![0.0f32; catalogue.categories.len()];
+    let mut rows: Vec<(u32, f32)> = Vec::new();
     let taste = |user: &Reader| {
-        let mut weights: FxHashMap<u32, f32> = FxHashMap::default();
         let mut weight = 1.0;
+        rows.clear();
         for liked in history.liked(user).iter().rev() {
             for category in catalogue.categories_of(liked.item) {
-                *weights.entry(*category).or_default() += weight;
+                if let Some(sum) = weights.get_mut(*category as usize) {
+                    if *sum == 0.0 {
+                        rows.push((*category, 0.0));
+                    }
+                    *sum += weight;
+                }
             }
-            weight *= DECAY;
+            // So that what is far back counts as little as can be, but counts.
+            weight = (weight * DECAY).max(f32::MIN_POSITIVE);
         }
-        let mut rows: Vec<(u32, f32)> = weights.into_iter().collect();
         for (category, weight) in &mut rows {
-            *weight *= rarity.get(*category as usize).copied().unwrap_or(0.0);
+            let sum = weights.get_mut(*category as usize);
+            let sum = sum.map(std::mem::take).unwrap_or_default();
+            *weight = sum * rarity.get(*category as usize).copied().unwrap_or(0.0);
         }
         rows.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let total: f32 = rows.iter().map(|(_, weight)| weight).sum();
         rows.truncate(options.profile_categories_max);
-        let named = rows.into_iter().filter_map(|(category, weight)| {
-            let name = catalogue.categories.get(category as usize)?.clone();
+        let named = rows.iter().filter_map(|(category, weight)| {
+            let name = catalogue.categories.get(*category as usize)?.clone();
             Some((name, weight / total.max(f32::MIN_POSITIVE)))
         });
         named.collect()
@@ -89,9 +97,15 @@ pub(super) fn finish(
             )
         });
     let rate = if met > 0.0 { long / met } else { 0.0 };
-    let mut items = Vec::new();
+    let (mut once, mut items) = (Once::new(catalogue.len()), Vec::new());
     let profile = |(user, categories): (&Reader, Taste)| {
-        history.distinct(user, options.long_term_max, &mut items);
+        items.clear();
+        let newest_first = history.distinct(user, &mut once);
+        items.extend(
+            newest_first
+                .take(options.long_term_max)
+                .map(|liked| liked.item),
+        );
         let long_term = items
             .iter()
             .rev()

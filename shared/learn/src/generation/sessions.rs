@@ -2,16 +2,24 @@
 
 use engine::index::IndexWriter;
 use engine::index::format::{CfKnobs, Kind};
-use rustc_hash::FxHashSet;
 use zerocopy::little_endian::{F32, U32};
 
-use super::diary::{History, Liked};
-use super::shelf::{Catalogue, numbers};
+use super::diary::{History, Liked, Once};
+use super::shelf::Catalogue;
 use crate::BuildOptions;
 
 /// A run of likings of one user without a longer pause.
+#[derive(Debug, Clone, Copy)]
 struct Session {
     ended_ms: i64,
+    start: usize,
+    end: usize,
+}
+
+/// Sessions of at least two videos, and what they hold one behind the other.
+#[derive(Debug, Default)]
+struct Sessions {
+    sessions: Vec<Session>,
     items: Vec<u32>,
 }
 
@@ -26,67 +34,144 @@ pub(super) fn put(
     knobs: CfKnobs,
     options: &BuildOptions,
 ) -> usize {
-    let mut sessions: Vec<Session> = Vec::new();
+    let mut all = Sessions::default();
+    let mut once = Once::new(catalogue.len());
     for user in &history.users {
         let gap = options.session_gap_ms;
         let runs = history
             .liked(user)
             .chunk_by(|a, b| b.ts_ms.saturating_sub(a.ts_ms) <= gap);
-        sessions.extend(runs.filter_map(|run| session(catalogue, run, options)));
+        runs.for_each(|run| all.take(catalogue, run, &mut once, options));
     }
-    sessions.sort_by(|a, b| {
-        a.ended_ms
-            .cmp(&b.ended_ms)
-            .then_with(|| a.items.cmp(&b.items))
-    });
-    let mut postings: Vec<Vec<u32>> = vec![Vec::new(); catalogue.len()];
-    for (number, session) in (0u32..).zip(&sessions) {
-        for item in &session.items {
-            if let Some(posting) = postings.get_mut(*item as usize) {
-                posting.push(number);
+    all.cut(options.session_quantile);
+    all.order();
+    index.put(Kind::CfKnobs, &[knobs]);
+    all.put_postings(index, catalogue.len(), options.postings_max);
+    let mut starts = Vec::with_capacity(all.sessions.len() + 1);
+    let mut items = Vec::with_capacity(all.items.len());
+    starts.push(U32::ZERO);
+    for session in &all.sessions {
+        items.extend(all.items_of(session).iter().copied().map(U32::new));
+        starts.push(place(items.len()));
+    }
+    index.put(Kind::SessionStarts, &starts);
+    index.put(Kind::SessionItems, &items);
+    all.sessions.len()
+}
+
+impl Sessions {
+    fn items_of(&self, session: &Session) -> &[u32] {
+        self.items
+            .get(session.start..session.end)
+            .unwrap_or_default()
+    }
+
+    /// Takes the newest distinct videos of a run, oldest first.
+    fn take(
+        &mut self,
+        catalogue: &Catalogue,
+        run: &[Liked],
+        once: &mut Once,
+        options: &BuildOptions,
+    ) {
+        let Some(newest) = run.last() else {
+            return;
+        };
+        let start = self.items.len();
+        once.begin();
+        for liked in run.iter().rev() {
+            if self.items.len() - start >= options.session_videos_max {
+                break;
+            }
+            if !catalogue.hidden(liked.item) && once.first(liked.item) {
+                self.items.push(liked.item);
             }
         }
+        if self.items.len() - start < 2 {
+            self.items.truncate(start);
+            return;
+        }
+        if let Some(own) = self.items.get_mut(start..) {
+            own.reverse();
+        }
+        self.sessions.push(Session {
+            ended_ms: newest.ts_ms,
+            start,
+            end: self.items.len(),
+        });
     }
-    index.put(Kind::CfKnobs, &[knobs]);
-    let idf: Vec<F32> = postings
-        .iter()
-        .map(|p| F32::new(idf(sessions.len(), p.len())))
-        .collect();
-    index.put(Kind::Idf, &idf);
-    let newest = postings.iter().map(|posting| -> Vec<U32> {
-        posting
-            .iter()
-            .rev()
-            .take(options.postings_max)
-            .copied()
-            .map(U32::new)
-            .collect()
-    });
-    index.put_list(Kind::PostingStarts, Kind::Postings, newest);
-    let items = sessions.iter().map(|session| numbers(&session.items));
-    index.put_list(Kind::SessionStarts, Kind::SessionItems, items);
-    sessions.len()
+
+    /// Leaves out the longest sessions, those of crawlers and shared devices.
+    fn cut(&mut self, quantile: f64) {
+        let length = |session: &Session| session.end - session.start;
+        if quantile >= 1.0 || self.sessions.is_empty() {
+            return;
+        }
+        let mut lengths: Vec<usize> = self.sessions.iter().map(length).collect();
+        let place = (lengths.len() as f64 * quantile.max(0.0)) as usize;
+        let place = place.min(lengths.len() - 1);
+        let (_, longest, _) = lengths.select_nth_unstable(place);
+        let longest = *longest;
+        self.sessions.retain(|session| length(session) <= longest);
+    }
+
+    fn order(&mut self) {
+        let mut sessions = std::mem::take(&mut self.sessions);
+        sessions.sort_unstable_by(|a, b| {
+            a.ended_ms
+                .cmp(&b.ended_ms)
+                .then_with(|| self.items_of(a).cmp(self.items_of(b)))
+        });
+        self.sessions = sessions;
+    }
+
+    /// Writes idf, counted over every session, and each video's newest ones, newest first.
+    fn put_postings(&self, index: &mut IndexWriter, videos: usize, most: usize) {
+        let mut held = vec![0u32; videos];
+        for item in self.sessions.iter().flat_map(|s| self.items_of(s)) {
+            if let Some(held) = held.get_mut(*item as usize) {
+                *held += 1;
+            }
+        }
+        let idf = |held: &u32| F32::new(idf(self.sessions.len(), *held));
+        index.put(Kind::Idf, &held.iter().map(idf).collect::<Vec<_>>());
+        let mut starts = Vec::with_capacity(videos + 1);
+        let mut free = Vec::with_capacity(videos);
+        let mut end = 0usize;
+        starts.push(U32::ZERO);
+        for held in &held {
+            free.push(end);
+            end += (*held as usize).min(most);
+            starts.push(place(end));
+        }
+        let mut postings = vec![U32::ZERO; end];
+        for (number, session) in self.sessions.iter().enumerate().rev() {
+            for item in self.items_of(session) {
+                let item = *item as usize;
+                let end = starts.get(item + 1).map_or(0, |end| end.get() as usize);
+                if let Some(free) = free.get_mut(item)
+                    && *free < end
+                    && let Some(slot) = postings.get_mut(*free)
+                {
+                    *slot = place(number);
+                    *free += 1;
+                }
+            }
+        }
+        index.put(Kind::PostingStarts, &starts);
+        index.put(Kind::Postings, &postings);
+    }
 }
 
-fn session(catalogue: &Catalogue, run: &[Liked], options: &BuildOptions) -> Option<Session> {
-    let mut met = FxHashSet::default();
-    let newest = run
-        .iter()
-        .rev()
-        .filter(|liked| !catalogue.hidden(liked.item));
-    let distinct = newest
-        .filter(|liked| met.insert(liked.item))
-        .map(|liked| liked.item);
-    let mut items: Vec<u32> = distinct.take(options.session_videos_max).collect();
-    items.reverse();
-    let ended_ms = run.last()?.ts_ms;
-    (items.len() > 1).then_some(Session { ended_ms, items })
+/// An offset; what does not fit is refused when the generation is opened.
+fn place(offset: usize) -> U32 {
+    U32::new(u32::try_from(offset).unwrap_or(u32::MAX))
 }
 
-fn idf(sessions: usize, with_it: usize) -> f32 {
+fn idf(sessions: usize, with_it: u32) -> f32 {
     if with_it == 0 {
         0.0
     } else {
-        (sessions as f64 / with_it as f64).ln() as f32
+        (sessions as f64 / f64::from(with_it)).ln() as f32
     }
 }

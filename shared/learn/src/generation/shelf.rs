@@ -10,24 +10,37 @@ use zerocopy::little_endian::{F32, I64, U32, U64};
 
 use super::BuildError;
 use super::counts::Counts;
-use super::lists::Trends;
+use super::trends::Trends;
 
 /// Numbers texts in the order they come.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     numbers: FxHashMap<SmolStr, u32>,
     texts: Vec<SmolStr>,
+    last: Option<(SmolStr, u32)>,
 }
 
 impl Interner {
-    pub(super) fn number(&mut self, text: &SmolStr) -> Result<u32, BuildError> {
-        if let Some(number) = self.numbers.get(text) {
+    pub(super) fn number(&mut self, text: &str) -> Result<u32, BuildError> {
+        // Events of one user and one market come in runs.
+        if let Some((last, number)) = &self.last
+            && last == text
+        {
             return Ok(*number);
         }
+        let number = match self.numbers.get(text) {
+            Some(number) => *number,
+            None => self.add(SmolStr::new(text))?,
+        };
+        self.last = Some((SmolStr::new(text), number));
+        Ok(number)
+    }
+
+    fn add(&mut self, text: SmolStr) -> Result<u32, BuildError> {
         let number = u32::try_from(self.texts.len()).ok().filter(|n| *n < NONE);
         let number = number.ok_or(BuildError::TooMany("distinct texts"))?;
         self.numbers.insert(text.clone(), number);
-        self.texts.push(text.clone());
+        self.texts.push(text);
         Ok(number)
     }
 
@@ -139,9 +152,11 @@ impl Shelf {
             renumber_all(&market_numbers, &mut book.markets);
         }
         let market_sets = number_sets(&mut books);
+        let durations_ms = books.iter().map(|book| book.duration_ms).collect();
         Catalogue {
             books,
             dense,
+            durations_ms,
             creators,
             languages,
             categories,
@@ -194,6 +209,8 @@ fn number_sets(books: &mut [Book]) -> Vec<Vec<u32>> {
 pub(super) struct Catalogue {
     pub(super) books: Vec<Book>,
     dense: Vec<u32>,
+    /// What is asked once per event, apart from the rest of the books.
+    durations_ms: Vec<u32>,
     creators: Vec<SmolStr>,
     languages: Vec<SmolStr>,
     pub(super) categories: Vec<SmolStr>,
@@ -216,6 +233,10 @@ impl Catalogue {
 
     pub(super) fn book(&self, item: u32) -> Option<&Book> {
         self.books.get(item as usize)
+    }
+
+    pub(super) fn duration_ms(&self, item: u32) -> u32 {
+        self.durations_ms.get(item as usize).copied().unwrap_or(0)
     }
 
     pub(super) fn categories_of(&self, item: u32) -> &[u32] {

@@ -17,23 +17,23 @@ use rustc_hash::FxHashSet;
 use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::little_endian::{F32, U32};
 
-use super::counts::Counts;
+use super::counts::{Counts, newest_ms};
 use super::diary::{History, Liked, Reader};
-use super::lists::Trends;
 use super::shelf::Catalogue;
+use super::trends::Trends;
 use super::{neighbours, sessions};
 use crate::BuildOptions;
 
 /// Users whose histories make the small generation.
-const USERS_MAX: usize = 20_000;
+pub(super) const USERS_MAX: usize = 20_000;
 /// Users who are held back, at most; never more than a quarter.
 const JUDGED_MAX: usize = 1_000;
 /// With fewer of them nothing is concluded.
 const JUDGED_MIN: usize = 200;
 /// Places that count.
-const PLACES: usize = 20;
+pub(super) const PLACES: usize = 20;
 /// Seeds of one prediction.
-const SEEDS_MAX: usize = 100;
+pub(super) const SEEDS_MAX: usize = 100;
 
 const SESSION_SHARES: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 const LASTS: [u32; 3] = [2, 3, 5];
@@ -52,7 +52,7 @@ pub(super) fn choose(catalogue: &Catalogue, history: &History, options: &BuildOp
     if exams.len() < JUDGED_MIN {
         return options.cf;
     }
-    let Some(index) = small(catalogue, &sample, options) else {
+    let Some(index) = small(catalogue, &sample, &[], options) else {
         return options.cf;
     };
     let mut scratch = Scratch::default();
@@ -125,11 +125,11 @@ fn settle(tried: &[Tried]) -> Option<CfKnobs> {
     preferred.map(|(knobs, _)| *knobs)
 }
 
-fn mean(values: &[f64]) -> f64 {
+pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-fn standard_error(values: &[f64]) -> f64 {
+pub(super) fn standard_error(values: &[f64]) -> f64 {
     let (mean, count) = (mean(values), values.len().max(1) as f64);
     let spread: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     (spread / count).sqrt() / count.sqrt()
@@ -197,23 +197,26 @@ impl Exam {
     }
 }
 
-/// A generation with sessions and neighbours and nothing else.
-fn small(catalogue: &Catalogue, history: &History, options: &BuildOptions) -> Option<Index> {
+/// A generation with sessions, neighbours, content neighbours as given, and nothing else.
+pub(super) fn small(
+    catalogue: &Catalogue,
+    history: &History,
+    content: &[Vec<Scored>],
+    options: &BuildOptions,
+) -> Option<Index> {
     let mut index = IndexWriter::new("trial", options.as_of_ms);
     let counts = Counts::new(catalogue, history, options);
-    let trends = Trends::new(history, options);
+    let now_ms = newest_ms(history, options);
+    let trends = Trends::new(history, catalogue.len(), options.trending, now_ms);
     catalogue.put(&mut index, &counts, &trends);
     sessions::put(&mut index, catalogue, history, options.cf, options);
     neighbours::put(&mut index, catalogue, history, options);
     let empty = |index: &mut IndexWriter, starts, values, rows: usize| {
         index.put_list::<Scored>(starts, values, std::iter::repeat_n([], rows));
     };
-    empty(
-        &mut index,
-        Kind::ContentStarts,
-        Kind::Content,
-        catalogue.len(),
-    );
+    let none = Vec::new();
+    let content = (0..catalogue.len()).map(|item| content.get(item).unwrap_or(&none));
+    index.put_list::<Scored>(Kind::ContentStarts, Kind::Content, content);
     empty(
         &mut index,
         Kind::TrendingStarts,

@@ -1,19 +1,18 @@
 //! Shop sessions: each next click predicted from the clicks before it, as the paper does.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::index::Index;
 use engine::index::format::CfKnobs;
 use engine::pipeline::prepared::Seed;
-use engine::source::Proposal;
 use engine::source::cf::{self, Scratch};
 use engine::{Event, EventKind, UserId, Video, VideoId};
 use learn::evaluate::Figures;
 use learn::{BuildOptions, GenerationBuilder};
 use smol_str::{SmolStr, format_smolstr};
-use zerocopy::little_endian::F32;
+use zerocopy::little_endian::{F32, U32};
 
 type Clicks = BTreeMap<String, Vec<(i64, VideoId)>>;
 
@@ -31,10 +30,10 @@ fn read(path: &Path) -> Clicks {
     sessions
 }
 
-fn build(train: &Clicks) -> Index {
+fn build(train: &Clicks, options: BuildOptions) -> Index {
     let options = BuildOptions {
         session_gap_ms: i64::MAX,
-        ..BuildOptions::new("serenade", i64::MAX)
+        ..options
     };
     let mut builder = GenerationBuilder::new(options);
     for (session, clicks) in train {
@@ -45,8 +44,11 @@ fn build(train: &Clicks) -> Index {
     }
     let mut built = builder.finish().unwrap();
     println!("{:?}", built.report);
-
     Index::open(Arc::new(built.to_bytes())).unwrap()
+}
+
+fn own() -> BuildOptions {
+    BuildOptions::new("serenade", i64::MAX)
 }
 
 fn click(session: &str, video: &VideoId, ts_ms: i64) -> Event {
@@ -64,42 +66,76 @@ fn click(session: &str, video: &VideoId, ts_ms: i64) -> Event {
         undo: false,
         recommendation_id: SmolStr::default(),
         slate_position: None,
+        arms: SmolStr::default(),
     }
 }
 
-#[test]
-fn next_clicks_of_shop_sessions_are_predicted_as_well_as_the_paper_says() {
+fn folder() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/serenade");
     if !folder.is_dir() {
         println!("skipped: {} is absent", folder.display());
-        return;
+        return None;
     }
-    let index = build(&read(&folder.join("train.txt")));
-    let valid = read(&folder.join("valid.txt"));
-    let paper = CfKnobs {
+    Some(folder)
+}
+
+/// As the authors' program counts: sessions above the 99.5th percentile of lengths find nobody and
+/// no session is shortened, each video keeps its m newest sessions, a repeated click fills a place
+/// among the last, and only the current video is not recommended.
+#[test]
+fn vmis_knn_by_its_authors_definition_gives_the_figures_of_the_reference() {
+    let Some(folder) = folder() else {
+        return;
+    };
+    let options = BuildOptions {
+        session_videos_max: usize::MAX,
+        session_quantile: 0.995,
+        postings_max: 500,
+        ..own()
+    };
+    let index = build(&read(&folder.join("train.txt")), options);
+    let knobs = CfKnobs {
+        last: U32::new(2),
+        sessions: U32::new(500),
+        voters: U32::new(50),
         session_share: F32::new(1.0),
         ..CfKnobs::default()
     };
-    let exact = judge(&index, &paper, &valid);
+    let valid = read(&folder.join("valid.txt"));
+    let exact = judge(&index, &knobs, &valid, false);
     println!(
-        "VMIS-kNN m=500 k=50 last=2: MRR@20 {:.4} HR@20 {:.4}",
-        exact.mrr, exact.hit_rate
+        "shown: VMIS-kNN m=500 k=50 last=2, sessions cut at p99.5: MRR@20 {:.4} HR@20 {:.4} ({})",
+        exact.mrr, exact.hit_rate, exact.users
     );
-    let own = judge(&index, index.cf_knobs(), &valid);
+    assert!((exact.mrr - 0.311).abs() <= 0.003, "{exact:?}");
+    assert!((exact.hit_rate - 0.610).abs() <= 0.003, "{exact:?}");
+}
+
+#[test]
+fn next_clicks_of_shop_sessions_are_predicted_better_than_by_the_reference() {
+    let Some(folder) = folder() else {
+        return;
+    };
+    let index = build(&read(&folder.join("train.txt")), own());
+    let valid = read(&folder.join("valid.txt"));
+    let own = judge(&index, index.cf_knobs(), &valid, true);
     println!(
-        "cf as learned: MRR@20 {:.4} HR@20 {:.4} ({})",
-        own.mrr, own.hit_rate, own.users
+        "shown: cf as the night chose on the training sessions: MRR@20 {:.4} HR@20 {:.4} ({}), {:?}",
+        own.mrr,
+        own.hit_rate,
+        own.users,
+        index.cf_knobs()
     );
-    assert!(exact.mrr > 0.311 && exact.hit_rate > 0.610, "{exact:?}");
     assert!(own.mrr >= 0.316 && own.hit_rate >= 0.637, "{own:?}");
 }
 
-fn judge(index: &Index, knobs: &CfKnobs, valid: &Clicks) -> Figures {
+/// Each next click from the clicks before it; `once` leaves out repeats, as serving does.
+fn judge(index: &Index, knobs: &CfKnobs, valid: &Clicks, once: bool) -> Figures {
     let (mut figures, mut scratch) = (Figures::default(), Scratch::default());
     for clicks in valid.values() {
         let videos: Vec<VideoId> = clicks.iter().map(|(_, video)| video.clone()).collect();
         for next in 1..videos.len() {
-            let list = predict(index, knobs, &videos[..next], &mut scratch);
+            let list = predict(index, knobs, &videos[..next], once, &mut scratch);
             figures.add(&list, &videos[next..=next], 20);
         }
     }
@@ -111,25 +147,28 @@ fn predict(
     index: &Index,
     knobs: &CfKnobs,
     clicks: &[VideoId],
+    once: bool,
     scratch: &mut Scratch,
 ) -> Vec<VideoId> {
     let newest_first = clicks
         .iter()
         .rev()
         .filter_map(|video| index.find(video.as_str()));
+    let mut met = BTreeSet::new();
     let seeds: Vec<Seed> = newest_first
+        .filter(|item| met.insert(*item) || !once)
         .map(|item| Seed { item, weight: 1.0 })
         .collect();
     let current = seeds.first().map(|seed| seed.item);
-    let mut rows: Vec<Proposal> = cf::predict(index, knobs, &seeds, scratch).collect();
-    rows.retain(|row| Some(row.item) != current);
-    rows.sort_by(|a, b| {
-        b.score
-            .total_cmp(&a.score)
-            .then_with(|| a.item.cmp(&b.item))
-    });
-    rows.iter()
+    let best = cf::predict_best(
+        index,
+        knobs,
+        &seeds,
+        20,
+        |item| Some(item) != current,
+        scratch,
+    );
+    best.iter()
         .filter_map(|row| index.typed_video_id(row.item))
-        .take(20)
         .collect()
 }

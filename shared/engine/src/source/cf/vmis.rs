@@ -28,8 +28,9 @@ pub(super) struct Vote {
 /// The closest of the newest sessions vote for what they hold.
 ///
 /// Similarity of a session is the sum over shared videos of (n − position) / n, position 0 being
-/// the newest of the n videos that look; its vote is similarity × match × idf, where match falls
-/// by 0.1 per position of the newest shared video and idf is log(sessions / sessions with it).
+/// the newest of the n videos that look; its vote is similarity × match × idf, where match is
+/// 1 − 0.1 × (position + 1) of the newest shared video and idf is log(sessions / sessions with it).
+/// Of equally close sessions the newer one votes.
 pub(super) fn vote(
     index: &Index,
     knobs: &CfKnobs,
@@ -51,8 +52,12 @@ pub(super) fn vote(
         met.truncate(voters);
     }
     let (sessions, idf) = (index.sessions(), index.idf());
+    let age = Age {
+        sessions: sessions.len() as f32,
+        half_life: knobs.session_half_life.get() as f32,
+    };
     for voter in met.iter() {
-        let weight = voter.similarity * match_weight(voter.newest);
+        let weight = voter.similarity * match_weight(voter.newest) * age.of(voter.session);
         let because = seeds
             .get(voter.newest as usize)
             .map_or(NONE, |seed| seed.item);
@@ -97,5 +102,21 @@ fn meet(index: &Index, seeds: &[Seed], most: usize, met: &mut Vec<Vote>) {
 }
 
 fn match_weight(newest: u32) -> f32 {
-    (1.0 - 0.1 * newest as f32).max(0.0)
+    (0.9 - 0.1 * newest as f32).max(0.0)
+}
+
+/// What the age of a session, told in newer sessions, takes from its vote.
+struct Age {
+    sessions: f32,
+    half_life: f32,
+}
+
+impl Age {
+    fn of(&self, session: u32) -> f32 {
+        if self.half_life > 0.0 {
+            ((session as f32 - self.sessions) / self.half_life).exp2()
+        } else {
+            1.0
+        }
+    }
 }

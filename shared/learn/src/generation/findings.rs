@@ -1,0 +1,330 @@
+//! Finds out on the data itself what "now" is, and how much it counts.
+//!
+//! Films are watched when they come out, short videos for an afternoon, lectures for years: no
+//! window is right for all, and neither is one share of what everybody watches. So the last
+//! stretch of time is held back, everybody's lists are made as they would have been before it, and
+//! what is taken is what predicts best what users liked in it.
+
+use engine::Index;
+use engine::index::format::{CfKnobs, Findings, NONE, Scored};
+use engine::pipeline::merge::{Share, merge};
+use engine::pipeline::prepared::Seed;
+use engine::source::Proposal;
+use engine::source::cf::{Scratch, predict_best};
+use rustc_hash::{FxHashMap, FxHashSet};
+use xxhash_rust::xxh3::xxh3_64;
+use zerocopy::little_endian::{F32, I64};
+
+use super::counts::newest_ms;
+use super::diary::{History, Liked, Reader};
+use super::shelf::Catalogue;
+use super::trends::Trends;
+use super::trial::{PLACES, SEEDS_MAX, USERS_MAX, mean, small, standard_error};
+use crate::BuildOptions;
+use crate::options::Window;
+
+const DAY_MS: i64 = 86_400_000;
+/// Lengths of the stretch that is held back; the first that holds enough is taken.
+const STRETCHES_MS: [i64; 5] = [DAY_MS, 2 * DAY_MS, 4 * DAY_MS, 7 * DAY_MS, 14 * DAY_MS];
+/// Likings that are enough.
+const HELD_MIN: usize = 1_000;
+/// What comes before has to be this many times as much.
+const BEFORE_MIN: usize = 3;
+/// Users who are judged, at most.
+const JUDGED_MAX: usize = 2_000;
+/// With fewer of them nothing is concluded.
+const JUDGED_MIN: usize = 100;
+/// Rows of a list that take part.
+const ROWS: usize = 300;
+
+const WINDOWS: [Window; 12] = [
+    Window::decayed(DAY_MS / 4),
+    Window::decayed(DAY_MS / 2),
+    Window::decayed(DAY_MS),
+    Window::decayed(2 * DAY_MS),
+    Window::decayed(4 * DAY_MS),
+    Window::decayed(8 * DAY_MS),
+    Window::decayed(30 * DAY_MS),
+    Window::decayed(120 * DAY_MS),
+    Window::last(DAY_MS),
+    Window::last(3 * DAY_MS),
+    Window::last(7 * DAY_MS),
+    Window::last(28 * DAY_MS),
+];
+const COMMON_SHARES: [f32; 5] = [0.1, 0.25, 0.5, 0.75, 0.9];
+/// Weights of cf and content, whose sum is the personal share of the default weights.
+const PERSONAL: [f32; 2] = [0.4, 0.35];
+
+/// One user: what they liked before the stretch, newest first, and what was new to them in it.
+struct Exam<'a> {
+    user: &'a Reader,
+    before: &'a [Liked],
+    seeds: Vec<Seed>,
+    known: FxHashSet<u32>,
+    wanted: FxHashSet<u32>,
+}
+
+/// What predicts best the last stretch; the given window and the default share where there is too
+/// little to tell.
+pub(super) fn find(
+    catalogue: &Catalogue,
+    history: &History,
+    content: &[Vec<Scored>],
+    knobs: CfKnobs,
+    options: &BuildOptions,
+) -> Findings {
+    let exams = stretch(history, options).map(|cut_ms| (cut_ms, exams(history, cut_ms)));
+    let Some((cut_ms, exams)) = exams.filter(|(_, exams)| exams.len() >= JUDGED_MIN) else {
+        return with(options.trending);
+    };
+    let trending = |window: &Window| {
+        let trends = Trends::new(history, catalogue.len(), *window, cut_ms);
+        trends.everywhere(catalogue, ROWS)
+    };
+    let judged = WINDOWS.iter().map(|window| {
+        let list = trending(window);
+        let items = || list.iter().map(|row| row.item.get());
+        let gains: Vec<f64> = exams.iter().map(|exam| exam.gain(items())).collect();
+        (window, mean(&gains))
+    });
+    let best = judged.max_by(|a, b| a.1.total_cmp(&b.1));
+    let window = best.map_or(options.trending, |(window, _)| *window);
+    let shown = trending(&window);
+    let share = common_share(catalogue, history, content, &shown, &exams, knobs, options);
+    Findings {
+        common_share: share.map_or(Findings::default().common_share, F32::new),
+        ..with(window)
+    }
+}
+
+fn with(window: Window) -> Findings {
+    Findings {
+        half_life_ms: I64::new(window.half_life_ms.max(1)),
+        window_ms: I64::new(window.longest_ms.max(1)),
+        ..Findings::default()
+    }
+}
+
+/// Where the stretch that is held back begins.
+fn stretch(history: &History, options: &BuildOptions) -> Option<i64> {
+    let newest = newest_ms(history, options);
+    let likings = || history.users.iter().flat_map(|user| history.liked(user));
+    STRETCHES_MS
+        .iter()
+        .map(|length| newest - length)
+        .find(|cut_ms| {
+            let held = likings().filter(|liked| liked.ts_ms > *cut_ms).count();
+            let rated =
+                |liked: &&Liked| liked.ts_ms >= history.rated_from_ms && liked.ts_ms <= *cut_ms;
+            held >= HELD_MIN && likings().filter(rated).count() >= BEFORE_MIN * held
+        })
+}
+
+/// Users who liked something new in the stretch, chosen by a hash of their ids.
+fn exams(history: &History, cut_ms: i64) -> Vec<Exam<'_>> {
+    let mut users: Vec<(u64, &Reader)> = history
+        .users
+        .iter()
+        .filter(|user| history.liked(user).last().is_some_and(|l| l.ts_ms > cut_ms))
+        .map(|user| (xxh3_64(user.id.as_str().as_bytes()), user))
+        .collect();
+    users.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(&b.1.id)));
+    let exams = users
+        .into_iter()
+        .map(|(_, user)| Exam::new(history, user, cut_ms));
+    exams
+        .filter(|exam| !exam.wanted.is_empty())
+        .take(JUDGED_MAX)
+        .collect()
+}
+
+impl<'a> Exam<'a> {
+    fn new(history: &'a History, user: &'a Reader, cut_ms: i64) -> Self {
+        let liked = history.liked(user);
+        let cut = liked.partition_point(|liked| liked.ts_ms <= cut_ms);
+        let (before, after) = liked.split_at_checked(cut).unwrap_or_default();
+        let mut known = FxHashSet::default();
+        let newest_first = before.iter().rev();
+        let distinct = newest_first.filter(|liked| known.insert(liked.item));
+        let seeds: Vec<Seed> = distinct
+            .map(|liked| Seed {
+                item: liked.item,
+                weight: 1.0,
+            })
+            .collect();
+        let new = after.iter().map(|liked| liked.item);
+        let wanted = new.filter(|item| !known.contains(item)).collect();
+        Self {
+            user,
+            before,
+            seeds,
+            known,
+            wanted,
+        }
+    }
+
+    /// NDCG of the first [`PLACES`] that are new to the user.
+    fn gain(&self, list: impl Iterator<Item = u32>) -> f64 {
+        let discount = |rank: u32| 1.0 / f64::from(rank + 1).log2();
+        let new = list.filter(|item| !self.known.contains(item)).take(PLACES);
+        let hits = new
+            .zip(1u32..)
+            .filter(|(item, _)| self.wanted.contains(item));
+        let gain: f64 = hits.map(|(_, rank)| discount(rank)).sum();
+        let ideal: f64 = (1u32..)
+            .take(self.wanted.len().min(PLACES))
+            .map(discount)
+            .sum();
+        gain / ideal.max(f64::MIN_POSITIVE)
+    }
+}
+
+/// The share of what everybody watches that predicts best; the default one where no other is
+/// better by more than one standard error of the paired differences.
+fn common_share(
+    catalogue: &Catalogue,
+    history: &History,
+    content: &[Vec<Scored>],
+    shown: &[Scored],
+    exams: &[Exam<'_>],
+    knobs: CfKnobs,
+    options: &BuildOptions,
+) -> Option<f32> {
+    let index = before(catalogue, history, content, exams, options)?;
+    let mut scratch = Scratch::default();
+    let found: Vec<[Vec<Proposal>; 3]> = exams
+        .iter()
+        .map(|exam| exam.found(&index, &knobs, shown, &mut scratch))
+        .collect();
+    let default = Findings::default().common_share.get();
+    let judged: Vec<(f32, Vec<f64>)> = COMMON_SHARES
+        .iter()
+        .map(|share| {
+            let gains = exams.iter().zip(&found);
+            (
+                *share,
+                gains.map(|(exam, own)| exam.blended(own, *share)).collect(),
+            )
+        })
+        .collect();
+    let (best, gains) = judged
+        .iter()
+        .max_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)))?;
+    let (_, usual) = judged.iter().find(|(share, _)| *share == default)?;
+    let better: Vec<f64> = gains
+        .iter()
+        .zip(usual)
+        .map(|(best, usual)| best - usual)
+        .collect();
+    Some(if mean(&better) > standard_error(&better) {
+        *best
+    } else {
+        default
+    })
+}
+
+/// A generation of what those who are judged, and others, liked before the stretch.
+fn before(
+    catalogue: &Catalogue,
+    history: &History,
+    content: &[Vec<Scored>],
+    exams: &[Exam<'_>],
+    options: &BuildOptions,
+) -> Option<Index> {
+    let mut sample = History::default();
+    let cuts: FxHashMap<&str, &[Liked]> = exams
+        .iter()
+        .map(|exam| (exam.user.id.as_str(), exam.before))
+        .collect();
+    let cut_ms = exams
+        .iter()
+        .filter_map(|exam| exam.before.last())
+        .map(|l| l.ts_ms)
+        .max()?;
+    // Whoever is judged is in it, and others at even distances.
+    let step = history.users.len().div_ceil(USERS_MAX).max(1);
+    for (place, user) in history.users.iter().enumerate() {
+        let liked = match cuts.get(user.id.as_str()) {
+            Some(before) => before,
+            None if place % step == 0 => {
+                let liked = history.liked(user);
+                let cut = liked.partition_point(|liked| liked.ts_ms <= cut_ms);
+                liked.get(..cut).unwrap_or_default()
+            }
+            None => continue,
+        };
+        if !liked.is_empty() {
+            sample.push(user, liked);
+        }
+    }
+    small(catalogue, &sample, content, options)
+}
+
+impl Exam<'_> {
+    /// What cf, content and everybody propose.
+    fn found(
+        &self,
+        index: &Index,
+        knobs: &CfKnobs,
+        shown: &[Scored],
+        scratch: &mut Scratch,
+    ) -> [Vec<Proposal>; 3] {
+        let new = |item: &u32| !self.known.contains(item);
+        let seeds = self
+            .seeds
+            .get(..SEEDS_MAX.min(self.seeds.len()))
+            .unwrap_or_default();
+        let cf = predict_best(index, knobs, seeds, ROWS, |item| new(&item), scratch).to_vec();
+        let proposal = |item: u32, score: f32| Proposal {
+            item,
+            score,
+            because: NONE,
+        };
+        let mut sums: FxHashMap<u32, f32> = FxHashMap::default();
+        let mut decay = 1.0;
+        for seed in seeds.iter().take(CONTENT_SEEDS) {
+            for row in index.content().row(seed.item) {
+                *sums.entry(row.item.get()).or_default() += decay * row.score.get();
+            }
+            decay *= CONTENT_DECAY;
+        }
+        let mut content: Vec<Proposal> = sums
+            .into_iter()
+            .filter(|(item, _)| new(item))
+            .map(|(item, sum)| proposal(item, sum * sum))
+            .collect();
+        content.sort_unstable_by(|a, b| {
+            b.score
+                .total_cmp(&a.score)
+                .then_with(|| a.item.cmp(&b.item))
+        });
+        content.truncate(ROWS);
+        let all = shown
+            .iter()
+            .map(|row| proposal(row.item.get(), row.score.get()));
+        [cf, content, all.filter(|row| new(&row.item)).collect()]
+    }
+
+    fn blended(&self, found: &[Vec<Proposal>; 3], share: f32) -> f64 {
+        let personal = PERSONAL.map(|weight| weight * (1.0 - share) / PERSONAL.iter().sum::<f32>());
+        let weights = personal.into_iter().chain([share]);
+        let shares: Vec<Share> = found
+            .iter()
+            .zip(weights)
+            .enumerate()
+            .map(|(source, (proposals, weight))| Share {
+                source,
+                weight,
+                personal: source < PERSONAL.len(),
+                proposals: proposals.clone(),
+            })
+            .collect();
+        let mut merged = merge(&shares);
+        merged.sort_unstable_by(engine::pipeline::Candidate::by_score);
+        self.gain(merged.iter().map(|candidate| candidate.item))
+    }
+}
+
+/// As the content source looks at them.
+const CONTENT_SEEDS: usize = 30;
+const CONTENT_DECAY: f32 = 0.9;
