@@ -14,14 +14,18 @@
 //! the two-step circuit breaker of sony/gobreaker, with a rolling window, a cap on probes that
 //! cannot leak, and two clocks, because a frozen process does not see monotonic time pass.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sync::{Mutex, PoisonError};
 use crate::{BreakerTuning, Clock, Now, Outcome};
 use machine::{Machine, Ticket};
 
+mod keyed;
 mod machine;
 mod window;
+
+pub use keyed::{KeyedBreaker, Sample};
 
 /// Guards one dependency of this process. Clones share one state.
 ///
@@ -157,8 +161,8 @@ impl Breaker {
         self.shared.with(Machine::counts)
     }
 
-    /// Goes on under new tuning. State and counts stay, except that a window of another length
-    /// starts empty.
+    /// Goes on under new tuning; the same tuning changes nothing. State and counts stay, except
+    /// that a window of another length starts empty.
     pub fn tune(&self, tuning: BreakerTuning) {
         self.shared.with(|machine, now| machine.tune(tuning, now));
     }

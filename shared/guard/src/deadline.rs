@@ -67,6 +67,26 @@ impl Deadline {
         }
     }
 
+    /// A deadline for this part (0 to 1) of what is left.
+    ///
+    /// ```
+    /// # use guard::{Deadline, ManualClock};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// let request = Deadline::after(clock.clone(), Duration::from_millis(200));
+    /// clock.advance(Duration::from_millis(40));
+    /// assert_eq!(request.share(0.5).remaining(), Duration::from_millis(80));
+    /// ```
+    #[must_use]
+    pub fn share(&self, part: f64) -> Self {
+        let part = if part.is_nan() {
+            0.0
+        } else {
+            part.clamp(0.0, 1.0)
+        };
+        self.child(self.remaining().mul_f64(part))
+    }
+
     /// What is left; zero when past or cancelled.
     #[must_use]
     pub fn remaining(&self) -> Duration {
@@ -112,3 +132,6 @@ impl Deadline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

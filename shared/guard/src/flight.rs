@@ -16,12 +16,13 @@ use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{Deadline, Elapsed, Tasks};
 
 /// Loads in flight at once, over all keys of one table.
@@ -191,9 +192,7 @@ impl<K: Hash + Eq, V> Drop for Landing<K, V> {
     }
 }
 
-fn lock<K, V>(
-    table: &Table<K, V>,
-) -> std::sync::MutexGuard<'_, HashMap<K, watch::Receiver<Answer<V>>>> {
+fn lock<K, V>(table: &Table<K, V>) -> MutexGuard<'_, HashMap<K, watch::Receiver<Answer<V>>>> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

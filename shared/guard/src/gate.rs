@@ -1,10 +1,11 @@
 //! Bounds how much is in flight, and how much may wait for it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{Deadline, Elapsed};
 
 /// Lets a limited number in at once; a limited number waits, first come, first served.
@@ -52,7 +53,7 @@ pub struct GatePermit {
 struct Shared {
     seats: Arc<Semaphore>,
     waiting: AtomicUsize,
-    waiting_max: usize,
+    waiting_max: AtomicUsize,
     size: Mutex<Size>,
 }
 
@@ -72,7 +73,7 @@ impl Gate {
         let shared = Shared {
             seats: Arc::new(Semaphore::new(limit)),
             waiting: AtomicUsize::new(0),
-            waiting_max,
+            waiting_max: AtomicUsize::new(waiting_max),
             size: Mutex::new(Size {
                 limit,
                 owed: 0,
@@ -124,6 +125,19 @@ impl Gate {
         size.limit = limit;
     }
 
+    /// Changes how many may wait. Who waits already goes on waiting.
+    pub fn set_waiting_max(&self, waiting_max: usize) {
+        self.shared
+            .waiting_max
+            .store(waiting_max, Ordering::Release);
+    }
+
+    /// How many are let in at once.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.shared.size().limit
+    }
+
     /// How many are inside.
     #[must_use]
     pub fn inside(&self) -> usize {
@@ -147,7 +161,7 @@ impl Drop for Place<'_> {
 }
 
 impl Shared {
-    fn size(&self) -> std::sync::MutexGuard<'_, Size> {
+    fn size(&self) -> MutexGuard<'_, Size> {
         self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -160,7 +174,8 @@ impl Shared {
     }
 
     fn queue(&self) -> Result<Place<'_>, Shed> {
-        let one_more = |waiting| (waiting < self.waiting_max).then_some(waiting + 1);
+        let most = self.waiting_max.load(Ordering::Acquire);
+        let one_more = |waiting| (waiting < most).then_some(waiting + 1);
         self.waiting
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
             .map(|_| Place(&self.waiting))
@@ -181,79 +196,4 @@ impl Drop for GatePermit {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::{ManualClock, Tasks};
-
-    fn deadline(ms: u64) -> Deadline {
-        Deadline::after(Arc::new(ManualClock::default()), Duration::from_millis(ms))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_does_not_fit_waits_and_what_may_not_wait_is_shed_at_once() {
-        let gate = Gate::new(2, 1);
-        let first = gate.enter(&deadline(10)).await.unwrap();
-        let _second = gate.enter(&deadline(10)).await.unwrap();
-
-        let tasks = Tasks::new();
-        let queued = gate.clone();
-        let third = tasks.spawn(async move { queued.enter(&deadline(50)).await.map(drop) });
-        tokio::task::yield_now().await;
-        assert_eq!((gate.inside(), gate.waiting()), (2, 1));
-        assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
-
-        drop(first);
-        assert_eq!(third.await.unwrap(), Ok(()));
-        assert_eq!((gate.inside(), gate.waiting()), (1, 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_wait_ends_with_its_deadline_and_leaves_the_queue() {
-        let gate = Gate::new(1, 5);
-        let _inside = gate.enter(&deadline(10)).await.unwrap();
-        assert_eq!(gate.enter(&deadline(30)).await.unwrap_err(), Shed::Timeout);
-
-        let gone = deadline(1_000);
-        gone.cancel();
-        assert_eq!(gate.enter(&gone).await.unwrap_err(), Shed::Cancelled);
-        assert_eq!(gate.waiting(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_dropped_wait_leaves_the_queue() {
-        let gate = Gate::new(1, 5);
-        let _inside = gate.enter(&deadline(10)).await.unwrap();
-        let short = Duration::from_millis(1);
-        let waiting = deadline(1_000);
-        assert!(
-            tokio::time::timeout(short, gate.enter(&waiting))
-                .await
-                .is_err()
-        );
-        assert_eq!(gate.waiting(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_smaller_limit_holds_once_enough_have_left() {
-        let gate = Gate::new(3, 0);
-        let mut inside = Vec::new();
-        for _ in 0..3 {
-            inside.push(gate.enter(&deadline(10)).await.unwrap());
-        }
-        gate.set_limit(1);
-        for left in [2, 1] {
-            inside.pop();
-            assert_eq!(gate.inside(), left);
-            assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
-        }
-        inside.pop();
-        inside.push(gate.enter(&deadline(10)).await.unwrap());
-        assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
-
-        gate.set_limit(2);
-        inside.push(gate.enter(&deadline(10)).await.unwrap());
-        assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
-    }
-}
+mod tests;

@@ -1,32 +1,43 @@
 //! Time and load: the mechanisms that keep an outage of anything from failing an answer.
 //!
 //! ```text
-//! Deadline ── bounds every wait          Gate ──── bounds work in flight
-//! Breaker ─── stops asking the broken    Limiter ─ bounds what callers may ask
-//! Flight ──── one load per key           Tasks ─── the one place that spawns
+//! Deadline ── bounds every wait          Gate, Concurrency ─ bound work in flight
+//! Breaker ─── stops asking the broken    Limiter ─────────── bounds what callers may ask
+//! Flight ──── one load per key           Tasks ───────────── the one place that spawns
+//!          KeyedBreaker, KeyedLimiter: one per user or network, in bounded memory
 //! ```
 //!
 //! Nothing here knows Reelway: no ids, no videos, no stores. Deciding uses an injected
 //! [`Clock`]; waiting is tokio's. Read in the order `clock`, `deadline`, `outcome`, `breaker`,
-//! `gate`, `limiter`, `tasks`, `flight`, `tuning`.
+//! `gate`, `concurrency`, `limiter`, `tasks`, `flight`, `tuning`.
 #![forbid(unsafe_code)]
 
 pub mod breaker;
 pub mod clock;
+pub mod concurrency;
 pub mod deadline;
 pub mod flight;
 pub mod gate;
+mod keyed;
 pub mod limiter;
 pub mod outcome;
+mod sync;
 pub mod tasks;
 pub mod tuning;
 
-pub use breaker::{Breaker, BreakerState, Open, Permit};
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings;
+
+pub use breaker::{Breaker, BreakerState, KeyedBreaker, Open, Permit, Sample};
 pub use clock::{Clock, ManualClock, Now};
+pub use concurrency::Concurrency;
 pub use deadline::{Deadline, Elapsed};
 pub use flight::{Flight, FlightError};
 pub use gate::{Gate, GatePermit, Shed};
 pub use limiter::{KeyedLimiter, Limiter};
 pub use outcome::Outcome;
 pub use tasks::Tasks;
-pub use tuning::{BreakerTuning, GuardTuning, Limits, Rate};
+pub use tuning::{
+    BreakerTuning, ConcurrencyTuning, GuardTuning, KeyedBreakerTuning, Limits, Rate,
+    RegionBreakerTuning, UserBreakerTuning,
+};

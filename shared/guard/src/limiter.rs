@@ -4,14 +4,16 @@
 //! token. A change of rate settles what the old rate owes first and never adds tokens. Freezes
 //! count as time, steps of a clock do not.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{Clock, Now, Rate};
 
 mod keyed;
+mod tally;
 
-pub use keyed::KeyedLimiter;
+pub use keyed::{DEBT_MAX, KeyedLimiter};
 
 /// A token that is short of one by rounding is one. What is missing stays owed, so this does not
 /// add up.
@@ -57,9 +59,18 @@ impl Limiter {
     /// # Errors
     /// When there is none: the time after which there will be one, if nobody else takes it.
     pub fn take(&self) -> Result<(), Duration> {
+        self.take_leaving(0.0)
+    }
+
+    /// Takes one token and leaves at least `reserve`, cut to what the bucket can hold besides:
+    /// what is left is for those who may take it all.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_leaving(&self, reserve: f64) -> Result<(), Duration> {
         let now = self.clock.now();
         let (rate, bucket) = &mut *self.lock();
-        bucket.take(*rate, now)
+        bucket.take(*rate, now, reserve)
     }
 
     /// Changes rate and burst. Tokens above the new burst are lost, none are added.
@@ -75,7 +86,7 @@ impl Limiter {
         bucket.settle(*rate, now);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (Rate, Bucket)> {
+    fn lock(&self) -> MutexGuard<'_, (Rate, Bucket)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,17 +111,29 @@ impl Bucket {
         self.tokens = (self.tokens + passed.as_secs_f64() * rate.per_second).min(rate.burst);
     }
 
-    fn take(&mut self, rate: Rate, now: Now) -> Result<(), Duration> {
+    /// Takes what was admitted elsewhere, into debt if need be.
+    fn charge(&mut self, rate: Rate, now: Now, tokens: f64) {
         self.settle(rate, now);
-        if self.tokens >= 1.0 - ROUNDING {
+        let debt_max = DEBT_MAX.as_secs_f64() * rate.per_second;
+        self.tokens = (self.tokens - tokens).max(-debt_max);
+    }
+
+    fn take(&mut self, rate: Rate, now: Now, reserve: f64) -> Result<(), Duration> {
+        self.settle(rate, now);
+        let needed = 1.0 + reserve.clamp(0.0, rate.burst - 1.0);
+        if self.tokens >= needed - ROUNDING {
             self.tokens -= 1.0;
             return Ok(());
         }
-        let wait_ns = (1.0 - self.tokens) / rate.per_second * 1e9;
+        let wait_ns = (needed - self.tokens) / rate.per_second * 1e9;
         // Rounded up, so that waiting that long is enough; a cast from float saturates.
         Err(Duration::from_nanos((wait_ns - 1e-3).ceil() as u64))
     }
 }
 
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod sharing;
 #[cfg(test)]
 mod tests;

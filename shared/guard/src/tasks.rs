@@ -3,6 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
+#[cfg(feature = "interleavings")]
+use shuttle::future::JoinHandle;
+#[cfg(not(feature = "interleavings"))]
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 /// Spawns tasks and knows how many are still running. Clones share one account.
@@ -31,14 +35,20 @@ impl Tasks {
     }
 
     /// Runs `work` on its own.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that spawns"
+    #[cfg_attr(
+        not(feature = "interleavings"),
+        expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place that spawns"
+        )
     )]
     pub fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> tokio::task::JoinHandle<T> {
+    ) -> JoinHandle<T> {
+        #[cfg(feature = "interleavings")]
+        return shuttle::future::spawn(self.tracker.track_future(work));
+        #[cfg(not(feature = "interleavings"))]
         tokio::spawn(self.tracker.track_future(work))
     }
 
@@ -56,5 +66,28 @@ impl Tasks {
             .is_ok();
         self.tracker.reopen();
         drained
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_runs_is_counted_until_it_ends_and_draining_does_not_wait_for_ever() {
+        let tasks = Tasks::new();
+        let quick = tasks.spawn(async { 7 });
+        let stuck = tasks.spawn(pending::<()>());
+        assert_eq!(tasks.clone().running(), 2);
+        assert_eq!(quick.await.unwrap(), 7);
+        assert!(!tasks.drain(Duration::from_millis(100)).await);
+        assert_eq!(tasks.running(), 1);
+        stuck.abort();
+        assert!(tasks.drain(Duration::from_millis(100)).await);
+        assert_eq!(tasks.running(), 0);
+        tasks.spawn(pending::<()>());
+        assert!(!tasks.drain(Duration::ZERO).await, "it may be used again");
     }
 }

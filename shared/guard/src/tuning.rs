@@ -1,7 +1,12 @@
 //! The section of the hot document that bounds load.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Users for whom a share is kept.
+pub const VIP_MAX: usize = 1_000;
 
 /// How load is bounded; hot, validated, swapped whole.
 ///
@@ -17,12 +22,18 @@ use serde::{Deserialize, Serialize};
 pub struct GuardTuning {
     /// When a dependency is left alone, and for how long.
     pub breaker: BreakerTuning,
+    /// When one user's answers come from the cohort, and for how long.
+    pub user_breaker: UserBreakerTuning,
+    /// When one client network's answers come from the cohort, and for how long.
+    pub region_breaker: RegionBreakerTuning,
     /// What callers may ask.
     pub limits: Limits,
+    /// How much one process works on at once.
+    pub concurrency: ConcurrencyTuning,
 }
 
 /// When a dependency is left alone, and for how long.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerTuning {
     /// Consecutive failures that are endured, 1 to 1,000; one more opens.
@@ -41,16 +52,74 @@ pub struct BreakerTuning {
     pub permit_ms: u32,
 }
 
+/// When one user is left alone: their own loads time out while others do not.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UserBreakerTuning {
+    /// Timeouts in a row that open, 1 to 1,000.
+    pub timeouts: u32,
+    /// How long nothing is loaded for the user, 100 to 600,000 milliseconds.
+    pub open_ms: u32,
+}
+
+/// When one client network is left alone: what is loaded for it takes too long.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegionBreakerTuning {
+    /// Mean time of its loads that is endured, 1 to 600,000 milliseconds; more opens.
+    pub mean_ms_max: u32,
+    /// Loads before the mean means something, 1 to 1,000,000.
+    pub samples_min: u32,
+    /// The mean is taken over a window of this length, 3,000 to 3,600,000 milliseconds.
+    pub window_ms: u32,
+    /// How long nothing is loaded for the network, 100 to 600,000 milliseconds.
+    pub open_ms: u32,
+}
+
+/// What a [`KeyedBreaker`](crate::KeyedBreaker) goes by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KeyedBreakerTuning {
+    /// Timeouts in a row that open; 0 never.
+    pub timeouts: u32,
+    /// Mean time that is endured, in milliseconds; 0 any.
+    pub mean_ms_max: u32,
+    /// Calls before the mean means something.
+    pub samples_min: u32,
+    /// Length of the window of the mean, in milliseconds.
+    pub window_ms: u32,
+    /// How long a key is left alone, in milliseconds.
+    pub open_ms: u32,
+}
+
+/// How much one process works on at once; more is refused at once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConcurrencyTuning {
+    /// Requests at work at once, 1 to 100,000; the most, when adaptive.
+    pub limit: u32,
+    /// Requests that wait for their turn, 0 to 100,000.
+    pub waiting_max: u32,
+    /// Whether the limit follows how long requests take.
+    pub adaptive: bool,
+}
+
 /// Token buckets, from the widest to the narrowest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Everything one process is asked.
     pub interface: Rate,
-    /// One user.
+    /// One user, over all processes that share a Redis.
     pub user: Rate,
     /// One client network (/24, /48).
     pub region: Rate,
+    /// Share of a user's rate and burst that one process admits while the Redis it is set to use
+    /// is away, 0.01 to 1.
+    pub user_share_alone: f64,
+    /// Users for whom a share of the wider buckets is kept; at most 1,000.
+    pub vip: Vec<String>,
+    /// Share of the interface's and a network's burst that only they may use, 0 to 0.9.
+    pub vip_share: f64,
 }
 
 /// One token bucket.
@@ -77,6 +146,36 @@ impl Default for BreakerTuning {
     }
 }
 
+impl Default for UserBreakerTuning {
+    fn default() -> Self {
+        Self {
+            timeouts: 3,
+            open_ms: 30_000,
+        }
+    }
+}
+
+impl Default for RegionBreakerTuning {
+    fn default() -> Self {
+        Self {
+            mean_ms_max: 800,
+            samples_min: 100,
+            window_ms: 300_000,
+            open_ms: 30_000,
+        }
+    }
+}
+
+impl Default for ConcurrencyTuning {
+    fn default() -> Self {
+        Self {
+            limit: 1_024,
+            waiting_max: 0,
+            adaptive: false,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -92,7 +191,44 @@ impl Default for Limits {
                 per_second: 5_000.0,
                 burst: 1_000.0,
             },
+            user_share_alone: 0.5,
+            vip: Vec::new(),
+            vip_share: 0.1,
         }
+    }
+}
+
+impl From<UserBreakerTuning> for KeyedBreakerTuning {
+    fn from(UserBreakerTuning { timeouts, open_ms }: UserBreakerTuning) -> Self {
+        Self {
+            timeouts,
+            mean_ms_max: 0,
+            samples_min: 0,
+            window_ms: u32::MAX,
+            open_ms,
+        }
+    }
+}
+
+impl From<RegionBreakerTuning> for KeyedBreakerTuning {
+    fn from(tuning: RegionBreakerTuning) -> Self {
+        Self {
+            timeouts: 0,
+            mean_ms_max: tuning.mean_ms_max,
+            samples_min: tuning.samples_min,
+            window_ms: tuning.window_ms,
+            open_ms: tuning.open_ms,
+        }
+    }
+}
+
+impl KeyedBreakerTuning {
+    pub(crate) fn open(&self) -> Duration {
+        Duration::from_millis(self.open_ms.into())
+    }
+
+    pub(crate) fn window(&self) -> Duration {
+        Duration::from_millis(self.window_ms.into())
     }
 }
 
@@ -108,34 +244,68 @@ impl GuardTuning {
             }
         };
         let b = &self.breaker;
-        let consecutive = f64::from(b.consecutive_failures_max);
-        check("breaker.consecutive_failures_max", consecutive, 1.0, 1e3);
+        let in_a_row = f64::from(b.consecutive_failures_max);
+        check("breaker.consecutive_failures_max", in_a_row, 1.0, 1e3);
         check("breaker.failure_share_max", b.failure_share_max, 0.01, 1.0);
-        check("breaker.calls_min", f64::from(b.calls_min), 1.0, 1e6);
-        check("breaker.window_ms", f64::from(b.window_ms), 3e3, 3.6e6);
-        check("breaker.open_ms", f64::from(b.open_ms), 1e2, 6e5);
         check(
-            "breaker.half_open_max",
-            f64::from(b.half_open_max),
+            "limits.user_share_alone",
+            self.limits.user_share_alone,
+            0.01,
             1.0,
-            1e4,
         );
-        check("breaker.permit_ms", f64::from(b.permit_ms), 1e2, 6e5);
-        let Limits {
-            interface,
-            user,
-            region,
-        } = &self.limits;
-        for (name, rate) in [("interface", interface), ("user", user), ("region", region)] {
-            check(
-                &format!("limits.{name}.per_second"),
-                rate.per_second,
-                0.01,
-                1e6,
-            );
+        check("limits.vip_share", self.limits.vip_share, 0.0, 0.9);
+        for (name, value, min, max) in self.integers() {
+            check(name, f64::from(value), f64::from(min), f64::from(max));
+        }
+        let limits = &self.limits;
+        for (name, rate) in [
+            ("interface", &limits.interface),
+            ("user", &limits.user),
+            ("region", &limits.region),
+        ] {
+            let per_second = format!("limits.{name}.per_second");
+            check(&per_second, rate.per_second, 0.01, 1e6);
             check(&format!("limits.{name}.burst"), rate.burst, 1.0, 1e6);
         }
+        if limits.vip.len() > VIP_MAX {
+            problems.push(format!("limits.vip names more than {VIP_MAX} users"));
+        }
         problems
+    }
+
+    /// Every whole number, with its bounds.
+    fn integers(&self) -> [(&'static str, u32, u32, u32); 13] {
+        let (breaker, user, region) = (&self.breaker, &self.user_breaker, &self.region_breaker);
+        [
+            ("breaker.calls_min", breaker.calls_min, 1, 1_000_000),
+            ("breaker.window_ms", breaker.window_ms, 3_000, 3_600_000),
+            ("breaker.open_ms", breaker.open_ms, 100, 600_000),
+            ("breaker.half_open_max", breaker.half_open_max, 1, 10_000),
+            ("breaker.permit_ms", breaker.permit_ms, 100, 600_000),
+            ("user_breaker.timeouts", user.timeouts, 1, 1_000),
+            ("user_breaker.open_ms", user.open_ms, 100, 600_000),
+            ("region_breaker.mean_ms_max", region.mean_ms_max, 1, 600_000),
+            (
+                "region_breaker.samples_min",
+                region.samples_min,
+                1,
+                1_000_000,
+            ),
+            (
+                "region_breaker.window_ms",
+                region.window_ms,
+                3_000,
+                3_600_000,
+            ),
+            ("region_breaker.open_ms", region.open_ms, 100, 600_000),
+            ("concurrency.limit", self.concurrency.limit, 1, 100_000),
+            (
+                "concurrency.waiting_max",
+                self.concurrency.waiting_max,
+                0,
+                100_000,
+            ),
+        ]
     }
 }
 
@@ -157,27 +327,4 @@ impl Rate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_may_be_applied() {
-        assert_eq!(GuardTuning::default().problems(), Vec::<String>::new());
-    }
-
-    #[test]
-    fn every_value_out_of_bounds_is_named_at_once() {
-        let mut tuning = GuardTuning::default();
-        tuning.breaker.failure_share_max = f64::NAN;
-        tuning.breaker.half_open_max = 0;
-        tuning.limits.interface.per_second = -1.0;
-        tuning.limits.region.burst = f64::INFINITY;
-        let expected = [
-            "breaker.failure_share_max is not 0.01 to 1",
-            "breaker.half_open_max is not 1 to 10000",
-            "limits.interface.per_second is not 0.01 to 1000000",
-            "limits.region.burst is not 1 to 1000000",
-        ];
-        assert_eq!(tuning.problems(), expected);
-    }
-}
+mod tests;

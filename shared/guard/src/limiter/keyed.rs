@@ -1,13 +1,12 @@
-//! One token bucket per key, in bounded memory.
+//! One token bucket per key, in bounded memory, and what other processes have admitted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Bucket;
+use super::tally::Tally;
+use crate::keyed::{Keyed, Set};
 use crate::{Clock, Now, Rate};
-
-/// Keys that share one lock and compete for the same places.
-const WAYS: usize = 8;
 
 /// One token bucket per key hash, for at most a fixed number of keys.
 ///
@@ -26,38 +25,56 @@ const WAYS: usize = 8;
 /// assert!(users.take(ada).is_err());
 /// assert!(users.take(ben).is_ok());
 /// ```
+///
+/// # One limit over many processes
+///
+/// Each process says now and then how many it admitted, to a counter that all share, and hears
+/// what the counter then holds; what the others admitted is taken out of its own bucket, into
+/// debt if need be. With `n` processes that each say so at least every `s` seconds while they
+/// admit, no more than `rate · t + burst + 2 (n − 1) (burst + rate · s)` are admitted in any time
+/// `t`, as long as no debt exceeds [`DEBT_MAX`]: each of the others may admit that much before it
+/// is first heard of, and as much again that is not heard of yet.
+///
+/// ```
+/// # use guard::{KeyedLimiter, ManualClock};
+/// # use std::sync::Arc;
+/// # let clock = Arc::new(ManualClock::default());
+/// # let (here, there) = (KeyedLimiter::new(1.0, 3.0, 8, clock.clone()), KeyedLimiter::new(1.0, 3.0, 8, clock));
+/// let (ada, window, mut counter) = (7, 0, 0);
+/// for process in [&here, &there, &here] {
+///     assert!(process.take(ada).is_ok());
+///     counter += u64::from(process.say(ada, window)); // INCRBY
+///     process.hear(ada, window, counter);
+/// }
+/// assert!(here.take(ada).is_err(), "three were admitted, one of them elsewhere");
+/// ```
 #[derive(Debug)]
 pub struct KeyedLimiter {
     clock: Arc<dyn Clock>,
-    sets: Vec<Mutex<Set>>,
+    table: Keyed<Rate, Account>,
 }
 
+/// What others admitted is owed for no longer than this.
+pub const DEBT_MAX: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
-struct Set {
-    rate: Rate,
-    /// At most [`WAYS`].
-    places: Vec<(u64, Bucket)>,
+struct Account {
+    bucket: Bucket,
+    tally: Tally,
 }
 
 impl KeyedLimiter {
-    /// A table for at least `keys_max` keys, rounded up to a multiple of 8; about 50 bytes each.
+    /// A table for at least `keys_max` keys, rounded up to a multiple of 8.
     #[must_use]
     pub fn new(rate_per_s: f64, burst: f64, keys_max: usize, clock: Arc<dyn Clock>) -> Self {
         let rate = Rate {
             per_second: rate_per_s,
             burst,
-        }
-        .sane();
-        let set = || {
-            Mutex::new(Set {
-                rate,
-                places: Vec::new(),
-            })
         };
-        let sets = std::iter::repeat_with(set)
-            .take(keys_max.div_ceil(WAYS).max(1))
-            .collect();
-        Self { clock, sets }
+        Self {
+            clock,
+            table: Keyed::new(keys_max, rate.sane()),
+        }
     }
 
     /// Takes one token of a key's bucket; `key` is a well-mixed hash.
@@ -65,12 +82,55 @@ impl KeyedLimiter {
     /// # Errors
     /// When there is none: the time after which there will be one, if nobody else takes it.
     pub fn take(&self, key: u64) -> Result<(), Duration> {
+        self.take_leaving(key, 0.0)
+    }
+
+    /// Takes one token and leaves at least `reserve`, cut to what the bucket can hold besides.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_leaving(&self, key: u64, reserve: f64) -> Result<(), Duration> {
         let now = self.clock.now();
-        let set = key % self.sets.len() as u64;
-        let Some(set) = usize::try_from(set).ok().and_then(|set| self.sets.get(set)) else {
+        let Some(mut set) = self.table.set(key) else {
             return Ok(());
         };
-        lock(set).take(key, now)
+        let rate = set.context;
+        if let Some(account) = set.held(key) {
+            return account.take(rate, now, reserve);
+        }
+        let mut account = Account {
+            bucket: Bucket::full(rate, now),
+            tally: Tally::default(),
+        };
+        let taken = account.take(rate, now, reserve);
+        for held in set.all() {
+            held.bucket.settle(rate, now);
+        }
+        set.keep(key, account, |held| -held.bucket.tokens);
+        taken
+    }
+
+    /// How many a key was admitted since this was last asked, to be added to the counter of that
+    /// window of time; 0 when there is nothing to say. Whoever cannot add them gives them back
+    /// with [`Self::unsay`].
+    #[must_use]
+    pub fn say(&self, key: u64, window: u32) -> u32 {
+        self.with(key, |account, _, _| account.tally.say(window))
+            .unwrap_or(0)
+    }
+
+    /// Takes back what could not be said.
+    pub fn unsay(&self, key: u64, window: u32, count: u32) {
+        self.with(key, |account, _, _| account.tally.unsay(window, count));
+    }
+
+    /// Takes what others admitted out of a key's bucket: the counter of that window of time holds
+    /// `total`, with everything said here.
+    pub fn hear(&self, key: u64, window: u32, total: u64) {
+        self.with(key, |account, rate, now| {
+            let others = account.tally.hear(window, total);
+            account.bucket.charge(rate, now, others as f64);
+        });
     }
 
     /// Changes rate and burst for every key. Tokens above the new burst are lost, none are added.
@@ -81,52 +141,40 @@ impl KeyedLimiter {
             burst,
         }
         .sane();
-        for set in &self.sets {
-            lock(set).reconfigure(rate, now);
+        for mut set in self.table.sets() {
+            let old = set.context;
+            for account in set.all() {
+                account.bucket.settle(old, now);
+                account.bucket.settle(rate, now);
+            }
+            set.context = rate;
         }
     }
 
     /// How many keys are in the table.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.sets.iter().map(|set| lock(set).places.len()).sum()
+        self.table.keys()
+    }
+
+    /// What a table for `keys_max` keys may weigh, in bytes.
+    #[must_use]
+    pub fn bytes_max(keys_max: usize) -> usize {
+        Keyed::<Rate, Account>::bytes_max(keys_max)
+    }
+
+    fn with<R>(&self, key: u64, work: impl FnOnce(&mut Account, Rate, Now) -> R) -> Option<R> {
+        let now = self.clock.now();
+        let mut set = self.table.set(key)?;
+        let rate = set.context;
+        Set::held(&mut set, key).map(|account| work(account, rate, now))
     }
 }
 
-fn lock(set: &Mutex<Set>) -> std::sync::MutexGuard<'_, Set> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Set {
-    fn take(&mut self, key: u64, now: Now) -> Result<(), Duration> {
-        let rate = self.rate;
-        if let Some((_, bucket)) = self.places.iter_mut().find(|(held, _)| *held == key) {
-            return bucket.take(rate, now);
-        }
-        let mut bucket = Bucket::full(rate, now);
-        let taken = bucket.take(rate, now);
-        if self.places.len() < WAYS {
-            self.places.push((key, bucket));
-        } else {
-            for (_, held) in &mut self.places {
-                held.settle(rate, now);
-            }
-            let fullest = self
-                .places
-                .iter_mut()
-                .max_by(|(_, a), (_, b)| a.tokens.total_cmp(&b.tokens));
-            if let Some(place) = fullest {
-                *place = (key, bucket);
-            }
-        }
-        taken
-    }
-
-    fn reconfigure(&mut self, rate: Rate, now: Now) {
-        for (_, bucket) in &mut self.places {
-            bucket.settle(self.rate, now);
-            bucket.settle(rate, now);
-        }
-        self.rate = rate;
+impl Account {
+    fn take(&mut self, rate: Rate, now: Now, reserve: f64) -> Result<(), Duration> {
+        self.bucket.take(rate, now, reserve)?;
+        self.tally.count();
+        Ok(())
     }
 }

@@ -1,0 +1,76 @@
+//! Who is let in, who waits and who is shed, in paused time.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{ManualClock, Tasks};
+
+fn deadline(ms: u64) -> Deadline {
+    Deadline::after(Arc::new(ManualClock::default()), Duration::from_millis(ms))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_waits_and_what_may_not_wait_is_shed_at_once() {
+    let gate = Gate::new(2, 1);
+    let first = gate.enter(&deadline(10)).await.unwrap();
+    let _second = gate.enter(&deadline(10)).await.unwrap();
+
+    let tasks = Tasks::new();
+    let queued = gate.clone();
+    let third = tasks.spawn(async move { queued.enter(&deadline(50)).await.map(drop) });
+    tokio::task::yield_now().await;
+    assert_eq!((gate.inside(), gate.waiting()), (2, 1));
+    assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
+
+    drop(first);
+    assert_eq!(third.await.unwrap(), Ok(()));
+    assert_eq!((gate.inside(), gate.waiting()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_with_its_deadline_and_leaves_the_queue() {
+    let gate = Gate::new(1, 5);
+    let _inside = gate.enter(&deadline(10)).await.unwrap();
+    assert_eq!(gate.enter(&deadline(30)).await.unwrap_err(), Shed::Timeout);
+
+    let gone = deadline(1_000);
+    gone.cancel();
+    assert_eq!(gate.enter(&gone).await.unwrap_err(), Shed::Cancelled);
+    assert_eq!(gate.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_wait_leaves_the_queue() {
+    let gate = Gate::new(1, 5);
+    let _inside = gate.enter(&deadline(10)).await.unwrap();
+    let short = Duration::from_millis(1);
+    let waiting = deadline(1_000);
+    assert!(
+        tokio::time::timeout(short, gate.enter(&waiting))
+            .await
+            .is_err()
+    );
+    assert_eq!(gate.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_limit_holds_once_enough_have_left() {
+    let gate = Gate::new(3, 0);
+    let mut inside = Vec::new();
+    for _ in 0..3 {
+        inside.push(gate.enter(&deadline(10)).await.unwrap());
+    }
+    gate.set_limit(1);
+    for left in [2, 1] {
+        inside.pop();
+        assert_eq!(gate.inside(), left);
+        assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
+    }
+    inside.pop();
+    inside.push(gate.enter(&deadline(10)).await.unwrap());
+    assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
+
+    gate.set_limit(2);
+    inside.push(gate.enter(&deadline(10)).await.unwrap());
+    assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
+}
