@@ -1,44 +1,49 @@
 //! Kinesis batch in, user state and realtime features out.
 //!
 //! ```text
-//! batch ─► decode ─► poison kept ─► repetitions dropped ─► counters ─► windows ─► user states
-//!                    (dead/…)       (window per user)      (video, shard)         └► user versions
+//! batch ─► decode ─► poison kept ─► what is applied already and repetitions dropped (window per user)
+//!          (dead/…)                    ├─► counters by (video, shard), by (arm, day, shard)
+//!                                      ├─► user states ─► user versions
+//!                                      └─► last: windows     ─► now and then: hot videos of the shard
 //! ```
 //!
 //! What it promises: every event counts once, whatever is replayed, split, enlarged or killed.
-//! - A repetition is an event id met at *another* position; the same position is a replay.
+//! - A user's window remembers how far each shard is applied for that user, and is written after
+//!   everything else: at or below that position there is nothing left to do.
+//! - A repetition is an event id that the window has met.
 //! - A counter's value and last position change in one conditional write; records at or below the
 //!   position are skipped. One handler at a time applies a shard, in order.
 //! - A failed write fails the batch from its first record, so nothing later fences off something
 //!   earlier.
 //! - User states are joins: applying an event twice, or late, changes nothing.
 //!
-//! Read in the order `lib`, `window`, `tally`, `rows`.
+//! Read in the order `lib`, `windows`, `window`, `tally`, `rows`, `heat`.
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use engine::{Event, EventKind, UserId, UserState};
 use guard::{Clock, Deadline};
+use store::counters::ShardNames;
 use store::intake::{Intake, Placed};
 use store::redis::{Shared, Stored};
 use store::{
     BatchOutcome, Consumer, DeadLetters, Error, ErrorKind, StreamRecord, Tables, Users, apply_event,
 };
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+mod heat;
 mod rows;
 mod tally;
 pub mod window;
+mod windows;
 
-use rows::Loaded;
+pub use heat::HOT_EVERY;
+
+use heat::Heat;
 use tally::Tally;
-use window::{List, Mark, Window};
-
-/// A window is removed this long after its last write, seconds.
-const WINDOW_KEPT_S: i64 = 2 * window::AGE_MAX_S as i64;
+use windows::Windows;
 
 /// What the consumer works with.
 #[derive(Clone)]
@@ -58,6 +63,9 @@ pub struct Parts {
 /// Applies batches of events to user states and realtime counters.
 pub struct Clickstream {
     parts: Parts,
+    heat: Heat,
+    /// Shards whose name is known to be kept.
+    named: Mutex<HashSet<String>>,
 }
 
 impl Clickstream {
@@ -67,7 +75,11 @@ impl Clickstream {
     /// A consumer over its parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts }
+        Self {
+            parts,
+            heat: Heat::default(),
+            named: Mutex::default(),
+        }
     }
 
     async fn apply(&self, batch: &[StreamRecord], deadline: &Deadline) -> Result<(), Error> {
@@ -76,25 +88,45 @@ impl Clickstream {
         // What left the building is advice for the night; impressions tell what was seen.
         let mut events = intake.events;
         events.retain(|placed| placed.event.kind != EventKind::Served);
+        self.name_shards(batch, deadline).await?;
 
         let mut windows = Windows::load(self.tables(), &events, deadline).await?;
+        events.retain(|placed| !windows.has_applied(placed));
         let mut tally = Tally::default();
         for placed in &events {
-            // What is taken back changes the user's state; it was interest all the same.
-            if let Some(popular) = windows.admit(placed)
+            if let Some(firsts) = windows.admit(placed)
                 && !placed.event.undo
             {
-                tally.note(placed, popular);
+                tally.note(placed, firsts);
             }
         }
         let now_s = self.parts.clock.now().wall_ms.div_euclid(1_000);
-        tally
-            .write(self.tables(), now_s + store::counters::KEPT_S, deadline)
-            .await?;
-        windows
-            .write(self.tables(), now_s + WINDOW_KEPT_S, deadline)
-            .await?;
-        self.update_users(&events, deadline).await
+        let (touched, ()) = futures_util::try_join!(
+            tally.write(self.tables(), now_s, deadline),
+            self.update_users(&events, deadline),
+        )?;
+        windows.write(self.tables(), now_s, deadline).await?;
+        if let Some(first) = batch.first() {
+            let (shard, clock) = (&first.position.shard, &*self.parts.clock);
+            self.heat
+                .tell(shard, touched, self.tables(), clock, deadline)
+                .await;
+        }
+        Ok(())
+    }
+
+    /// Keeps the names of the batch's shards before anything is counted under them.
+    async fn name_shards(&self, batch: &[StreamRecord], deadline: &Deadline) -> Result<(), Error> {
+        let shards: BTreeSet<&String> = batch.iter().map(|record| &record.position.shard).collect();
+        for shard in shards {
+            let named = || self.named.lock().unwrap_or_else(PoisonError::into_inner);
+            if named().contains(shard) {
+                continue;
+            }
+            ShardNames::add(self.tables(), shard, deadline).await?;
+            named().insert(shard.clone());
+        }
+        Ok(())
     }
 
     async fn update_users(&self, events: &[Placed], deadline: &Deadline) -> Result<(), Error> {
@@ -151,96 +183,4 @@ impl Consumer for Clickstream {
         let applied = self.apply(&batch, deadline).await;
         store::intake::settle(Self::NAME, &batch, applied, self.parts.clock.now().wall_ms)
     }
-}
-
-/// The windows of the users of one batch.
-struct Windows {
-    loaded: Vec<Loaded>,
-    open: HashMap<String, Open>,
-}
-
-#[derive(Default)]
-struct Open {
-    window: Window,
-    admitted: Vec<(List, Mark)>,
-}
-
-impl Windows {
-    async fn load(
-        tables: &dyn Tables,
-        events: &[Placed],
-        deadline: &Deadline,
-    ) -> Result<Self, Error> {
-        let mut ids: Vec<String> = events
-            .iter()
-            .map(|placed| Window::row_id(&placed.event.user_id))
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let loaded = rows::load(tables, &ids, deadline).await?;
-        let mut open = HashMap::with_capacity(loaded.len());
-        for (id, row) in &loaded {
-            let window = rows::readable(row.as_ref(), Window::decode)?;
-            open.insert(
-                id.clone(),
-                Open {
-                    window,
-                    admitted: Vec::new(),
-                },
-            );
-        }
-        Ok(Self { loaded, open })
-    }
-
-    /// Nothing for a repetition; else whether the event counts in its hour's popularity.
-    fn admit(&mut self, placed: &Placed) -> Option<bool> {
-        let Placed {
-            event,
-            position,
-            index,
-            arrived_ms,
-        } = placed;
-        let open = self.open.entry(Window::row_id(&event.user_id)).or_default();
-        let id = xxh3_64(event.event_id.as_bytes());
-        let mut admit = |list, key| open.admit(list, Mark::new(key, position, *index, *arrived_ms));
-        let first = admit(List::Ids, id);
-        first.then(|| admit(List::Hours, popularity_key(event)))
-    }
-
-    async fn write(
-        self,
-        tables: &dyn Tables,
-        expires_at_s: i64,
-        deadline: &Deadline,
-    ) -> Result<(), Error> {
-        let Self { loaded, open } = self;
-        rows::rewrite(tables, loaded, expires_at_s, deadline, |id, row| {
-            let before = rows::readable(row, Window::decode)?;
-            let mut after = before.clone();
-            for (list, mark) in open.get(id).iter().flat_map(|open| &open.admitted) {
-                after.admit(*list, *mark);
-            }
-            Ok((after != before).then(|| after.encode()))
-        })
-        .await
-    }
-}
-
-impl Open {
-    fn admit(&mut self, list: List, mark: Mark) -> bool {
-        let admitted = self.window.admit(list, mark);
-        if admitted {
-            self.admitted.push((list, mark));
-        }
-        admitted
-    }
-}
-
-/// One user counts once per video, kind and hour.
-fn popularity_key(event: &Event) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(event.video_id.as_str().as_bytes());
-    hash.update(&[0, event.kind.number()]);
-    hash.update(&tally::hour(event.ts_ms).to_le_bytes());
-    hash.digest()
 }

@@ -5,8 +5,8 @@ use guard::Deadline;
 use metrics::counter;
 use store::{Change, Error, ErrorKind, Expect, Read, Row, Table, Tables, Write, Written};
 
-/// Rows per call to the store.
-const ROWS_PER_CALL: usize = 500;
+/// Rows per call to the store, which has some of them under way at a time.
+const ROWS_PER_CALL: usize = 2_000;
 /// How often a row that somebody else wrote in between is read again.
 const ROUNDS_MAX: usize = 4;
 
@@ -38,7 +38,7 @@ pub(crate) async fn rewrite(
     mut rows: Vec<Loaded>,
     expires_at_s: i64,
     deadline: &Deadline,
-    fold: impl Fn(&str, Option<&Row>) -> Result<Option<Bytes>, Error>,
+    mut fold: impl FnMut(&str, Option<&Row>) -> Result<Option<Bytes>, Error>,
 ) -> Result<(), Error> {
     for _ in 0..ROUNDS_MAX {
         let mut writes = Vec::new();

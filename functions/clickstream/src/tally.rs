@@ -2,79 +2,163 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use engine::EventKind;
+use engine::event::LONG_VIEW_MS;
+use engine::{Event, EventKind, VideoId};
 use guard::Deadline;
-use store::counters::{Place, VideoCounts};
+use smol_str::SmolStr;
+use store::counters::{
+    ARM_KEPT_S, ArmCounts, ArmTally, HotVideo, KEPT_S, Place, Tick, VideoCounts, day_of,
+};
 use store::intake::Placed;
-use store::{Error, Row, Tables};
+use store::{Error, Tables};
 
 use crate::rows;
 
-/// The records of one batch, by the row that counts them, in the order of the shard.
+/// Arms of one event that are counted; an event is part of one per layer.
+pub(crate) const ARMS_MAX: usize = 16;
+
+/// The events of one batch, by the row that counts them, in the order of the shard.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    rows: BTreeMap<String, Vec<Counted>>,
+    videos: BTreeMap<String, OfVideo>,
+    arms: BTreeMap<String, Vec<InArm>>,
+}
+
+/// What a user had not done before this event.
+#[derive(Debug, Default)]
+pub(crate) struct Firsts {
+    /// Of this kind for the video in this hour.
+    pub popular: bool,
+    /// For each arm: anything that day; this kind of event that day.
+    pub arms: Vec<(SmolStr, [bool; 2])>,
 }
 
 #[derive(Debug)]
-struct Counted {
+struct OfVideo {
+    video_id: VideoId,
+    ticks: Vec<(Place, Tick)>,
+}
+
+#[derive(Debug)]
+struct InArm {
     place: Place,
     kind: EventKind,
-    hour: Option<i64>,
+    tally: ArmTally,
+    firsts: [bool; 2],
 }
 
 impl Tally {
-    /// Notes one event; `popular` where it is its user's first of the kind for the video that hour.
-    pub fn note(&mut self, placed: &Placed, popular: bool) {
+    /// Notes one event.
+    pub fn note(&mut self, placed: &Placed, firsts: Firsts) {
         let Placed {
-            event,
-            position,
-            index,
-            ..
+            event, position, ..
         } = placed;
-        let place = Place {
-            sequence: position.sequence.clone(),
-            index: *index,
-        };
-        let hour = popular.then(|| hour(event.ts_ms));
-        let id = VideoCounts::row_id(&event.video_id, &position.shard);
-        self.rows.entry(id).or_default().push(Counted {
-            place,
+        let place = place_of(placed);
+        let long_view = event.is_long_view(LONG_VIEW_MS);
+        let tick = Tick {
             kind: event.kind,
-            hour,
+            long_view,
+            hour: firsts.popular.then(|| hour(event.ts_ms)),
+        };
+        for (arm, firsts) in firsts.arms {
+            let id = ArmCounts::row_id(&arm, day_of(event.ts_ms), &position.shard);
+            let tally = ArmTally {
+                long_views: u64::from(long_view),
+                watch_ms: u64::from(event.watch_ms.unwrap_or(0)),
+                ..ArmTally::default()
+            };
+            self.arms.entry(id).or_default().push(InArm {
+                place: place.clone(),
+                kind: event.kind,
+                tally,
+                firsts,
+            });
+        }
+        let id = VideoCounts::row_id(&event.video_id, &position.shard);
+        let of_video = self.videos.entry(id).or_insert_with(|| OfVideo {
+            video_id: event.video_id.clone(),
+            ticks: Vec::new(),
         });
+        of_video.ticks.push((place, tick));
     }
 
-    /// Writes every counter, value and last position in one conditional write each.
+    /// Writes every counter, value and last position in one conditional write each; answers how the
+    /// videos stand in their newest hours.
     ///
     /// # Errors
     /// The store's; some counters may be written then, which the next attempt sees by their position.
     pub async fn write(
         &self,
         tables: &dyn Tables,
-        expires_at_s: i64,
+        now_s: i64,
+        deadline: &Deadline,
+    ) -> Result<Vec<(VideoId, HotVideo)>, Error> {
+        let (hot, ()) = futures_util::try_join!(
+            self.write_videos(tables, now_s, deadline),
+            self.write_arms(tables, now_s, deadline),
+        )?;
+        Ok(hot)
+    }
+
+    async fn write_videos(
+        &self,
+        tables: &dyn Tables,
+        now_s: i64,
+        deadline: &Deadline,
+    ) -> Result<Vec<(VideoId, HotVideo)>, Error> {
+        let ids: Vec<String> = self.videos.keys().cloned().collect();
+        let loaded = rows::load(tables, &ids, deadline).await?;
+        let now_hour = now_s.div_euclid(3_600);
+        let mut hot = Vec::with_capacity(ids.len());
+        let expires_at_s = now_s + KEPT_S;
+        rows::rewrite(tables, loaded, expires_at_s, deadline, |id, row| {
+            let mut counts = rows::readable(row, VideoCounts::decode)?;
+            let mut changed = false;
+            let Some(of_video) = self.videos.get(id) else {
+                return Ok(None);
+            };
+            for (place, tick) in &of_video.ticks {
+                changed |= counts.count(place, *tick);
+            }
+            // Also where nothing changed: an attempt that was cut may not have told of it.
+            hot.push((of_video.video_id.clone(), HotVideo::of(&counts, now_hour)));
+            Ok(changed.then(|| counts.encode()))
+        })
+        .await?;
+        Ok(hot)
+    }
+
+    async fn write_arms(
+        &self,
+        tables: &dyn Tables,
+        now_s: i64,
         deadline: &Deadline,
     ) -> Result<(), Error> {
-        let ids: Vec<String> = self.rows.keys().cloned().collect();
+        let ids: Vec<String> = self.arms.keys().cloned().collect();
         let loaded = rows::load(tables, &ids, deadline).await?;
-        rows::rewrite(tables, loaded, expires_at_s, deadline, |id, row| {
-            self.fold(id, row)
+        rows::rewrite(tables, loaded, now_s + ARM_KEPT_S, deadline, |id, row| {
+            let mut counts = rows::readable(row, ArmCounts::decode)?;
+            let mut changed = false;
+            for one in self.arms.get(id).into_iter().flatten() {
+                changed |= counts.count(&one.place, one.kind, one.tally, one.firsts);
+            }
+            Ok(changed.then(|| counts.encode()))
         })
         .await
     }
+}
 
-    fn fold(&self, id: &str, row: Option<&Row>) -> Result<Option<Bytes>, Error> {
-        let mut counts = rows::readable(row, VideoCounts::decode)?;
-        let mut changed = false;
-        for one in self.rows.get(id).into_iter().flatten() {
-            changed |= counts.count(one.place.clone(), one.kind, one.hour);
-        }
-        if changed {
-            counts.encode().map(Some)
-        } else {
-            Ok(None)
-        }
+/// The arms an event is part of: `layer=arm`, joined by `;`.
+pub(crate) fn arms_of(event: &Event) -> impl Iterator<Item = &str> {
+    let arms = event.arms.split(';').filter(|arm| arm.contains('='));
+    arms.take(ARMS_MAX)
+}
+
+/// Where an event lies in its shard.
+pub(crate) fn place_of(placed: &Placed) -> Place {
+    Place {
+        sequence: placed.position.sequence.clone(),
+        index: placed.index,
     }
 }
 

@@ -1,36 +1,54 @@
-//! What a user has already done, by hash: the memory that drops a producer's retries.
+//! What of a user has been applied, and what the user has already done: the memory that skips replays
+//! and drops a producer's retries.
 
 use bytes::Bytes;
 use engine::UserId;
-use store::{Error, ErrorKind, Position, sealed};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use prost::Message;
+use store::counters::Place;
+use store::{Error, ErrorKind, sealed};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Event ids remembered per user, and as many (video, kind, hour).
 pub const MARKS_MAX: usize = 1_024;
 /// A mark older than this no longer counts, seconds.
 pub const AGE_MAX_S: u32 = 24 * 3_600;
-/// The schema of the row.
-pub const WINDOW_SCHEMA: u8 = 1;
+/// Shards whose position is remembered per user: the present one, and those before reshards.
+pub const SHARDS_MAX: usize = 4;
+/// The schema of the row. 1 had marks with their place and no positions.
+pub const WINDOW_SCHEMA: u8 = 2;
 
-const HEAD_BYTES: usize = 4;
-const MARK_BYTES: usize = 16;
+/// Bytes of a mark in schema 1: key, place, seconds.
+const OLD_MARK_BYTES: usize = 16;
+/// Bits of a hash that are kept: with 1,024 marks, one false match in 10^11 events.
+const KEY_BITS: u32 = 48;
+const KEY_BYTES: usize = 6;
 
-/// Something met, and where it was met first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Something met, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mark {
-    /// Hash of what was met.
-    pub key: u64,
-    /// Hash of the position; only ever compared for equality.
-    pub place: u32,
     /// When the stream took it, Unix time in seconds.
     pub at_s: u32,
+    /// Hash of what was met, [`KEY_BITS`] of it.
+    pub key: u64,
 }
 
-/// The marks of one user: event ids, and which (video, kind, hour) were popular by them.
+/// How far a shard has been applied for one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Applied {
+    shard: u64,
+    to: Place,
+}
+
+/// One user: how far each shard is applied, which event ids were met, and which (video, kind, hour)
+/// were popular by them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Window {
+    /// Newest last.
+    applied: Vec<Applied>,
+    /// Oldest first.
     ids: Vec<Mark>,
-    hours: Vec<Mark>,
+    /// Oldest first.
+    firsts: Vec<Mark>,
 }
 
 /// Which of a window's two lists a mark belongs to.
@@ -38,110 +56,215 @@ pub(crate) struct Window {
 pub(crate) enum List {
     /// Event ids.
     Ids,
-    /// (video, kind, hour).
-    Hours,
+    /// (video, kind, hour) and (arm, day).
+    Firsts,
+}
+
+/// The stored form. Numbers are never reused.
+#[derive(Clone, PartialEq, Message)]
+struct WindowMessage {
+    #[prost(message, repeated, tag = "1")]
+    applied: Vec<AppliedMessage>,
+    /// [`KEY_BYTES`] of each key.
+    #[prost(bytes = "bytes", tag = "2")]
+    ids: Bytes,
+    /// The first second, then differences.
+    #[prost(uint32, repeated, tag = "3")]
+    ids_s: Vec<u32>,
+    #[prost(bytes = "bytes", tag = "4")]
+    firsts: Bytes,
+    #[prost(uint32, repeated, tag = "5")]
+    firsts_s: Vec<u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AppliedMessage {
+    #[prost(fixed64, tag = "1")]
+    shard: u64,
+    #[prost(string, tag = "2")]
+    sequence: String,
+    #[prost(uint32, tag = "3")]
+    index: u32,
 }
 
 impl Mark {
-    /// The mark of `key` at a place of a shard.
-    pub fn new(key: u64, position: &Position, index: u32, arrived_ms: i64) -> Self {
-        let mut hash = Xxh3::new();
-        hash.update(&(position.shard.len() as u64).to_le_bytes());
-        hash.update(position.shard.as_bytes());
-        hash.update(position.sequence.as_bytes());
-        hash.update(b"/");
-        hash.update(&index.to_le_bytes());
-        let place = (hash.digest() >> 32) as u32;
-        let at_s = u32::try_from(arrived_ms.div_euclid(1_000)).unwrap_or(0);
-        Self { key, place, at_s }
+    /// The mark of a hash.
+    pub fn new(hash: u64, arrived_ms: i64) -> Self {
+        Self {
+            at_s: u32::try_from(arrived_ms.div_euclid(1_000)).unwrap_or(0),
+            key: hash >> (u64::BITS - KEY_BITS),
+        }
     }
 }
 
 impl Window {
     /// The row of a user's window. The id is hashed: two users who share a hash share a window, which
-    /// does no harm, because event ids differ.
+    /// does no harm, because event ids differ and so does what they are popular for.
     pub fn row_id(user_id: &UserId) -> String {
         format!("window#{:016x}", xxh3_64(user_id.as_str().as_bytes()))
     }
 
-    /// Meets a mark: false when it was met before at another place, within [`AGE_MAX_S`].
+    /// Whether everything of this user up to a place of a shard has been applied, counted and kept.
+    pub fn has_applied(&self, shard: &str, place: &Place) -> bool {
+        let shard = shard_hash(shard);
+        let known = self.applied.iter().find(|known| known.shard == shard);
+        known.is_some_and(|known| *place <= known.to)
+    }
+
+    /// Remembers that everything up to a place of a shard has been applied. Never goes back.
+    pub fn apply_to(&mut self, shard: &str, place: &Place) {
+        let shard = shard_hash(shard);
+        if let Some(known) = self.applied.iter_mut().find(|known| known.shard == shard) {
+            if *place > known.to {
+                known.to = place.clone();
+            }
+            return;
+        }
+        self.applied.push(Applied {
+            shard,
+            to: place.clone(),
+        });
+        let surplus = self.applied.len().saturating_sub(SHARDS_MAX);
+        self.applied.drain(..surplus);
+    }
+
+    /// Meets a mark: false when it was met before, within [`AGE_MAX_S`].
     ///
-    /// The same place again is a replay, not a repetition: what counts decides by position.
+    /// Marks lie in the order of their time, so that what comes late cannot push out what is newer.
     pub fn admit(&mut self, list: List, mark: Mark) -> bool {
         let marks = self.list(list);
-        let alive = |met: &&mut Mark| {
-            met.key == mark.key && mark.at_s.saturating_sub(met.at_s) <= AGE_MAX_S
-        };
-        if let Some(met) = marks.iter_mut().rev().find(alive) {
-            return met.place == mark.place;
+        let met = marks.iter().rposition(|met| met.key == mark.key);
+        if let Some(at) = met {
+            let alive = |met: &Mark| mark.at_s.saturating_sub(met.at_s) <= AGE_MAX_S;
+            if marks.get(at).is_some_and(alive) {
+                return false;
+            }
+            marks.remove(at);
         }
-        marks.retain(|met| met.key != mark.key);
-        marks.push(mark);
-        self.trim(list);
+        let at = marks.iter().rposition(|met| *met <= mark);
+        marks.insert(at.map_or(0, |at| at + 1), mark);
+        let newest_s = marks.last().map_or(0, |mark| mark.at_s);
+        marks.retain(|mark| newest_s.saturating_sub(mark.at_s) <= AGE_MAX_S);
+        let surplus = marks.len().saturating_sub(MARKS_MAX);
+        marks.drain(..surplus);
         true
     }
 
     /// The bytes of the row.
     pub fn encode(&self) -> Bytes {
-        let marks = self.ids.len() + self.hours.len();
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + MARK_BYTES * marks);
-        for list in [&self.ids, &self.hours] {
-            bytes.extend_from_slice(&(list.len() as u16).to_le_bytes());
-        }
-        for mark in self.ids.iter().chain(&self.hours) {
-            bytes.extend_from_slice(&mark.key.to_le_bytes());
-            bytes.extend_from_slice(&mark.place.to_le_bytes());
-            bytes.extend_from_slice(&mark.at_s.to_le_bytes());
-        }
-        sealed::seal(WINDOW_SCHEMA, &bytes)
+        let applied = |applied: &Applied| AppliedMessage {
+            shard: applied.shard,
+            sequence: applied.to.sequence.clone(),
+            index: applied.to.index,
+        };
+        let (ids, ids_s) = pack(&self.ids);
+        let (firsts, firsts_s) = pack(&self.firsts);
+        let message = WindowMessage {
+            applied: self.applied.iter().map(applied).collect(),
+            ids,
+            ids_s,
+            firsts,
+            firsts_s,
+        };
+        sealed::seal(WINDOW_SCHEMA, &message.encode_to_vec())
     }
 
     /// Reads the bytes of a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let what = "decode a user's window";
-        let corrupt = || Error::new(ErrorKind::Corrupt, what);
-        let body = sealed::open(WINDOW_SCHEMA, bytes, what)?;
-        let (head, body) = body.split_at_checked(HEAD_BYTES).ok_or_else(corrupt)?;
-        let &[a, b, c, d] = head else {
-            return Err(corrupt());
-        };
-        let ids = usize::from(u16::from_le_bytes([a, b]));
-        let hours = usize::from(u16::from_le_bytes([c, d]));
-        let (chunks, rest) = body.as_chunks::<MARK_BYTES>();
-        if !rest.is_empty() || chunks.len() != ids + hours || ids.max(hours) > MARKS_MAX {
+        let body = sealed::open(WINDOW_SCHEMA, bytes, WHAT)?;
+        if bytes.first() == Some(&1) {
+            return decode_first_schema(body);
+        }
+        let message = WindowMessage::decode(body).map_err(|_| corrupt())?;
+        if message.applied.len() > SHARDS_MAX {
             return Err(corrupt());
         }
-        let marks: Vec<Mark> = chunks.iter().map(decode_mark).collect();
-        let (ids, hours) = marks.split_at_checked(ids).ok_or_else(corrupt)?;
+        let applied = message.applied.into_iter().map(|applied| Applied {
+            shard: applied.shard,
+            to: Place {
+                sequence: applied.sequence,
+                index: applied.index,
+            },
+        });
         Ok(Self {
-            ids: ids.to_vec(),
-            hours: hours.to_vec(),
+            applied: applied.collect(),
+            ids: unpack(&message.ids, &message.ids_s)?,
+            firsts: unpack(&message.firsts, &message.firsts_s)?,
         })
     }
 
     fn list(&mut self, list: List) -> &mut Vec<Mark> {
         match list {
             List::Ids => &mut self.ids,
-            List::Hours => &mut self.hours,
+            List::Firsts => &mut self.firsts,
         }
-    }
-
-    fn trim(&mut self, list: List) {
-        let marks = self.list(list);
-        let newest_s = marks.iter().map(|mark| mark.at_s).max().unwrap_or(0);
-        marks.retain(|mark| newest_s.saturating_sub(mark.at_s) <= AGE_MAX_S);
-        let surplus = marks.len().saturating_sub(MARKS_MAX);
-        marks.drain(..surplus);
     }
 }
 
-fn decode_mark(bytes: &[u8; MARK_BYTES]) -> Mark {
-    let whole = u128::from_le_bytes(*bytes);
-    Mark {
-        key: whole as u64,
-        place: (whole >> 64) as u32,
-        at_s: (whole >> 96) as u32,
+const WHAT: &str = "decode a user's window";
+
+fn corrupt() -> Error {
+    Error::new(ErrorKind::Corrupt, WHAT)
+}
+
+fn shard_hash(shard: &str) -> u64 {
+    xxh3_64(shard.as_bytes())
+}
+
+fn pack(marks: &[Mark]) -> (Bytes, Vec<u32>) {
+    let mut keys = Vec::with_capacity(marks.len() * KEY_BYTES);
+    let mut before_s = 0;
+    let mut seconds = Vec::with_capacity(marks.len());
+    for mark in marks {
+        keys.extend(mark.key.to_le_bytes().iter().take(KEY_BYTES));
+        seconds.push(mark.at_s.wrapping_sub(before_s));
+        before_s = mark.at_s;
     }
+    (Bytes::from(keys), seconds)
+}
+
+fn unpack(keys: &[u8], seconds: &[u32]) -> Result<Vec<Mark>, Error> {
+    let (keys, rest) = keys.as_chunks::<KEY_BYTES>();
+    if !rest.is_empty() || keys.len() != seconds.len() || keys.len() > MARKS_MAX {
+        return Err(corrupt());
+    }
+    let mut at_s = 0_u32;
+    let mark = |(key, since): (&[u8; KEY_BYTES], &u32)| {
+        at_s = at_s.wrapping_add(*since);
+        let [a, b, c, d, e, f] = *key;
+        Mark {
+            at_s,
+            key: u64::from_le_bytes([a, b, c, d, e, f, 0, 0]),
+        }
+    };
+    let marks: Vec<Mark> = keys.iter().zip(seconds).map(mark).collect();
+    let ordered = marks.is_sorted_by_key(|mark| mark.at_s);
+    if ordered { Ok(marks) } else { Err(corrupt()) }
+}
+
+fn decode_first_schema(body: &[u8]) -> Result<Window, Error> {
+    let (head, body) = body.split_first_chunk::<4>().ok_or_else(corrupt)?;
+    let [a, b, c, d] = *head;
+    let ids = usize::from(u16::from_le_bytes([a, b]));
+    let firsts = usize::from(u16::from_le_bytes([c, d]));
+    let (chunks, rest) = body.as_chunks::<OLD_MARK_BYTES>();
+    if !rest.is_empty() || chunks.len() != ids + firsts || ids.max(firsts) > MARKS_MAX {
+        return Err(corrupt());
+    }
+    let mark = |bytes: &[u8; OLD_MARK_BYTES]| {
+        let whole = u128::from_le_bytes(*bytes);
+        Mark::new(whole as u64, i64::from((whole >> 96) as u32) * 1_000)
+    };
+    let marks: Vec<Mark> = chunks.iter().map(mark).collect();
+    let (ids, firsts) = marks.split_at_checked(ids).ok_or_else(corrupt)?;
+    let (mut ids, mut firsts) = (ids.to_vec(), firsts.to_vec());
+    ids.sort_unstable();
+    firsts.sort_unstable();
+    Ok(Window {
+        applied: Vec::new(),
+        ids,
+        firsts,
+    })
 }
 
 #[cfg(test)]
@@ -149,21 +272,27 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn mark(key: u64, place: u32, at_s: u32) -> Mark {
-        Mark { key, place, at_s }
+    fn mark(key: u64, at_s: u32) -> Mark {
+        Mark { at_s, key }
+    }
+
+    fn place(sequence: &str, index: u32) -> Place {
+        Place {
+            sequence: sequence.to_owned(),
+            index,
+        }
     }
 
     #[test]
-    fn a_repetition_is_dropped_and_a_replay_is_not() {
+    fn a_repetition_is_dropped_for_a_day() {
         let mut window = Window::default();
         let steps = [
-            (mark(1, 10, 100), true),
-            (mark(1, 10, 100), true),
-            (mark(1, 11, 101), false),
-            (mark(2, 11, 101), true),
-            (mark(1, 12, 100 + AGE_MAX_S), false),
-            (mark(1, 13, 101 + AGE_MAX_S), true),
-            (mark(1, 13, 101 + AGE_MAX_S), true),
+            (mark(1, 100), true),
+            (mark(1, 101), false),
+            (mark(2, 101), true),
+            (mark(1, 100 + AGE_MAX_S), false),
+            (mark(1, 101 + AGE_MAX_S), true),
+            (mark(1, 101 + AGE_MAX_S), false),
         ];
         for (step, admitted) in steps {
             assert_eq!(window.admit(List::Ids, step), admitted, "{step:?}");
@@ -174,48 +303,97 @@ mod tests {
     fn the_window_is_bounded_and_forgets_the_oldest() {
         let mut window = Window::default();
         for key in 0..=MARKS_MAX as u64 {
-            assert!(window.admit(List::Ids, mark(key, key as u32, 7)));
+            assert!(window.admit(List::Ids, mark(key, 7 + key as u32)));
         }
         assert_eq!(window.ids.len(), MARKS_MAX);
-        assert!(
-            !window.admit(List::Ids, mark(1, 9_999, 7)),
-            "the second is still known"
-        );
-        assert!(
-            window.admit(List::Ids, mark(0, 9_999, 7)),
-            "the first is forgotten"
-        );
+        assert!(!window.admit(List::Ids, mark(1, 8)), "the second is still known");
+        let before = window.clone();
+        assert!(window.admit(List::Ids, mark(0, 7)), "the first is forgotten");
+        assert_eq!(window, before, "what is older pushes nothing newer out");
+        assert!(window.encode().len() < 8 * 1_024 + 512);
     }
 
     #[test]
-    fn lists_that_are_not_as_long_as_said_are_refused() {
-        let mark = [7; MARK_BYTES];
-        let bodies: [Vec<u8>; 5] = [
-            vec![1, 0, 0],
-            vec![1, 0, 0, 0],
-            [&[1, 0, 1, 0], &mark[..]].concat(),
-            [&[0, 0, 0, 0], &mark[..]].concat(),
-            [&[1, 0, 0, 0], &mark[1..]].concat(),
-        ];
-        for body in bodies {
-            let bytes = sealed::seal(WINDOW_SCHEMA, &body);
-            assert_eq!(
-                Window::decode(&bytes).unwrap_err().kind,
-                ErrorKind::Corrupt,
-                "{body:?}"
-            );
+    fn what_is_applied_is_known_per_shard_and_never_goes_back() {
+        let mut window = Window::default();
+        assert!(!window.has_applied("a", &place("1", 0)));
+        window.apply_to("a", &place("10", 3));
+        window.apply_to("a", &place("9", 7));
+        for (at, applied) in [
+            (place("9", 9), true),
+            (place("10", 3), true),
+            (place("10", 4), false),
+            (place("100", 0), false),
+        ] {
+            assert_eq!(window.has_applied("a", &at), applied, "{at:?}");
+            assert!(!window.has_applied("b", &at));
+        }
+        for shard in ["b", "c", "d"] {
+            window.apply_to(shard, &place("1", 0));
+        }
+        assert!(window.has_applied("a", &place("10", 0)));
+        window.apply_to("e", &place("1", 0));
+        assert!(!window.has_applied("a", &place("10", 0)), "a is too long ago");
+        assert_eq!(Window::decode(&window.encode()).unwrap(), window);
+    }
+
+    #[test]
+    fn rows_of_the_first_schema_are_read() {
+        let old = |key: u64, at_s: u32| {
+            [&key.to_le_bytes()[..], &[9; 4], &at_s.to_le_bytes()].concat()
+        };
+        let body = [vec![1, 0, 1, 0], old(u64::MAX, 50), old(1 << 63, 60)].concat();
+        let mut window = Window::decode(&sealed::seal(1, &body)).unwrap();
+        assert!(!window.admit(List::Ids, Mark::new(u64::MAX, 51_000)));
+        assert!(!window.admit(List::Firsts, Mark::new(1 << 63, 61_000)));
+        assert!(window.admit(List::Ids, Mark::new(1 << 63, 61_000)));
+        let cut = &body[..body.len() - 1];
+        assert!(Window::decode(&sealed::seal(1, cut)).is_err());
+    }
+
+    #[test]
+    fn lists_that_do_not_fit_each_other_are_refused() {
+        let message = |keys: &'static [u8], seconds: &[u32]| WindowMessage {
+            ids: Bytes::from_static(keys),
+            ids_s: seconds.to_vec(),
+            ..WindowMessage::default()
+        };
+        for bad in [
+            message(b"12345", &[1]),
+            message(b"123456", &[]),
+            message(b"123456123456", &[5, u32::MAX]),
+        ] {
+            let bytes = sealed::seal(WINDOW_SCHEMA, &bad.encode_to_vec());
+            assert_eq!(Window::decode(&bytes).unwrap_err().kind, ErrorKind::Corrupt);
         }
     }
 
     proptest! {
         #[test]
-        fn rows_round_trip(keys in prop::collection::vec((any::<u64>(), any::<u32>()), 0..50)) {
+        fn rows_round_trip(keys in prop::collection::vec((any::<u64>(), 0..9_000_i64), 0..50)) {
             let mut window = Window::default();
-            for (key, place) in keys {
-                window.admit(List::Ids, mark(key, place, 5));
-                window.admit(List::Hours, mark(key ^ 1, place, 5));
+            for (key, at_s) in keys {
+                window.admit(List::Ids, Mark::new(key, at_s * 1_000));
+                window.admit(List::Firsts, Mark::new(!key, at_s * 1_000));
             }
             prop_assert_eq!(Window::decode(&window.encode()).unwrap(), window);
+        }
+
+        #[test]
+        fn the_order_of_arrival_does_not_matter(mut keys in prop::collection::vec((0..40_u64, 0..9_u32), 0..60)) {
+            keys.dedup_by_key(|(key, _)| *key);
+            keys.sort_unstable();
+            keys.dedup_by_key(|(key, _)| *key);
+            let build = |keys: &[(u64, u32)]| {
+                let mut window = Window::default();
+                for (key, at_s) in keys {
+                    window.admit(List::Ids, mark(*key, *at_s));
+                }
+                window
+            };
+            let forwards = build(&keys);
+            keys.reverse();
+            prop_assert_eq!(build(&keys), forwards);
         }
     }
 }

@@ -116,6 +116,7 @@ pub(crate) fn read(value: Value, context: &Context<'_>) -> Result<Event, Refusal
         undo,
         recommendation_id: SmolStr::default(),
         slate_position: None,
+        arms: SmolStr::default(),
     };
     if let Some(token) = params.text("token", TOKEN_BYTES_MAX)? {
         attribute(&mut event, token, context.signer)?;
@@ -145,6 +146,7 @@ fn attribute(event: &mut Event, token: &str, signer: &Signer) -> Result<(), Refu
         .map_err(|refusal| Refusal::at(refusal.code(), "token"))?;
     event.recommendation_id = token.slate_id;
     event.slate_position = Some(token.position);
+    event.arms = token.arms;
     Ok(())
 }
 
@@ -322,12 +324,13 @@ mod tests {
         let signer = Signer::ephemeral(1);
         let (user, video) = (UserId::parse("u1").unwrap(), VideoId::parse("v1").unwrap());
         let audience = Audience::of(Some(&user), &signer);
-        let token = ItemToken::mint(&signer, "slate-9", 4, &video, "", audience);
+        let token = ItemToken::mint(&signer, "slate-9", 4, &video, "home=b", audience);
         let event = read_with(with("token", json!(token)), None).unwrap();
         assert_eq!(
             (event.recommendation_id.as_str(), event.slate_position),
             ("slate-9", Some(4))
         );
+        assert_eq!(event.arms, "home=b");
 
         let mut foreign = with("token", json!(token));
         foreign["user_id"] = json!("u2");

@@ -123,6 +123,7 @@ impl Demo {
                 undo: false,
                 recommendation_id: SmolStr::default(),
                 slate_position: None,
+                arms: SmolStr::default(),
             };
             react(base, video, fit, events.len(), &mut rng, &mut events);
         }

@@ -39,6 +39,7 @@ impl Served<'_> {
             undo: false,
             recommendation_id: self.slate_id.clone(),
             slate_position: Some(*place),
+            arms: SmolStr::default(),
         });
         outbox.offer(events.collect());
     }

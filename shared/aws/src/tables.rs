@@ -22,9 +22,9 @@ mod change;
 /// What DynamoDB takes in one BatchGetItem.
 const BATCH_IDS_MAX: usize = 100;
 /// Batches asked for at a time.
-const BATCHES_IN_FLIGHT_MAX: usize = 4;
+const BATCHES_IN_FLIGHT_MAX: usize = 8;
 /// Writes under way at a time, each on its own connection.
-const WRITES_IN_FLIGHT_MAX: usize = 16;
+const WRITES_IN_FLIGHT_MAX: usize = 64;
 /// How often the rest of a batch is asked for again.
 const BATCH_ROUNDS_MAX: u32 = 8;
 /// The pause before the first such round; it doubles.

@@ -7,6 +7,8 @@ use crate::{CreatorId, UserId, VideoId};
 
 /// Watched at least this long, or to the end, is a long view unless tuning says otherwise.
 pub const LONG_VIEW_MS: u32 = 18_000;
+/// Longest list of experiments and arms of one event, in bytes.
+pub const ARMS_BYTES_MAX: usize = 255;
 
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -121,6 +123,10 @@ pub struct Event {
     /// Position in that recommendation, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slate_position: Option<u16>,
+    /// The experiments that recommendation was part of, `layer=arm` joined by `;`, at most
+    /// [`ARMS_BYTES_MAX`]; empty without any.
+    #[serde(default, skip_serializing_if = "SmolStr::is_empty")]
+    pub arms: SmolStr,
 }
 
 impl Event {

@@ -32,6 +32,18 @@ impl<'a> Columns<'a> {
         })
     }
 
+    /// A text column that files of an older version do not have.
+    pub(crate) fn added_text<R: TableRow>(
+        &self,
+        name: &'static str,
+        bytes_max: usize,
+    ) -> Result<Option<Text<'a>>, Error> {
+        match self.0.column_by_name(name) {
+            Some(_) => self.text::<R>(name, bytes_max).map(Some),
+            None => Ok(None),
+        }
+    }
+
     pub(crate) fn int64<R: TableRow>(
         &self,
         name: &str,

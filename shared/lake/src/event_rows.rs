@@ -8,6 +8,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
+use engine::event::ARMS_BYTES_MAX;
 use engine::{CreatorId, Event, EventKind, UserId, VideoId};
 use smol_str::SmolStr;
 use store::{Error, ErrorKind};
@@ -38,6 +39,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         ("shard", Utf8, false),
         ("sequence", Utf8, false),
         ("record_index", Int32, false),
+        ("arms", Utf8, true),
     ];
     let fields = fields.map(|(name, kind, nullable)| Field::new(name, kind, nullable));
     Arc::new(Schema::new(fields.to_vec()))
@@ -71,7 +73,8 @@ pub fn encode_events(rows: &[LakeRow]) -> Result<Bytes, Error> {
 
 impl TableRow for LakeRow {
     const TABLE: &'static str = "events";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
+    const ADDED_COLUMNS: &'static [&'static str] = &["arms"];
     const UNIQUE_COLUMNS: &'static [&'static str] = &["event_id", "ts_ms"];
 
     fn schema() -> SchemaRef {
@@ -110,6 +113,7 @@ impl TableRow for LakeRow {
             text(|row| &row.shard),
             text(|row| &row.sequence),
             numbers::<Int32Array, _>(rows.iter().map(|row| i32::try_from(row.index).ok())),
+            known(|row| present(&row.event.arms)),
         ];
         RecordBatch::try_new(Self::schema(), columns).map_err(|source| {
             Error::because(ErrorKind::Invalid, "write events to the lake", source)
@@ -130,6 +134,7 @@ impl TableRow for LakeRow {
         let undo = columns.boolean::<Self>("undo")?;
         let position = columns.int32::<Self>("slate_position")?;
         let index = columns.int32::<Self>("record_index")?;
+        let arms = columns.added_text::<Self>("arms", ARMS_BYTES_MAX)?;
         let known = |text: Option<&str>| text.map(SmolStr::new).unwrap_or_default();
         let row = |at: usize| -> Result<Self, Error> {
             let creator = creator_id.optional::<Self>(at)?;
@@ -151,6 +156,10 @@ impl TableRow for LakeRow {
                 undo: flag(undo, at).ok_or_else(|| wrong::<Self>("undo"))?,
                 recommendation_id: known(recommendation_id.optional::<Self>(at)?),
                 slate_position: narrowed(position, at, "slate_position")?,
+                arms: match &arms {
+                    Some(arms) => known(arms.optional::<Self>(at)?),
+                    None => SmolStr::default(),
+                },
             };
             let index = narrowed(index, at, "record_index")?;
             let row = Self {
@@ -180,7 +189,8 @@ impl LakeRow {
         let places_fit = places
             .into_iter()
             .all(|text| (1..=TEXT_BYTES_MAX).contains(&text.len()));
-        if ids_fit && texts_fit && places_fit && i32::try_from(self.index).is_ok() {
+        let arms_fit = self.event.arms.len() <= ARMS_BYTES_MAX;
+        if ids_fit && texts_fit && arms_fit && places_fit && i32::try_from(self.index).is_ok() {
             return Ok(());
         }
         Err(Error::new(

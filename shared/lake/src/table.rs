@@ -46,6 +46,8 @@ pub trait TableRow: Sized {
     const VERSION: u32;
     /// Columns whose values hardly repeat: a dictionary would only cost.
     const UNIQUE_COLUMNS: &'static [&'static str];
+    /// Columns that came after version 1: a file may be without them. They stand behind the others.
+    const ADDED_COLUMNS: &'static [&'static str] = &[];
 
     /// The columns.
     fn schema() -> SchemaRef;
@@ -304,8 +306,11 @@ fn check_schema<R: TableRow>(found: &SchemaRef) -> Result<(SchemaRef, Vec<usize>
         let same = |field: &Arc<Field>| {
             field.name() == wanted.name() && field.data_type() == wanted.data_type()
         };
-        let at = found.fields().iter().position(same);
-        columns.push(at.ok_or_else(|| corrupt::<R>(format!("without column {}", wanted.name())))?);
+        match found.fields().iter().position(same) {
+            Some(at) => columns.push(at),
+            None if may_lack::<R>(wanted.name(), found) => {}
+            None => return Err(corrupt::<R>(format!("without column {}", wanted.name()))),
+        }
     }
     if !columns.is_sorted()
         || found
@@ -322,6 +327,11 @@ fn check_schema<R: TableRow>(found: &SchemaRef) -> Result<(SchemaRef, Vec<usize>
         _ => field.as_ref().clone(),
     });
     Ok((Arc::new(Schema::new(read_as.collect::<Vec<_>>())), columns))
+}
+
+/// Whether a file that lacks this column is of an older version, not a damaged one.
+fn may_lack<R: TableRow>(column: &str, found: &SchemaRef) -> bool {
+    R::ADDED_COLUMNS.contains(&column) && found.column_with_name(column).is_none()
 }
 
 /// Runs the Parquet reader, which asserts where it should refuse.

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use md5::{Digest, Md5};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
@@ -62,37 +62,75 @@ pub fn pack(items: Vec<(String, Bytes)>) -> Vec<Record> {
 /// As [`pack`], saying which payloads went where.
 #[must_use]
 pub fn pack_items(items: Vec<(String, Bytes)>) -> Vec<Packed> {
-    let mut open: HashMap<String, usize> = HashMap::new();
-    let mut drafts: Vec<Draft> = Vec::new();
+    let mut slots: HashMap<String, usize> = HashMap::new();
+    let mut packer = Packer::default();
     for (place, (key, data)) in items.into_iter().enumerate() {
-        let current = open.get(&key).and_then(|at| drafts.get_mut(*at));
-        match current.filter(|draft| draft.has_room(data.len())) {
-            Some(draft) => draft.add(place, &data),
-            None => {
-                let mut draft = Draft::new(key.clone());
-                draft.add(place, &data);
-                open.insert(key, drafts.len());
-                drafts.push(draft);
-            }
-        }
+        let next = slots.len();
+        let slot = *slots.entry(key.clone()).or_insert(next);
+        packer.add(slot, || key, place, data.len(), |out| {
+            out.extend_from_slice(&data);
+        });
     }
-    drafts.into_iter().map(Draft::finish).collect()
+    packer.finish()
+}
+
+/// Packs payloads while they are made: each is written straight into its aggregate, once.
+#[derive(Default)]
+pub struct Packer {
+    /// Per slot, the draft that still takes payloads.
+    open: Vec<Option<usize>>,
+    drafts: Vec<Draft>,
+}
+
+impl Packer {
+    /// Adds the payload that `write` appends, exactly `payload_bytes` long. `slot` numbers its
+    /// partition key, densely; `key` names it and is asked once per aggregate.
+    pub fn add(
+        &mut self,
+        slot: usize,
+        key: impl FnOnce() -> String,
+        place: usize,
+        payload_bytes: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if self.open.len() <= slot {
+            self.open.resize(slot + 1, None);
+        }
+        let current = self.open.get(slot).copied().flatten();
+        let current = current.and_then(|at| self.drafts.get_mut(at));
+        if let Some(draft) = current.filter(|draft| draft.has_room(payload_bytes)) {
+            draft.add(place, payload_bytes, write);
+            return;
+        }
+        let mut draft = Draft::new(key());
+        draft.add(place, payload_bytes, write);
+        if let Some(open) = self.open.get_mut(slot) {
+            *open = Some(self.drafts.len());
+        }
+        self.drafts.push(draft);
+    }
+
+    /// Closes every aggregate, in the order in which they were begun.
+    #[must_use]
+    pub fn finish(self) -> Vec<Packed> {
+        self.drafts.into_iter().map(Draft::finish).collect()
+    }
 }
 
 /// An aggregate that still takes payloads.
 struct Draft {
     key: String,
-    bytes: BytesMut,
+    bytes: Vec<u8>,
     items: Vec<usize>,
 }
 
 impl Draft {
     fn new(key: String) -> Self {
-        let mut bytes = BytesMut::with_capacity(1_024);
-        bytes.put_slice(&MAGIC);
-        bytes.put_u8(KEY_TABLE);
+        let mut bytes = Vec::with_capacity(1_024);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.push(KEY_TABLE);
         encode_varint(key.len() as u64, &mut bytes);
-        bytes.put_slice(key.as_bytes());
+        bytes.extend_from_slice(key.as_bytes());
         Self {
             key,
             bytes,
@@ -106,22 +144,24 @@ impl Draft {
         grown <= AGGREGATE_BYTES_MAX && self.items.len() < ITEMS_MAX
     }
 
-    fn add(&mut self, place: usize, data: &[u8]) {
-        self.bytes.put_u8(RECORDS);
-        encode_varint(inner_bytes(data.len()) as u64, &mut self.bytes);
-        self.bytes.put_slice(&[KEY_INDEX, 0, DATA]);
-        encode_varint(data.len() as u64, &mut self.bytes);
-        self.bytes.put_slice(data);
+    fn add(&mut self, place: usize, data_bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        self.bytes.push(RECORDS);
+        encode_varint(inner_bytes(data_bytes) as u64, &mut self.bytes);
+        self.bytes.extend_from_slice(&[KEY_INDEX, 0, DATA]);
+        encode_varint(data_bytes as u64, &mut self.bytes);
+        let begins = self.bytes.len();
+        write(&mut self.bytes);
+        debug_assert_eq!(self.bytes.len() - begins, data_bytes, "as long as was said");
         self.items.push(place);
     }
 
     fn finish(mut self) -> Packed {
         let body = self.bytes.get(MAGIC.len()..).unwrap_or_default();
         let digest = Md5::digest(body);
-        self.bytes.put_slice(&digest);
+        self.bytes.extend_from_slice(&digest);
         let record = Record {
             partition_key: self.key,
-            data: self.bytes.freeze(),
+            data: Bytes::from(self.bytes),
         };
         Packed {
             record,

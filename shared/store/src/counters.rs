@@ -1,7 +1,15 @@
-//! Realtime counts of a video: one row per (video, shard), so that one handler at a time owns each
-//! row and a conditional write holds the value and the last position together.
+//! What has been counted, in rows that one handler at a time owns: one per (what is counted, shard).
 //!
-//! Readers sum over shards: after a reshard, child shards own new rows and the parent's stay.
+//! ```text
+//! video#<id>#<shard>         VideoCounts   totals, and people per hour
+//! arm#<arm>#<day>#<shard>    ArmCounts     what people in one arm of an experiment did that day
+//! hot#<shard>                HotVideos     the videos that most happened to lately, copied from their counts
+//! shards                     ShardNames    every shard that ever counted
+//! ```
+//!
+//! A row holds its value and the last position it counted, written together on a condition, so that
+//! what comes again is not counted again. Readers sum over shards: after a reshard, child shards own
+//! new rows and the parents' stay.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,18 +17,30 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use engine::{EventKind, VideoId};
 use guard::Deadline;
+use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Position, Read, Table, Tables};
 use crate::{Error, ErrorKind, sealed};
+
+mod arms;
+mod hot;
+mod message;
+mod shards;
+
+pub use arms::{ARM_KEPT_S, ArmCounts, ArmTally, day_of};
+pub use hot::{HOT_HOURS, HOT_MAX, HotVideo, HotVideos};
+pub use shards::{SHARDS_MAX, ShardNames};
+
+use message::CountsMessage;
 
 /// Hours of popularity kept per row, newest first out last.
 pub const HOURS_MAX: usize = 24;
 /// Rows are removed this long after their last write; longer than any stream keeps its records, so
 /// that a replay meets the position it must not pass again. Seconds.
 pub const KEPT_S: i64 = 8 * 24 * 3_600;
-/// The schema that is written.
-pub const COUNTS_SCHEMA: u8 = 1;
+/// The schema that is written. 1 was JSON, 2 is protobuf.
+pub const COUNTS_SCHEMA: u8 = 2;
 
 const ROWS_PER_LOAD: usize = 500;
 
@@ -33,6 +53,18 @@ pub struct Place {
     pub index: u32,
 }
 
+/// One thing to count for a video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick {
+    /// What happened.
+    pub kind: EventKind,
+    /// It was a watch, and a long one.
+    pub long_view: bool,
+    /// Where the event is the user's first of its kind for this video in that hour (Unix time in
+    /// hours); nothing where it is not.
+    pub hour: Option<i64>,
+}
+
 /// What one shard has counted for one video.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoCounts {
@@ -42,6 +74,9 @@ pub struct VideoCounts {
     pub totals: BTreeMap<EventKind, u64>,
     /// Popularity by hour (Unix time in hours): one user counts once per video, kind and hour.
     pub hours: BTreeMap<i64, BTreeMap<EventKind, u64>>,
+    /// Of the watches in `hours`, the long ones.
+    #[serde(default)]
+    pub long_views: BTreeMap<i64, u64>,
 }
 
 impl Ord for Place {
@@ -65,14 +100,24 @@ impl VideoCounts {
     }
 
     /// Counts one event unless it lies at or below the last position; says whether it did.
-    ///
-    /// `hour` is given where the event is the user's first of its kind for this video in that hour.
-    pub fn count(&mut self, place: Place, kind: EventKind, hour: Option<i64>) -> bool {
-        if place <= self.at {
+    pub fn count(&mut self, place: &Place, tick: Tick) -> bool {
+        if *place <= self.at {
             return false;
         }
-        self.at = place;
-        self.add(kind, hour, 1);
+        self.at = place.clone();
+        *self.totals.entry(tick.kind).or_default() += 1;
+        let Some(hour) = tick.hour else { return true };
+        let kinds = self.hours.entry(hour).or_default();
+        *kinds.entry(tick.kind).or_default() += 1;
+        if tick.long_view {
+            *self.long_views.entry(hour).or_default() += 1;
+        }
+        while self.hours.len() > HOURS_MAX {
+            self.hours.pop_first();
+        }
+        if let Some(oldest) = self.hours.first_key_value().map(|(hour, _)| *hour) {
+            self.long_views.retain(|hour, _| *hour >= oldest);
+        }
         true
     }
 
@@ -82,25 +127,20 @@ impl VideoCounts {
             *self.totals.entry(*kind).or_default() += n;
         }
         for (hour, kinds) in &other.hours {
+            let own = self.hours.entry(*hour).or_default();
             for (kind, n) in kinds {
-                *self
-                    .hours
-                    .entry(*hour)
-                    .or_default()
-                    .entry(*kind)
-                    .or_default() += n;
+                *own.entry(*kind).or_default() += n;
             }
+        }
+        for (hour, n) in &other.long_views {
+            *self.long_views.entry(*hour).or_default() += n;
         }
     }
 
     /// The bytes of the row.
-    ///
-    /// # Errors
-    /// `Invalid`, which no value of this type causes.
-    pub fn encode(&self) -> Result<Bytes, Error> {
-        let json = serde_json::to_vec(self)
-            .map_err(|e| Error::because(ErrorKind::Invalid, "encode counts", e))?;
-        Ok(sealed::seal(COUNTS_SCHEMA, &json))
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        sealed::seal(COUNTS_SCHEMA, &CountsMessage::from(self).encode_to_vec())
     }
 
     /// Reads the bytes of a row.
@@ -108,9 +148,15 @@ impl VideoCounts {
     /// # Errors
     /// `Corrupt` when they are not such a row; `Invalid` when a newer version wrote it.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let json = sealed::open(COUNTS_SCHEMA, bytes, "decode counts")?;
-        serde_json::from_slice(json)
-            .map_err(|e| Error::because(ErrorKind::Corrupt, "decode counts", e))
+        let what = "decode counts";
+        let body = sealed::open(COUNTS_SCHEMA, bytes, what)?;
+        if bytes.first() == Some(&1) {
+            return serde_json::from_slice(body)
+                .map_err(|e| Error::because(ErrorKind::Corrupt, what, e));
+        }
+        CountsMessage::decode(body)
+            .map_err(|e| Error::because(ErrorKind::Corrupt, what, e))?
+            .into_counts()
     }
 
     /// Loads the counts of videos, each summed over the given shards.
@@ -144,15 +190,6 @@ impl VideoCounts {
         }
         Ok(sums)
     }
-
-    fn add(&mut self, kind: EventKind, hour: Option<i64>, n: u64) {
-        *self.totals.entry(kind).or_default() += n;
-        let Some(hour) = hour else { return };
-        *self.hours.entry(hour).or_default().entry(kind).or_default() += n;
-        while self.hours.len() > HOURS_MAX {
-            self.hours.pop_first();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -163,6 +200,14 @@ mod tests {
         Place {
             sequence: sequence.to_owned(),
             index,
+        }
+    }
+
+    fn tick(kind: EventKind, hour: Option<i64>) -> Tick {
+        Tick {
+            kind,
+            long_view: kind == EventKind::Watch,
+            hour,
         }
     }
 
@@ -178,7 +223,7 @@ mod tests {
         ];
         for (place, counted) in steps {
             assert_eq!(
-                counts.count(place.clone(), EventKind::Click, None),
+                counts.count(&place, tick(EventKind::Click, None)),
                 counted,
                 "{place:?}"
             );
@@ -190,15 +235,34 @@ mod tests {
     fn only_the_newest_hours_are_kept_and_the_row_round_trips() {
         let mut counts = VideoCounts::default();
         for hour in 0..30_u32 {
-            counts.count(place("1", hour), EventKind::Watch, Some(i64::from(hour)));
+            counts.count(&place("1", hour), tick(EventKind::Watch, Some(i64::from(hour))));
         }
         let hours: Vec<i64> = counts.hours.keys().copied().collect();
         assert_eq!(hours, (6..30).collect::<Vec<_>>());
+        assert!(counts.long_views.keys().eq(counts.hours.keys()));
         assert_eq!(counts.totals[&EventKind::Watch], 30);
-        assert_eq!(
-            VideoCounts::decode(&counts.encode().unwrap()).unwrap(),
-            counts
-        );
+        assert_eq!(VideoCounts::decode(&counts.encode()).unwrap(), counts);
+    }
+
+    #[test]
+    fn a_row_of_a_busy_day_costs_one_write_unit() {
+        let mut counts = VideoCounts::default();
+        let sequence = "49590338271490256608559692538361571095921575989136588898";
+        for n in 0..24 * 5 * 400_u32 {
+            let kind = EventKind::ALL[n as usize % 5];
+            counts.count(&place(sequence, n), tick(kind, Some(490_000 + i64::from(n % 24))));
+        }
+        let bytes = counts.encode().len();
+        assert!(bytes < 1_000, "{bytes} bytes");
+    }
+
+    #[test]
+    fn rows_of_the_first_schema_are_read() {
+        let json = r#"{"at":{"sequence":"7","index":2},"totals":{"click":3},"hours":{"5":{"click":2}}}"#;
+        let counts = VideoCounts::decode(&sealed::seal(1, json.as_bytes())).unwrap();
+        assert_eq!(counts.at, place("7", 2));
+        assert_eq!(counts.totals[&EventKind::Click], 3);
+        assert_eq!(counts.hours[&5][&EventKind::Click], 2);
     }
 
     #[test]

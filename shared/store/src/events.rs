@@ -3,10 +3,12 @@
 //! Fields are only ever added, so that the version before and the version after can be read;
 //! integrity is the aggregate's (see [`crate::aggregate`]).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
+use engine::event::ARMS_BYTES_MAX;
 use engine::id::ID_BYTES_MAX;
 use engine::{CreatorId, Event, EventKind, UserId, VideoId};
 use prost::Message;
+use prost::encoding::{encode_varint, encoded_len_varint};
 use smol_str::SmolStr;
 
 use crate::{Error, ErrorKind};
@@ -19,14 +21,99 @@ pub const EVENT_BYTES_MAX: usize = 1_024;
 /// The bytes of an event, at most [`EVENT_BYTES_MAX`] for every event that `ingest` lets in.
 #[must_use]
 pub fn encode(event: &Event) -> Bytes {
-    let message = EventMessage::from(event);
-    let mut bytes = BytesMut::with_capacity(1 + message.encoded_len());
-    bytes.put_u8(EVENT_SCHEMA);
-    // A `BytesMut` grows, so there is always room.
-    if message.encode(&mut bytes).is_err() {
-        bytes.clear();
+    let mut bytes = Vec::with_capacity(encoded_len(event));
+    encode_into(event, &mut bytes);
+    Bytes::from(bytes)
+}
+
+/// How many bytes [`encode_into`] adds.
+#[must_use]
+pub fn encoded_len(event: &Event) -> usize {
+    let mut length = 1;
+    visit(event, |field| length += field.bytes());
+    length
+}
+
+/// Adds the bytes of an event. Written field by field, without the copies that a message of owned
+/// strings would need: this runs for every event of the peak.
+pub fn encode_into(event: &Event, out: &mut Vec<u8>) {
+    out.push(EVENT_SCHEMA);
+    visit(event, |field| field.write(out));
+}
+
+/// One protobuf field that is not left out.
+enum Field<'a> {
+    Text(u32, &'a str),
+    Number(u32, u64),
+}
+
+impl Field<'_> {
+    fn bytes(&self) -> usize {
+        match *self {
+            Self::Text(tag, text) => {
+                encoded_len_varint(u64::from(tag) << 3)
+                    + encoded_len_varint(text.len() as u64)
+                    + text.len()
+            }
+            Self::Number(tag, number) => {
+                encoded_len_varint(u64::from(tag) << 3) + encoded_len_varint(number)
+            }
+        }
     }
-    bytes.freeze()
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match *self {
+            Self::Text(tag, text) => {
+                encode_varint((u64::from(tag) << 3) | 2, out);
+                encode_varint(text.len() as u64, out);
+                out.extend_from_slice(text.as_bytes());
+            }
+            Self::Number(tag, number) => {
+                encode_varint(u64::from(tag) << 3, out);
+                encode_varint(number, out);
+            }
+        }
+    }
+}
+
+/// Hands out the fields of [`EventMessage`] in the order of their numbers, without those that have
+/// their default.
+fn visit(event: &Event, mut each: impl FnMut(Field<'_>)) {
+    if !event.event_id.is_empty() {
+        each(Field::Text(1, &event.event_id));
+    }
+    each(Field::Number(2, u64::from(event.kind.number())));
+    each(Field::Text(3, event.user_id.as_str()));
+    each(Field::Text(4, event.video_id.as_str()));
+    if event.ts_ms != 0 {
+        // As protobuf has it: a negative number is a large one.
+        each(Field::Number(5, event.ts_ms as u64));
+    }
+    for (tag, number) in [(6, event.watch_ms), (7, event.duration_ms)] {
+        if let Some(number) = number {
+            each(Field::Number(tag, u64::from(number)));
+        }
+    }
+    for (tag, word) in [(8, &event.scene), (9, &event.market)] {
+        if !word.is_empty() {
+            each(Field::Text(tag, word));
+        }
+    }
+    if let Some(creator) = &event.creator_id {
+        each(Field::Text(10, creator.as_str()));
+    }
+    if event.undo {
+        each(Field::Number(11, 1));
+    }
+    if !event.recommendation_id.is_empty() {
+        each(Field::Text(12, &event.recommendation_id));
+    }
+    if let Some(position) = event.slate_position {
+        each(Field::Number(13, u64::from(position)));
+    }
+    if !event.arms.is_empty() {
+        each(Field::Text(14, &event.arms));
+    }
 }
 
 /// Reads an event, skipping fields that a newer writer added.
@@ -82,8 +169,11 @@ struct EventMessage {
     recommendation_id: String,
     #[prost(uint32, optional, tag = "13")]
     slate_position: Option<u32>,
+    #[prost(string, tag = "14")]
+    arms: String,
 }
 
+#[cfg(test)]
 impl From<&Event> for EventMessage {
     fn from(event: &Event) -> Self {
         Self {
@@ -100,6 +190,7 @@ impl From<&Event> for EventMessage {
             undo: event.undo,
             recommendation_id: event.recommendation_id.to_string(),
             slate_position: event.slate_position.map(u32::from),
+            arms: event.arms.to_string(),
         }
     }
 }
@@ -120,7 +211,7 @@ impl EventMessage {
         // The same rule as the other ids, without a type of its own.
         VideoId::parse(&self.event_id).map_err(bad_id)?;
         let words = [&self.scene, &self.market, &self.recommendation_id];
-        if words.iter().any(|word| word.len() > ID_BYTES_MAX) {
+        if words.iter().any(|word| word.len() > ID_BYTES_MAX) || self.arms.len() > ARMS_BYTES_MAX {
             return Err(corrupt("decode an event: a word is too long"));
         }
         let position = self.slate_position.map(u16::try_from).transpose();
@@ -142,6 +233,7 @@ impl EventMessage {
             undo: self.undo,
             recommendation_id: SmolStr::new(self.recommendation_id),
             slate_position: position.map_err(|_| corrupt("decode an event: its position"))?,
+            arms: SmolStr::new(self.arms),
         })
     }
 }

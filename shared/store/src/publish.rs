@@ -15,7 +15,7 @@ use engine::{Event, UserId, UserState};
 use guard::Deadline;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::aggregate::{Packed, pack_items};
+use crate::aggregate::{Packed, Packer};
 use crate::events;
 use crate::ports::{Record, Stream};
 use crate::{Error, ErrorKind};
@@ -55,10 +55,7 @@ pub(crate) async fn publish_counting(
     events: &[Event],
     deadline: &Deadline,
 ) -> Published {
-    let items = events
-        .iter()
-        .map(|event| (bucket(&event.user_id), events::encode(event)));
-    let mut open = pack_items(items.collect());
+    let mut open = pack_events(events);
     let mut answers: Vec<Result<(), Error>> = events
         .iter()
         .map(|_| Err(Error::new(ErrorKind::Unavailable, "append events")))
@@ -94,10 +91,32 @@ pub(crate) async fn publish_counting(
     Published { answers, retried }
 }
 
+/// Packs events into the stream's records, each user's in their order on one partition key.
+#[must_use]
+pub fn pack_events(events: &[Event]) -> Vec<Packed> {
+    let mut packer = Packer::default();
+    for (place, event) in events.iter().enumerate() {
+        let slot = slot(&event.user_id);
+        let bytes = events::encoded_len(event);
+        packer.add(slot as usize, || key_of(slot), place, bytes, |out| {
+            events::encode_into(event, out);
+        });
+    }
+    packer.finish()
+}
+
 /// The partition key of a user's events.
 #[must_use]
 pub fn bucket(user_id: &UserId) -> String {
-    format!("u{}", UserState::user_hash(user_id) % BUCKETS)
+    key_of(slot(user_id))
+}
+
+fn slot(user_id: &UserId) -> u64 {
+    UserState::user_hash(user_id) % BUCKETS
+}
+
+fn key_of(slot: u64) -> String {
+    format!("u{slot}")
 }
 
 /// Appends each record once; one answer per record, whatever the stream answers.

@@ -48,6 +48,7 @@ pub fn event(kind: EventKind, user_id: &str, video_id: &str, ts_ms: i64) -> Even
         undo: false,
         recommendation_id: "".into(),
         slate_position: None,
+        arms: "".into(),
     }
 }
 
@@ -72,6 +73,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         any::<bool>(),
         "[a-z0-9-]{0,64}",
         any::<Option<u16>>(),
+        "[a-z_=;]{0,80}",
     );
     (who, how, why).prop_map(|(who, how, why)| Event {
         event_id: who.0.into(),
@@ -87,6 +89,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         undo: why.1,
         recommendation_id: why.2.into(),
         slate_position: why.3,
+        arms: why.4.into(),
     })
 }
 

@@ -23,8 +23,8 @@ mod row;
 pub use join::{apply_event, apply_profile, join_state};
 pub use row::USER_BYTES_MAX;
 
-/// Loads and writes of at most this many users travel together.
-pub const USERS_PER_CALL_MAX: usize = 100;
+/// Users per call to the store, which has some of them under way at a time.
+pub const USERS_PER_CALL_MAX: usize = 1_000;
 /// How often a change is tried again when others write the same user.
 pub const UPDATE_ATTEMPTS_MAX: u32 = 8;
 /// How long a deleted user's tombstone stays: longer than any event that could bring them back.

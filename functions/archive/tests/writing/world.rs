@@ -82,6 +82,7 @@ pub fn event(id: u32, ts_ms: i64) -> Event {
         undo: false,
         recommendation_id: "r1".into(),
         slate_position: Some(3),
+        arms: "".into(),
     }
 }
 

@@ -242,5 +242,6 @@ pub fn event(id: usize, user: u64, video: u64, kind: EventKind, ts_ms: i64) -> E
         undo: false,
         recommendation_id: "".into(),
         slate_position: None,
+        arms: "".into(),
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn bare(kind: EventKind, user_id: &UserId, video_id: &VideoId, ts_ms:
         undo: false,
         recommendation_id: SmolStr::default(),
         slate_position: None,
+        arms: SmolStr::default(),
     }
 }
 

@@ -197,5 +197,6 @@ pub fn watch(n: usize, by: u64, day: i64) -> Event {
         undo: false,
         recommendation_id: "".into(),
         slate_position: None,
+        arms: "".into(),
     }
 }

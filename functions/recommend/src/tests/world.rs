@@ -325,6 +325,7 @@ pub fn event(kind: EventKind, user: usize, video: usize, ts_ms: i64) -> Event {
         undo: false,
         recommendation_id: "".into(),
         slate_position: None,
+        arms: "".into(),
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) fn row(number: u32, shard: &str, sequence: &str, index: u32) -> LakeR
         undo: false,
         recommendation_id: SmolStr::default(),
         slate_position: None,
+        arms: SmolStr::default(),
     };
     LakeRow {
         event,
@@ -36,7 +37,7 @@ prop_compose! {
         kind in prop::sample::select(EventKind::ALL.to_vec()),
         ts_ms in 0i64..4_000_000_000_000,
         watched: (Option<u32>, Option<u32>),
-        texts in ("[a-z_]{0,9}", "[A-Z]{0,2}", "[a-zA-Z0-9]{0,26}"),
+        texts in ("[a-z_]{0,9}", "[A-Z]{0,2}", "[a-zA-Z0-9]{0,26}", "[a-z_=;]{0,60}"),
         creator in prop::option::of("[a-z0-9]{1,9}"),
         undo: bool,
         slate_position: Option<u16>,
@@ -57,6 +58,7 @@ prop_compose! {
             undo,
             recommendation_id: SmolStr::new(texts.2),
             slate_position,
+            arms: SmolStr::new(texts.3),
         };
         LakeRow { event, shard: SmolStr::new("shard-000"), sequence: SmolStr::new(sequence), index }
     }

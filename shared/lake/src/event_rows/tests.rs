@@ -115,13 +115,16 @@ fn the_next_version_is_read_and_strangers_are_not() {
         columns.push((Field::new("added_later", DataType::Int64, false), new));
         columns
     };
-    assert_eq!(read(forged("events/2", more())).unwrap(), rows);
-    for version in ["events/3", "events/0", "profiles/1", "events", ""] {
+    assert_eq!(read(forged("events/3", more())).unwrap(), rows);
+    for version in ["events/4", "events/0", "profiles/1", "events", ""] {
         assert!(
             refused(forged(version, columns_of(&rows))).contains("version"),
             "{version}"
         );
     }
+    let mut first = columns_of(&rows);
+    assert_eq!(first.pop().unwrap().0.name(), "arms");
+    assert_eq!(read(forged("events/1", first)).unwrap(), rows, "of version 1");
     let mut without = columns_of(&rows);
     without.remove(4);
     assert!(refused(forged("events/1", without)).contains("without column ts_ms"));

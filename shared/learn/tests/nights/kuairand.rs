@@ -144,6 +144,7 @@ fn events(row: &Row) -> Vec<Event> {
             undo: false,
             recommendation_id: SmolStr::default(),
             slate_position: None,
+            arms: SmolStr::default(),
         });
     };
     if row.ts_ms > HISTORY_END_MS {

@@ -44,6 +44,7 @@ pub fn event(kind: EventKind, user: &str, video: &str, hour: i64) -> Event {
         undo: false,
         recommendation_id: SmolStr::default(),
         slate_position: None,
+        arms: SmolStr::default(),
     }
 }
 

@@ -18,14 +18,22 @@ fn golden() -> Event {
         undo: true,
         recommendation_id: "r1".into(),
         slate_position: Some(0),
+        arms: SmolStr::default(),
     }
 }
 
 const GOLDEN: &str = "010a0265311003 1a027537 2203763432 288080b3c19c33 30b83f 38ca8503 \
     4204686f6d65 4a024445 52026331 5801 62027231 6800";
 
+/// What was added to version 1 since: field 14.
+const GOLDEN_ARMS: &str = "72 0b 686f6d655f72616e6b3d62";
+
 fn golden_bytes() -> Vec<u8> {
-    let digits: Vec<u8> = GOLDEN.bytes().filter(u8::is_ascii_hexdigit).collect();
+    bytes_of(GOLDEN)
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
     let text = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     digits.chunks(2).map(text).collect()
 }
@@ -34,6 +42,13 @@ fn golden_bytes() -> Vec<u8> {
 fn the_bytes_of_version_1_are_these() {
     assert_eq!(encode(&golden()), golden_bytes());
     assert_eq!(decode(&golden_bytes()).unwrap(), golden());
+    let armed = Event {
+        arms: "home_rank=b".into(),
+        ..golden()
+    };
+    let bytes = [golden_bytes(), bytes_of(GOLDEN_ARMS)].concat();
+    assert_eq!(encode(&armed), bytes);
+    assert_eq!(decode(&bytes).unwrap(), armed);
 }
 
 #[test]
@@ -50,6 +65,7 @@ fn an_older_writers_bytes_without_later_fields_are_read() {
         decode(bytes).unwrap(),
         Event {
             slate_position: None,
+            arms: SmolStr::default(),
             ..golden()
         }
     );
@@ -82,6 +98,8 @@ proptest! {
     fn events_round_trip_within_the_limit(event in any_event()) {
         let bytes = encode(&event);
         prop_assert!(bytes.len() <= EVENT_BYTES_MAX);
+        prop_assert_eq!(encoded_len(&event), bytes.len());
+        prop_assert_eq!(&bytes[1..], &EventMessage::from(&event).encode_to_vec()[..]);
         prop_assert_eq!(decode(&bytes).unwrap(), event);
     }
 

@@ -155,6 +155,7 @@ mod tests {
                 undo: undo && matches!(kind, EventKind::Hide),
                 recommendation_id: "".into(),
                 slate_position: None,
+                arms: "".into(),
             })
     }
 
