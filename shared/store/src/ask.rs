@@ -90,6 +90,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Recommend => "recommend",
+            Self::Similar(_) => "similar",
+            Self::Trending => "trending",
+            Self::Latest => "latest",
+            Self::Popular => "popular",
+        }
+    }
+
     /// The recipe of everything but recommendations, whose recipe depends on the user.
     #[must_use]
     pub fn recipe(&self) -> Option<Recipe> {
@@ -125,6 +137,9 @@ pub struct Ask {
     /// Left out when a page is cut. A kept slate neither knows them nor is keyed by them; only
     /// one that is made for this request alone may leave them out itself.
     pub exclude: Vec<VideoId>,
+    /// The client's network, as a well-mixed hash: what takes long for it is counted there. Not
+    /// part of the key.
+    pub network: Option<u64>,
     /// The randomness of the request, in case this request is the one that computes.
     pub seed: u64,
 }
@@ -147,6 +162,7 @@ impl Ask {
             categories_match: CategoriesMatch::Any,
             arms: Vec::new(),
             exclude: Vec::new(),
+            network: None,
             seed: 0,
         }
     }

@@ -41,6 +41,8 @@ pub enum Payload {
     Slate = 1,
     /// A user's version; the rank says it, the payload is empty.
     UserVersion = 2,
+    /// Somebody makes a slate; the payload is empty.
+    Lease = 3,
 }
 
 /// Why bytes were not believed; each is a miss and a metric label.

@@ -31,6 +31,7 @@ pub mod envelope;
 pub mod error;
 pub mod events;
 pub mod generation;
+pub mod hot;
 pub mod intake;
 pub mod life;
 mod local;
@@ -56,6 +57,7 @@ pub use control::{Control, Lease};
 pub use dead_letters::DeadLetters;
 pub use error::{Error, ErrorKind};
 pub use generation::{GenerationReader, Generations};
+pub use hot::HotKey;
 pub use origin::{Origin, OriginParts};
 pub use outbox::Outbox;
 pub use ports::{

@@ -11,14 +11,19 @@ use engine::Slate;
 use moka::Expiry;
 use moka::future::Cache;
 use moka::ops::compute::Op;
+use smol_str::SmolStr;
 
 use crate::ask::{SlateKey, Who};
-use crate::life::{Freshness, Life, Rank, age_ms, jittered};
+use crate::life::{FUTURE_MAX_MS, Freshness, Life, Rank, age_ms, jittered};
 
 /// What one entry costs beside its slate, in bytes: key, stamps and the cache's own bookkeeping.
 const ENTRY_BYTES: usize = 256;
 /// What one place of a slate costs, in bytes: inlined ids, a list of inlined names.
 const ITEM_BYTES: usize = 160;
+/// A hot slate for many lives so many times as long, because it is refreshed before it is stale.
+pub(crate) const HOT_LIFE: i64 = 2;
+/// Least share of its soft life before whose end a hot value may be refreshed early.
+const EARLY_SHARE: f64 = 0.01;
 
 /// What is held for a question.
 #[derive(Debug, Clone)]
@@ -27,6 +32,8 @@ pub(crate) enum Value {
     Slate(Arc<Slate>),
     /// Nothing is known of the user: the answer is somebody else's.
     Absent(Who),
+    /// It could not be made a moment ago: the answer is somebody else's, and says why.
+    Below(Who, Arc<[SmolStr]>),
 }
 
 /// A held value with what is needed to judge it.
@@ -40,8 +47,11 @@ pub(crate) struct Held {
     pub stored_at_ms: i64,
     /// Counted from `stored_at_ms` (hard) and from the last confirmation (soft).
     pub life: Life,
+    /// How long its making took, in milliseconds.
+    pub took_ms: u32,
     confirmed_at_ms: AtomicI64,
     refresh_from_ms: AtomicI64,
+    early_from_ms: AtomicI64,
 }
 
 impl Held {
@@ -52,31 +62,64 @@ impl Held {
             rank,
             stored_at_ms,
             life,
+            took_ms: 0,
             confirmed_at_ms: AtomicI64::new(now_ms),
             refresh_from_ms: AtomicI64::new(i64::MIN),
+            early_from_ms: AtomicI64::new(i64::MIN),
         }
     }
 
-    /// The slate, unless the user is absent.
+    /// The slate, unless the answer is somebody else's.
     pub fn slate(&self) -> Option<&Arc<Slate>> {
         match &self.value {
             Value::Slate(slate) => Some(slate),
-            Value::Absent(_) => None,
+            Value::Absent(_) | Value::Below(..) => None,
         }
     }
 
     /// What time makes of it: soft life from the last confirmation, hard life from its making.
     pub fn freshness(&self, now_ms: i64) -> Freshness {
+        self.freshness_of(now_ms, 1)
+    }
+
+    /// The same for a value whose soft life is `times` as long.
+    pub fn freshness_of(&self, now_ms: i64, times: i64) -> Freshness {
         match self.life.freshness(self.stored_at_ms, now_ms) {
             Freshness::Dead => Freshness::Dead,
-            Freshness::Fresh | Freshness::Stale => {
-                let confirmed_at_ms = self.confirmed_at_ms.load(Ordering::Relaxed);
-                match self.life.freshness(confirmed_at_ms, now_ms) {
-                    Freshness::Fresh => Freshness::Fresh,
-                    Freshness::Stale | Freshness::Dead => Freshness::Stale,
-                }
+            Freshness::Fresh | Freshness::Stale if self.soft_left_ms(now_ms, times) > 0 => {
+                Freshness::Fresh
             }
+            Freshness::Fresh | Freshness::Stale => Freshness::Stale,
         }
+    }
+
+    /// Whether a hot value should be refreshed although it is fresh: the likelier, the nearer the
+    /// end of its life and the longer its making took, so that of many processes one begins early
+    /// enough and few begin together. `unit` is a random number in `[0, 1)`.
+    ///
+    /// Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention (2015).
+    pub fn wants_early(&self, now_ms: i64, times: i64, unit: f64) -> bool {
+        let least_ms = self.life.soft.as_secs_f64() * 1_000.0 * EARLY_SHARE;
+        let took_ms = f64::from(self.took_ms).max(least_ms);
+        let ahead_ms = took_ms * -unit.max(f64::MIN_POSITIVE).ln();
+        ahead_ms >= self.soft_left_ms(now_ms, times) as f64
+    }
+
+    /// What is left of its soft life; none for one that was confirmed in the future.
+    fn soft_left_ms(&self, now_ms: i64, times: i64) -> i64 {
+        let confirmed_at_ms = self.confirmed_at_ms();
+        if confirmed_at_ms > now_ms.saturating_add(FUTURE_MAX_MS) {
+            return 0;
+        }
+        let soft_ms = i64::try_from(self.life.soft.as_millis()).unwrap_or(i64::MAX);
+        confirmed_at_ms
+            .saturating_add(soft_ms.saturating_mul(times))
+            .saturating_sub(now_ms)
+    }
+
+    /// When it was last known to be right.
+    pub fn confirmed_at_ms(&self) -> i64 {
+        self.confirmed_at_ms.load(Ordering::Relaxed)
     }
 
     /// Starts its soft life again: it was compared and is still right.
@@ -86,14 +129,12 @@ impl Held {
 
     /// Takes the right to refresh it; nobody else gets it for `pause`.
     pub fn claim_refresh(&self, now_ms: i64, pause: Duration) -> bool {
-        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
-        self.refresh_from_ms
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |from_ms| {
-                // A claim from the future was made before the clock stepped back.
-                let claimed = now_ms < from_ms && from_ms <= now_ms.saturating_add(pause_ms);
-                (!claimed).then_some(now_ms.saturating_add(pause_ms))
-            })
-            .is_ok()
+        claim(&self.refresh_from_ms, now_ms, pause)
+    }
+
+    /// Takes the right to refresh it while it is fresh; nobody else gets it for `pause`.
+    pub fn claim_early(&self, now_ms: i64, pause: Duration) -> bool {
+        claim(&self.early_from_ms, now_ms, pause)
     }
 
     /// Whether somebody took the right to refresh it a moment ago.
@@ -112,6 +153,16 @@ impl Held {
         let items = self.slate().map_or(0, |slate| slate.items.len());
         u32::try_from(ENTRY_BYTES + items * ITEM_BYTES).unwrap_or(u32::MAX)
     }
+}
+
+fn claim(from: &AtomicI64, now_ms: i64, pause: Duration) -> bool {
+    let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+    let claimed = from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |from_ms| {
+        // A claim from the future was made before the clock stepped back.
+        let claimed = now_ms < from_ms && from_ms <= now_ms.saturating_add(pause_ms);
+        (!claimed).then_some(now_ms.saturating_add(pause_ms))
+    });
+    claimed.is_ok()
 }
 
 /// The values of this process. Clones share them.
@@ -208,6 +259,7 @@ mod tests {
             video_id: engine::VideoId::parse("v").unwrap(),
             score: 0.0,
             sources: Vec::new(),
+            propensity: 1.0,
             reason: engine::Reason {
                 kind: engine::ReasonKind::Builtin,
                 because: Vec::new(),
@@ -291,6 +343,26 @@ mod tests {
             Freshness::Dead,
             "stored in the future"
         );
+    }
+
+    #[test]
+    fn a_hot_value_lives_longer_and_is_refreshed_before_it_is_stale() {
+        let mut held = Held::new(Value::Slate(slate(1)), Rank::default(), LIFE, NOW, NOW);
+        held.took_ms = 50;
+        assert_eq!(held.freshness_of(NOW + 3_999, HOT_LIFE), Freshness::Fresh);
+        assert_eq!(held.freshness_of(NOW + 4_000, HOT_LIFE), Freshness::Stale);
+        // With the chance of e⁻² it begins two makings ahead of the end, never 20 makings ahead.
+        let unit = (-2.0_f64).exp();
+        assert!(held.wants_early(NOW + 3_901, HOT_LIFE, unit));
+        assert!(!held.wants_early(NOW + 3_899, HOT_LIFE, unit));
+        assert!(!held.wants_early(NOW + 3_000, HOT_LIFE, 1e-8));
+        assert!(held.wants_early(NOW + 4_000, HOT_LIFE, 0.999_999));
+        // A thousand asks over the last tenth of a second: somebody begins, and not at once.
+        let first = (0..1_000_i64).find(|step| {
+            let unit = crate::life::unit(7, *step);
+            held.wants_early(NOW + 3_700 + step * 300 / 1_000, HOT_LIFE, unit)
+        });
+        assert!(first.is_some_and(|step| step > 0), "{first:?}");
     }
 
     #[test]

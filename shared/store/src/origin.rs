@@ -230,6 +230,7 @@ impl Origin {
         if deadline.expired() {
             return Err(SmolStr::new_static("users_timeout"));
         }
+        self.parts.breaker.tune(tuning.guard.breaker);
         let permit = self
             .parts
             .breaker
@@ -381,5 +382,6 @@ fn builtin_item((place, video_id): (usize, &VideoId)) -> Item {
             kind: ReasonKind::Builtin,
             because: Vec::new(),
         },
+        propensity: 1.0,
     }
 }

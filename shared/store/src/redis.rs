@@ -20,17 +20,21 @@ use guard::{BreakerState, Clock, Deadline, Tasks};
 use ops::metric::ENVELOPES_REFUSED;
 use redis::Value;
 
+use crate::Error;
 use crate::envelope::{Envelope, Refusal};
 use crate::life::{Life, Rank, jittered};
-use crate::{Error, ErrorKind};
 
+pub use count::UserCount;
 pub use key::SharedKey;
+pub use lapse::Lapse;
 pub use settings::RedisSettings;
 
 use link::Dialer;
-use supervisor::Supervisor;
+use supervisor::{Link, Supervisor};
 
+mod count;
 mod key;
+mod lapse;
 mod link;
 #[cfg(test)]
 pub(crate) mod server;
@@ -46,14 +50,19 @@ pub const READ_KEYS_MAX: usize = 64;
 /// Writes in flight at once while many are stored.
 const WRITES_IN_FLIGHT_MAX: usize = 32;
 
-/// Stores values under keys of one hash slot, each unless a newer one is there. Ranks are compared
-/// byte by byte, because Lua compares strings by the server's locale. Answers how many it stored.
+/// Stores values under keys of one hash slot, each unless a newer one is there; a key with an empty
+/// value is removed instead. Ranks are compared byte by byte, because Lua compares strings by the
+/// server's locale. Answers how many it stored.
 const STORE: &str = r"
 local stored = 0
 for i, key in ipairs(KEYS) do
   local new = ARGV[2 * i - 1]
-  local held = redis.call('GETRANGE', key, 0, 79)
-  local newer = false
+  if new == '' then
+    redis.call('DEL', key)
+    new = nil
+  end
+  local held = new and redis.call('GETRANGE', key, 0, 79) or ''
+  local newer = new == nil
   if #held == 80 and string.sub(held, 1, 2) == string.sub(new, 1, 2) then
     for at = 41, 80 do
       local a, b = string.byte(held, at), string.byte(new, at)
@@ -66,48 +75,6 @@ for i, key in ipairs(KEYS) do
   end
 end
 return stored";
-
-/// Why the shared tier gave nothing; a miss, a metric label and a cause in `degraded`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("{}", self.as_str())]
-pub enum Lapse {
-    /// It is left alone for a moment.
-    Open,
-    /// The deadline passed first.
-    Timeout,
-    /// The caller went away first.
-    Cancelled,
-    /// It could not be reached, or refused.
-    Unavailable,
-    /// It answered something else than it was asked.
-    Corrupt,
-}
-
-impl Lapse {
-    /// The metric label and the cause.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "redis_open",
-            Self::Timeout => "redis_timeout",
-            Self::Cancelled => "redis_cancelled",
-            Self::Unavailable => "redis_unavailable",
-            Self::Corrupt => "redis_corrupt",
-        }
-    }
-
-    /// The same as this crate's error, for callers whose work it stops.
-    #[must_use]
-    pub fn into_error(self, what: &str) -> Error {
-        let kind = match self {
-            Self::Timeout => ErrorKind::Timeout,
-            Self::Cancelled => ErrorKind::Cancelled,
-            Self::Open | Self::Unavailable => ErrorKind::Unavailable,
-            Self::Corrupt => ErrorKind::Corrupt,
-        };
-        Error::new(kind, what)
-    }
-}
 
 /// A value on its way into the shared tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,6 +168,16 @@ impl Shared {
             command.arg(key.as_str());
         });
         let (reply, link) = self.supervisor.call(&command, deadline).await?;
+        self.opened(keys, reply, link)
+    }
+
+    /// Believes the values that a read brought, one by one, or gives up the connection.
+    fn opened(
+        &self,
+        keys: &[SharedKey],
+        reply: Value,
+        link: Arc<Link>,
+    ) -> Result<Vec<Option<Envelope>>, Lapse> {
         let values = match reply {
             Value::Array(values) if values.len() == keys.len() => values,
             _ => {
@@ -236,6 +213,75 @@ impl Shared {
         values: &[Stored],
         deadline: &Deadline,
     ) -> Result<StoreCounts, Lapse> {
+        self.store(values, None, deadline).await
+    }
+
+    /// Stores a slate that was made under a lease, and gives the lease back, in one round trip.
+    ///
+    /// # Errors
+    /// The [`Lapse`] says why none may have been stored. The lease ends by itself.
+    pub async fn set_and_release(
+        &self,
+        values: &[Stored],
+        lease: &SharedKey,
+        deadline: &Deadline,
+    ) -> Result<StoreCounts, Lapse> {
+        self.store(values, Some(lease), deadline).await
+    }
+
+    /// Takes the right to make a slate that no other process has taken, for `life`; says whether
+    /// it is ours. A process that goes away loses it when its life is over.
+    ///
+    /// # Errors
+    /// The [`Lapse`] says why nobody knows.
+    pub async fn lease(
+        &self,
+        lease: &SharedKey,
+        life: Duration,
+        deadline: &Deadline,
+    ) -> Result<bool, Lapse> {
+        let now_ms = self.clock.now().wall_ms;
+        let envelope = Envelope {
+            stored_at_ms: now_ms,
+            life: Life {
+                soft: life,
+                hard: life,
+            },
+            rank: Rank::default(),
+            payload: Bytes::new(),
+        };
+        let bytes = envelope.seal(lease.payload(), lease.hash());
+        let bytes = bytes.map_err(|_| Lapse::Corrupt)?;
+        let mut command = redis::cmd("SET");
+        command.arg(lease.as_str()).arg(bytes.as_ref()).arg("NX");
+        let life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1);
+        command.arg("PX").arg(life_ms);
+        match self.supervisor.call(&command, deadline).await? {
+            (Value::Okay, _) => Ok(true),
+            (Value::Nil, _) => Ok(false),
+            (_, link) => {
+                self.supervisor.distrust(link, "reply of another command");
+                Err(Lapse::Corrupt)
+            }
+        }
+    }
+
+    /// Gives a lease back whose slate was not stored, so that another process may try.
+    ///
+    /// # Errors
+    /// The [`Lapse`] says why it may still be there; it ends by itself.
+    pub async fn release(&self, lease: &SharedKey, deadline: &Deadline) -> Result<(), Lapse> {
+        let mut command = redis::cmd("DEL");
+        command.arg(lease.as_str());
+        self.supervisor.call(&command, deadline).await.map(|_| ())
+    }
+
+    async fn store(
+        &self,
+        values: &[Stored],
+        lease: Option<&SharedKey>,
+        deadline: &Deadline,
+    ) -> Result<StoreCounts, Lapse> {
         let mut command = redis::cmd("EVAL");
         let now_ms = self.clock.now().wall_ms;
         let sealed: Vec<_> = values
@@ -246,16 +292,24 @@ impl Shared {
             failed: values.len() - sealed.len(),
             ..Default::default()
         };
-        if sealed.is_empty() {
+        if sealed.is_empty() && lease.is_none() {
             return Ok(counts);
         }
-        command.arg(STORE).arg(sealed.len());
+        command
+            .arg(STORE)
+            .arg(sealed.len() + usize::from(lease.is_some()));
         sealed.iter().for_each(|(key, _, _)| {
             command.arg(*key);
+        });
+        lease.iter().for_each(|lease| {
+            command.arg(lease.as_str());
         });
         sealed.iter().for_each(|(_, bytes, ttl_ms)| {
             command.arg(bytes.as_ref()).arg(*ttl_ms);
         });
+        if lease.is_some() {
+            command.arg("").arg(0);
+        }
         match self.supervisor.call(&command, deadline).await? {
             (Value::Int(stored), _) => {
                 counts.stored = usize::try_from(stored).unwrap_or(0).min(sealed.len());

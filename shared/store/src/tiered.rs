@@ -14,37 +14,49 @@
 //! - A newer value is never overwritten by an older one: values are compared by user version and
 //!   generation. A generation older than the mapped one is stale, not gone.
 //! - Slates of a `session` never leave the process; nor do those that had to give something up.
+//! - What is asked for all the time is refreshed before it is stale, and lives longer when it is for
+//!   many. What several processes want at once is made by one of them.
 //!
-//! Read in the order `answer`, this file, `load`, `ladder`, `fill`, `wire`.
+//! Read in the order `answer`, `policy`, this file, `refresh`, `callers`, `load`, `look`, `lease`,
+//! `ladder`, `fill`, `wire`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::pipeline::Explained;
 use futures_util::future::BoxFuture;
-use guard::{Clock, Deadline, Flight, Tasks};
-use ops::metric::TIER_READS;
+use guard::{Clock, Deadline, Flight, KeyedLimiter, Tasks};
+use metrics::Counter;
 
 use crate::ask::{Ask, SlateKey, Who};
-use crate::life::{Freshness, GenerationOrder, Life};
+use crate::hot::{HotKey, HotKeys};
+use crate::life::{Freshness, GenerationOrder, unit};
 use crate::local::{Held, Local, Value};
 use crate::origin::{Made, Origin};
 use crate::redis::Shared;
-use crate::tuning::{LiveTuning, Tuning};
+use crate::tuning::LiveTuning;
 
 mod answer;
+mod callers;
 mod fill;
 mod ladder;
+mod lease;
 mod load;
+mod look;
+mod policy;
+mod refresh;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use answer::{Answer, TierOutcome};
+pub use callers::CALLERS_MAX;
 pub use fill::{FILL_BATCH, FillReport};
 
+use callers::Callers;
 use ladder::with_causes;
 use load::{Loaded, Mode};
+use policy::{about, counter, life_of, load_budget, times};
 
 /// How long an answer that had to give something up is kept, and no other is tried.
 pub const DEGRADED_LIFE: Duration = Duration::from_secs(1);
@@ -86,14 +98,20 @@ struct Inner {
     tuning: Arc<LiveTuning>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
+    callers: Callers,
     loads: Flight<SlateKey, Loaded>,
     refreshes: Flight<SlateKey, Loaded>,
+    hot: HotKeys,
+    /// One counter for each of [`TierOutcome::ALL`].
+    reads: Vec<Counter>,
 }
 
 /// What the local tier's value is good for.
 enum Verdict {
     /// To be served.
     Serve(Arc<Held>),
+    /// To be served while it is refreshed, although it is fresh.
+    Early(Arc<Held>),
     /// To be served while it is refreshed.
     Refresh(Arc<Held>),
     /// To be served as the stale step: a load has just failed.
@@ -106,7 +124,9 @@ impl Tiered {
     /// Tiers of these parts, empty in this process.
     #[must_use]
     pub fn new(parts: TieredParts) -> Self {
+        let callers = Callers::new(&parts.tuning.snapshot(), &parts.clock);
         let inner = Inner {
+            callers,
             local: Local::new(parts.local_bytes_max),
             shared: parts.shared,
             origin: parts.origin,
@@ -115,6 +135,8 @@ impl Tiered {
             loads: Flight::new(parts.tasks.clone()),
             refreshes: Flight::new(parts.tasks.clone()),
             tasks: parts.tasks,
+            hot: HotKeys::new(),
+            reads: TierOutcome::ALL.iter().map(counter).collect(),
         };
         Self {
             inner: Arc::new(inner),
@@ -124,14 +146,15 @@ impl Tiered {
     /// Answers a question. Never fails, and takes no longer than the deadline by more than it takes
     /// to copy a list. Knows nothing of `exclude`, which is not part of the key.
     pub async fn slate(&self, ask: Ask, deadline: &Deadline) -> Answer {
-        let ask = Ask {
-            exclude: Vec::new(),
-            ..ask
+        let ask = ask.keepable();
+        let key = ask.key();
+        let answer = match self.inner.at_hand(&ask, key).await {
+            Some(answer) => answer,
+            None => self.inner.answer(Arc::new(ask), key, deadline).await,
         };
-        let answer = self.inner.answer(Arc::new(ask.keepable()), deadline).await;
-        let outcome = answer.outcome;
-        metrics::counter!(TIER_READS, "tier" => outcome.tier(), "outcome" => outcome.as_str())
-            .increment(1);
+        if let Some(counter) = self.inner.reads.get(answer.outcome as usize) {
+            counter.increment(1);
+        }
         answer
     }
 
@@ -167,6 +190,19 @@ impl Tiered {
         self.inner.loads.in_flight() + self.inner.refreshes.in_flight()
     }
 
+    /// What is asked for all the time, hottest first.
+    #[must_use]
+    pub fn hot_keys(&self) -> Vec<HotKey> {
+        self.inner.hot.hottest()
+    }
+
+    /// What users may ask: taken from by whoever lets requests in, and told here, on the way of
+    /// misses, what other processes admitted. At most [`CALLERS_MAX`] users.
+    #[must_use]
+    pub fn user_limit(&self) -> Arc<KeyedLimiter> {
+        Arc::clone(&self.inner.callers.limit)
+    }
+
     /// The shared tier, if there is one.
     #[must_use]
     pub fn shared(&self) -> Option<&Shared> {
@@ -175,22 +211,49 @@ impl Tiered {
 }
 
 impl Inner {
+    /// The usual case: a slate that is fresh, without a copy, a lock or a task.
+    async fn at_hand(&self, ask: &Ask, key: SlateKey) -> Option<Answer> {
+        let now = self.clock.now();
+        let hot = self.hot.note(key, now, || about(ask));
+        let held = self.local.get(key).await?;
+        let slate = held.slate()?;
+        let serves = held.freshness_of(now.wall_ms, times(ask, hot)) == Freshness::Fresh
+            && !self.outdated(&held)
+            && !(hot && self.wants_early(ask, key, &held, now.wall_ms));
+        serves.then(|| Answer {
+            slate: Arc::clone(slate),
+            outcome: TierOutcome::LocalHit,
+            age_ms: held.age_ms(now.wall_ms),
+            stages: Vec::new(),
+        })
+    }
+
     /// Breaks the circle of futures: an answer may need the answer to a question for many, which
     /// needs no further one.
     fn answer_boxed<'a>(
         self: &'a Arc<Self>,
-        ask: Arc<Ask>,
+        ask: Ask,
         deadline: &'a Deadline,
     ) -> BoxFuture<'a, Answer> {
-        Box::pin(self.answer(ask, deadline))
+        Box::pin(async move {
+            let key = ask.key();
+            self.hot.note(key, self.clock.now(), || about(&ask));
+            self.answer(Arc::new(ask), key, deadline).await
+        })
     }
 
-    async fn answer(self: &Arc<Self>, ask: Arc<Ask>, deadline: &Deadline) -> Answer {
-        let key = ask.key();
+    async fn answer(self: &Arc<Self>, ask: Arc<Ask>, key: SlateKey, deadline: &Deadline) -> Answer {
         let tuning = self.tuning.snapshot();
         let held = self.local.get(key).await;
-        let stale = match self.judge(&ask, held) {
+        let stale = match self.judge(&ask, key, held) {
             Verdict::Serve(held) => {
+                return self
+                    .serve(&ask, held, TierOutcome::LocalHit, deadline)
+                    .await;
+            }
+            Verdict::Early(held) => {
+                self.refresh_early(&ask, key, &held, &tuning, deadline)
+                    .await;
                 return self
                     .serve(&ask, held, TierOutcome::LocalHit, deadline)
                     .await;
@@ -208,6 +271,9 @@ impl Inner {
             }
             Verdict::Load(stale) => stale,
         };
+        if let Some(cause) = self.callers.left_alone(&ask, &tuning) {
+            return self.without_asking(&ask, key, stale, cause, deadline).await;
+        }
         let budget = load_budget(&tuning);
         let (inner, asked) = (Arc::clone(self), Arc::clone(&ask));
         let loading = self.loads.run(key, deadline, budget, move || async move {
@@ -220,17 +286,23 @@ impl Inner {
     }
 
     /// What a held value is good for now.
-    fn judge(&self, ask: &Ask, held: Option<Arc<Held>>) -> Verdict {
+    fn judge(&self, ask: &Ask, key: SlateKey, held: Option<Arc<Held>>) -> Verdict {
         let now_ms = self.clock.now().wall_ms;
         let Some(held) = held else {
             return Verdict::Load(None);
         };
-        let freshness = held.freshness(now_ms);
+        let hot = self.hot.is_hot(key);
+        let freshness = held.freshness_of(now_ms, times(ask, hot));
         if freshness == Freshness::Dead {
             return Verdict::Load(None);
         }
         if freshness == Freshness::Fresh && !self.outdated(&held) {
-            return Verdict::Serve(held);
+            let early = hot && self.wants_early(ask, key, &held, now_ms);
+            return if early {
+                Verdict::Early(held)
+            } else {
+                Verdict::Serve(held)
+            };
         }
         match (held.slate(), ask.user()) {
             (None, _) => Verdict::Load(None),
@@ -240,6 +312,12 @@ impl Inner {
             }
             (Some(_), Some(_)) => Verdict::Load(Some(held)),
         }
+    }
+
+    /// Whether this request is the one that should refresh a hot value early.
+    fn wants_early(&self, ask: &Ask, key: SlateKey, held: &Held, now_ms: i64) -> bool {
+        let drawn = unit(key.0 ^ u128::from(ask.seed), now_ms);
+        held.slate().is_some() && held.wants_early(now_ms, times(ask, true), drawn)
     }
 
     /// Whether a value was made from a generation older than the mapped one.
@@ -266,9 +344,11 @@ impl Inner {
                 age_ms: held.age_ms(self.clock.now().wall_ms),
                 stages: Vec::new(),
             },
-            Value::Absent(who) => {
-                let asked = Arc::new(ask.for_whom(who.clone()));
-                self.answer_boxed(asked, deadline).await
+            Value::Absent(who) => self.answer_boxed(ask.for_whom(who.clone()), deadline).await,
+            Value::Below(who, causes) => {
+                let below = self.answer_boxed(ask.for_whom(who.clone()), deadline).await;
+                let outcome = TierOutcome::Fallback;
+                with_causes(Answer { outcome, ..below }, causes)
             }
         }
     }
@@ -301,56 +381,6 @@ impl Inner {
                 with_causes(Answer { stages, ..answer }, &causes)
             }
             Loaded::Fallback(answer) => answer,
-        }
-    }
-
-    /// Starts the one refresh of a stale slate and does not wait for it.
-    async fn refresh(
-        self: &Arc<Self>,
-        ask: &Arc<Ask>,
-        key: SlateKey,
-        held: &Held,
-        tuning: &Arc<Tuning>,
-        deadline: &Deadline,
-    ) {
-        if !held.claim_refresh(self.clock.now().wall_ms, REFRESH_PAUSE) {
-            return;
-        }
-        let (inner, asked, tuning) = (Arc::clone(self), Arc::clone(ask), Arc::clone(tuning));
-        let budget = load_budget(&tuning);
-        // Nobody waits: the flight is detached, and its caller's time is over at once.
-        let no_time = deadline.child(Duration::ZERO);
-        let _ = self
-            .refreshes
-            .run(key, &no_time, budget, move || async move {
-                inner.load(asked, key, Mode::Refresh, tuning).await
-            })
-            .await;
-    }
-}
-
-fn load_budget(tuning: &Tuning) -> Duration {
-    Duration::from_millis(tuning.store.budgets.load_ms.into())
-}
-
-/// The life of a slate that this process made.
-fn life_of(ask: &Ask, whole: bool, tuning: &Tuning) -> Life {
-    if !whole {
-        return Life {
-            soft: DEGRADED_LIFE,
-            hard: DEGRADED_LIFE,
-        };
-    }
-    let life = match ask.who {
-        Who::User(_) => tuning.store.personal_life(),
-        Who::Cohort(_) | Who::Anyone => tuning.store.shared_life(),
-    };
-    if ask.shareable() {
-        life
-    } else {
-        Life {
-            hard: life.hard.min(SESSION_LIFE),
-            ..life
         }
     }
 }

@@ -41,6 +41,26 @@ impl SharedKey {
         }
     }
 
+    /// The key of the lease on making a slate, in the hash slot of that slate.
+    #[must_use]
+    pub fn lease(slate: SlateKey, user: Option<&UserId>) -> Self {
+        let text = match user {
+            Some(user) => format_smolstr!("{PREFIX}:{}:l:{:032x}", tag(user), slate.0),
+            // What is in braces is the slate's whole key, which is what a cluster hashes of it.
+            None => format_smolstr!("{PREFIX}:l:{{{}}}", Self::slate(slate, None).text),
+        };
+        Self {
+            text,
+            payload: Payload::Lease,
+        }
+    }
+
+    /// The key of the counter of a user's admissions in a window of time, in the user's slot.
+    #[must_use]
+    pub(super) fn user_count(user: &UserId, window: u32) -> SmolStr {
+        format_smolstr!("{PREFIX}:{}:n:{window}", tag(user))
+    }
+
     /// The key as the server knows it.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -68,6 +88,28 @@ fn tag(user: &UserId) -> SmolStr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a cluster hashes: the text in the first braces, or all of it.
+    fn hashed(key: &SharedKey) -> &str {
+        let inside = key
+            .as_str()
+            .split_once('{')
+            .and_then(|(_, rest)| rest.split_once('}'));
+        inside.map_or(key.as_str(), |(tag, _)| tag)
+    }
+
+    #[test]
+    fn a_lease_lies_in_the_slot_of_its_slate() {
+        let user = UserId::parse("alice").unwrap();
+        for user in [None, Some(&user)] {
+            let (slate, lease) = (
+                SharedKey::slate(SlateKey(5), user),
+                SharedKey::lease(SlateKey(5), user),
+            );
+            assert_eq!(hashed(&slate), hashed(&lease));
+            assert_ne!(slate.as_str(), lease.as_str());
+        }
+    }
 
     #[test]
     fn a_users_keys_share_a_slot_and_name_nobody() {

@@ -6,10 +6,11 @@ use engine::{Rung, Slate};
 use guard::{Deadline, FlightError};
 use smol_str::SmolStr;
 
+use super::callers::USER_OPEN;
 use super::{Answer, Inner, PAUSED, REFRESH_PAUSE, TierOutcome};
 use crate::ask::{Ask, Cohort, SlateKey, Who};
-use crate::life::Freshness;
-use crate::local::Held;
+use crate::life::{Freshness, Life, Rank};
+use crate::local::{Held, Value};
 use crate::origin::add_cause;
 
 impl Inner {
@@ -85,6 +86,27 @@ impl Inner {
         )
     }
 
+    /// Answers for whoever is left alone: nothing of theirs is loaded. A user comes down to the
+    /// cohort at once, because it is their own state that does not come.
+    pub(super) async fn without_asking(
+        self: &Arc<Self>,
+        ask: &Arc<Ask>,
+        key: SlateKey,
+        stale: Option<Arc<Held>>,
+        cause: &'static str,
+        deadline: &Deadline,
+    ) -> Answer {
+        let cohort = cohort_of(stale.as_deref()).filter(|_| cause == USER_OPEN);
+        let causes = [SmolStr::new_static(cause)];
+        let Some(cohort) = cohort else {
+            return self.descend(ask, key, stale, &causes, deadline).await;
+        };
+        let asked = ask.for_whom(Who::Cohort(cohort));
+        let below = self.answer_boxed(asked, deadline).await;
+        let outcome = TierOutcome::Fallback;
+        with_causes(Answer { outcome, ..below }, &causes)
+    }
+
     /// Walks down the ladder for a user whose slate cannot be made.
     pub(super) async fn descend(
         self: &Arc<Self>,
@@ -107,9 +129,18 @@ impl Inner {
         let Some(who) = steps_below(ask, stale.as_deref()).into_iter().next() else {
             return self.builtin(ask, causes);
         };
-        let below = self
-            .answer_boxed(Arc::new(ask.for_whom(who)), deadline)
-            .await;
+        // Kept for a moment: the next ones need not find out again.
+        let life = Life {
+            soft: REFRESH_PAUSE,
+            hard: REFRESH_PAUSE,
+        };
+        let (now_ms, value) = (
+            self.clock.now().wall_ms,
+            Value::Below(who.clone(), Arc::from(causes)),
+        );
+        let held = Held::new(value, Rank::default(), life, now_ms, now_ms);
+        self.local.put(key, Arc::new(held), now_ms).await;
+        let below = self.answer_boxed(ask.for_whom(who), deadline).await;
         with_causes(
             Answer {
                 outcome: TierOutcome::Fallback,
@@ -122,14 +153,15 @@ impl Inner {
 
 /// For whom else there may be a slate, best first.
 fn steps_below(ask: &Ask, stale: Option<&Held>) -> Vec<Who> {
-    let token = stale
-        .and_then(Held::slate)
-        .and_then(|slate| slate.cohort.clone());
-    let cohort: Option<Cohort> = token.and_then(|token| token.parse().ok());
-    let mut steps: Vec<Who> = cohort.into_iter().map(Who::Cohort).collect();
+    let mut steps: Vec<Who> = cohort_of(stale).into_iter().map(Who::Cohort).collect();
     steps.push(Who::Anyone);
     steps.retain(|who| *who != ask.who || !ask.session.is_empty());
     steps
+}
+
+/// The cohort that a user's last slate named.
+fn cohort_of(stale: Option<&Held>) -> Option<Cohort> {
+    stale.and_then(Held::slate)?.cohort.as_ref()?.parse().ok()
 }
 
 /// Adds causes to an answer; the kept slate stays as it is.

@@ -165,7 +165,8 @@ async fn a_slate_for_many_is_served_stale_and_refreshed_exactly_once() {
     let first = process.ask(anyone(), &world).await;
     assert_eq!((first.outcome, process.runs()), (TierOutcome::Origin, 1));
     pass(60_000).await;
-    let answers = join_all((0..100).map(|_| process.ask(anyone(), &world))).await;
+    // Fewer than make a key hot, which would then live longer.
+    let answers = join_all((0..99).map(|_| process.ask(anyone(), &world))).await;
     for answer in &answers {
         assert_eq!(answer.outcome, TierOutcome::LocalStale);
         assert_eq!(answer.slate.slate_id, first.slate.slate_id);

@@ -50,6 +50,9 @@ struct ItemWire {
     reason: u32,
     #[prost(string, repeated, tag = "5")]
     because: Vec<String>,
+    /// Left out where nothing was random.
+    #[prost(float, optional, tag = "6")]
+    propensity: Option<f32>,
 }
 
 /// Writes a slate.
@@ -74,6 +77,7 @@ pub(crate) fn encode(slate: &Slate) -> Bytes {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        propensity: Some(item.propensity).filter(|chance| *chance < 1.0),
     });
     let items = items.collect();
     let wire = SlateWire {
@@ -139,6 +143,10 @@ fn decode_item(item: ItemWire, names: &[SmolStr]) -> Option<Item> {
             kind: reason(item.reason)?,
             because: because?,
         },
+        propensity: match item.propensity.unwrap_or(1.0) {
+            chance if chance > 0.0 && chance <= 1.0 => chance,
+            _ => return None,
+        },
     })
 }
 
@@ -202,15 +210,15 @@ mod tests {
                 kind: super::reason(kind).unwrap(),
                 because,
             });
-        let item =
-            (id(), -1e6f32..1e6, names, reason).prop_map(|(video_id, score, sources, reason)| {
-                Item {
-                    video_id,
-                    score,
-                    sources,
-                    reason,
-                }
-            });
+        let item = (id(), -1e6f32..1e6, names, reason, 1e-6f32..=1.0).prop_map(
+            |(video_id, score, sources, reason, propensity)| Item {
+                video_id,
+                score,
+                sources,
+                reason,
+                propensity,
+            },
+        );
         let items = proptest::collection::vec(item, 0..12);
         let head = ("[0-9a-f]{1,16}", "[0-9.-]{0,16}", any::<u64>(), 1u32..=5);
         let cohort = proptest::option::of("c[0-9]{1,5}".prop_map(SmolStr::from));
@@ -249,7 +257,7 @@ mod tests {
         };
         let decoded = |wire: SlateWire| decode(&wire.encode_to_vec().into());
         assert!(decoded(good()).is_some());
-        let cases: [(&str, Change); 7] = [
+        let cases: [(&str, Change); 8] = [
             ("another schema", |s| s.schema += 1),
             ("no such rung", |s| s.rung = 9),
             ("too long", |s| {
@@ -257,6 +265,7 @@ mod tests {
             }),
             ("not an id", |s| s.items[0].video_id = "../x".into()),
             ("not a number", |s| s.items[0].score = f32::NAN),
+            ("no chance", |s| s.items[0].propensity = Some(0.0)),
             ("an unnamed source", |s| s.items[0].sources = vec![0]),
             ("no such reason", |s| s.items[0].reason = 0),
         ];

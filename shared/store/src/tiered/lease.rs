@@ -1,0 +1,147 @@
+//! One maker for what many processes want at once.
+//!
+//! ```text
+//! miss ─ SET NX ─ ours ──────────────▶ make, store, give back
+//!           └ another's ─ look again, less and less often ─ there it is ─▶ serve
+//!                                     └ given back or waited long enough ─▶ make
+//! ```
+//!
+//! Only slates for many, and those of users who are asked for all the time, are worth the round
+//! trip: others are wanted by one process at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use guard::Deadline;
+use ops::metric::LEASES;
+
+use super::load::{Findings, Look, Mode};
+use super::{Inner, TierOutcome, load_budget};
+use crate::ask::{Ask, SlateKey};
+use crate::envelope::Envelope;
+use crate::redis::{Shared, SharedKey};
+use crate::tuning::Tuning;
+
+/// A maker that is not done by then is taken for gone.
+const LEASE_LIFE: Duration = Duration::from_secs(1);
+/// How long a process waits for another's slate before it makes its own.
+const WAIT_MAX: Duration = Duration::from_millis(150);
+/// First pause between looks; doubled by each further one.
+const PAUSE_FIRST: Duration = Duration::from_millis(3);
+/// Longest pause between looks.
+const PAUSE_MAX: Duration = Duration::from_millis(25);
+
+impl Inner {
+    /// Takes the lease on a slate that is to be made, or gets the slate that its holder makes.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the state of one load, handed from step to step"
+    )]
+    pub(super) async fn share_the_work(
+        &self,
+        shared: &Shared,
+        ask: &Ask,
+        key: SlateKey,
+        mode: Mode,
+        mut findings: Findings,
+        budget: Duration,
+        deadline: &Deadline,
+    ) -> Look {
+        let wanted = ask.user().is_none() || findings.stale.is_none() && self.hot.is_hot(key);
+        if !wanted || !findings.causes.is_empty() {
+            return Look::GoOn(findings);
+        }
+        let lease = SharedKey::lease(key, ask.user());
+        let waiting = deadline.child(WAIT_MAX);
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let soon = deadline.child(budget);
+            match shared.lease(&lease, LEASE_LIFE, &soon).await {
+                Ok(true) => {
+                    count("ours");
+                    findings.lease = Some(lease);
+                    return Look::GoOn(findings);
+                }
+                Ok(false) => {}
+                Err(_) => {
+                    count("lapsed");
+                    return Look::GoOn(findings);
+                }
+            }
+            // Who only refreshes goes on with what there is; the next look finds the new one.
+            if let (false, Some(stale)) = (mode == Mode::Read, &findings.stale) {
+                count("served");
+                return Look::Found(Arc::clone(stale), TierOutcome::LocalStale);
+            }
+            loop {
+                // Ends early, by its cancellation, when the load is dropped.
+                let _ = waiting.limit(tokio::time::sleep(pause)).await;
+                if waiting.expired() {
+                    count("waited_out");
+                    return Look::GoOn(findings);
+                }
+                pause = (pause * 2).min(PAUSE_MAX);
+                let (look, held_by_another) = self
+                    .look_again(shared, ask, key, &lease, findings, &deadline.child(budget))
+                    .await;
+                findings = match look {
+                    Look::Found(held, outcome) => {
+                        count("served");
+                        return Look::Found(held, outcome);
+                    }
+                    Look::GoOn(findings) => findings,
+                };
+                if !findings.causes.is_empty() {
+                    count("lapsed");
+                    return Look::GoOn(findings);
+                }
+                if !held_by_another {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Reads slate, version and lease in one round trip; says whether the lease is still held.
+    async fn look_again(
+        &self,
+        shared: &Shared,
+        ask: &Ask,
+        key: SlateKey,
+        lease: &SharedKey,
+        findings: Findings,
+        deadline: &Deadline,
+    ) -> (Look, bool) {
+        let mut keys = vec![lease.clone(), SharedKey::slate(key, ask.user())];
+        keys.extend(ask.user().map(SharedKey::user_version));
+        let mut found = match shared.mget(&keys, deadline).await {
+            Ok(found) => found.into_iter(),
+            Err(lapse) => return (Look::GoOn(findings.lapsed(lapse)), false),
+        };
+        let held_by_another = found.next().flatten().is_some();
+        let slate: Option<Envelope> = found.next().flatten();
+        let look = match ask.user() {
+            Some(_) => self.take_personal(key, slate, found.next(), findings).await,
+            None => self.take_shared(key, slate, Mode::Read, findings).await,
+        };
+        (look, held_by_another)
+    }
+
+    /// Gives back a lease whose slate will not come.
+    pub(super) fn give_back(&self, lease: &SharedKey, tuning: &Tuning) {
+        let Some(shared) = self.shared.clone() else {
+            return;
+        };
+        let (lease, deadline) = (
+            lease.clone(),
+            Deadline::after(Arc::clone(&self.clock), load_budget(tuning)),
+        );
+        // A lapse changes nothing: the lease ends by itself.
+        self.tasks
+            .spawn(async move { shared.release(&lease, &deadline).await });
+    }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!(LEASES, "outcome" => outcome).increment(1);
+}
