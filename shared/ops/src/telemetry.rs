@@ -7,8 +7,10 @@
 use std::panic::PanicHookInfo;
 
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{fmt, registry};
 
 use crate::settings::Problems;
 
@@ -44,7 +46,8 @@ impl Format {
 /// [`Problems`] when `level` cannot be read.
 pub fn start(format: Format, level: &str) -> Result<(), Problems> {
     let level = if level.is_empty() { "info" } else { level };
-    let filter = EnvFilter::try_new(level)
+    let filter: Targets = level
+        .parse()
         .map_err(|error| Problems(vec![format!("REELWAY_LOG: {error}")]))?;
     let started = match format {
         Format::Json => tracing::subscriber::set_global_default(json(filter, std::io::stdout)),
@@ -59,26 +62,22 @@ pub fn start(format: Format, level: &str) -> Result<(), Problems> {
     Ok(())
 }
 
-fn json<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+fn json<W>(filter: Targets, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt()
+    let lines = fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .finish()
+        .with_writer(writer);
+    registry().with(filter).with(lines)
 }
 
-fn pretty(filter: EnvFilter) -> impl Subscriber + Send + Sync {
-    tracing_subscriber::fmt()
-        .with_target(false)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .finish()
+fn pretty(filter: Targets) -> impl Subscriber + Send + Sync {
+    let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
+    registry().with(filter).with(lines)
 }
 
 /// Logs where it happened, and the message if it is a constant: one made at run time may quote
@@ -117,7 +116,7 @@ mod tests {
     fn logged(level: &str, work: impl FnOnce()) -> Vec<serde_json::Value> {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = json(EnvFilter::new(level), move || writer.clone());
+        let subscriber = json(level.parse().unwrap(), move || writer.clone());
         tracing::subscriber::with_default(subscriber, work);
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         text.lines()
