@@ -7,6 +7,7 @@ mod check;
 mod error;
 pub mod format;
 mod view;
+mod visible;
 mod writer;
 
 use std::fmt;
@@ -17,6 +18,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::{F32, U32};
 
+use crate::feature::Outlook;
+use crate::ranker::Model;
 use crate::{CreatorId, Profile, VideoId};
 pub use error::IndexError;
 use format::{CfKnobs, Entry, Findings, Header, ItemRow, Kind, NONE, Scored, StatsRow};
@@ -37,6 +40,7 @@ pub struct Index {
     videos: u32,
     knobs: CfKnobs,
     findings: Findings,
+    ranking: Option<(Model, Outlook)>,
 }
 
 impl Index {
@@ -69,6 +73,7 @@ impl Index {
             videos: 0,
             knobs: CfKnobs::default(),
             findings: Findings::default(),
+            ranking: None,
         };
         index.videos = u32::try_from(index.rows::<ItemRow>(Kind::Items).len()).unwrap_or(0);
         if let Some(knobs) = index.rows::<CfKnobs>(Kind::CfKnobs).first() {
@@ -78,6 +83,11 @@ impl Index {
             index.findings = *findings;
         }
         check::sections(&index)?;
+        let model = check::model(&index)?;
+        index.ranking = model.map(|model| {
+            let outlook = Outlook::new(&index, model.scenes.clone());
+            (model, outlook)
+        });
         Ok(index)
     }
 
@@ -147,33 +157,6 @@ impl Index {
     pub fn creator_id(&self, item: u32) -> Option<CreatorId> {
         let creator = self.item(item)?.creator.get();
         CreatorId::parse(self.creators().text(creator)).ok()
-    }
-
-    /// Whether a video may be shown in a market at a time, as far as the generation knows.
-    ///
-    /// Who comes from an unknown market (empty text, or one that no video names) sees only what
-    /// may be shown everywhere.
-    #[must_use]
-    pub fn visible(&self, item: u32, market: &str, now_ms: i64) -> bool {
-        let market = self.markets().find(market);
-        self.item(item)
-            .is_some_and(|row| self.row_visible(row, market, now_ms))
-    }
-
-    /// [`Index::visible`] for a row and a market's number.
-    #[inline]
-    #[must_use]
-    pub fn row_visible(&self, row: &ItemRow, market: Option<u32>, now_ms: i64) -> bool {
-        let open = row.flags.get() & format::flags::HIDDEN == 0
-            && row.from_ms.get() <= now_ms
-            && now_ms < row.until_ms.get();
-        open && (row.market_set.get() == 0
-            || market.is_some_and(|market| {
-                self.market_sets()
-                    .row(row.market_set.get())
-                    .iter()
-                    .any(|m| m.get() == market)
-            }))
     }
 
     /// How many cohorts there are; at least one in a generation that knows users.
@@ -342,7 +325,16 @@ impl Index {
         self.list(Kind::CohortStarts, Kind::CohortSlates)
     }
 
-    /// The ranker's model; empty when the generation has none.
+    /// The ranker's model and what it looks at; `None` when the generation has none, or one of
+    /// other features.
+    #[must_use]
+    pub fn ranking(&self) -> Option<(&Model, &Outlook)> {
+        self.ranking
+            .as_ref()
+            .map(|(model, outlook)| (model, outlook))
+    }
+
+    /// The bytes of the ranker's model; empty when the generation has none.
     #[must_use]
     pub fn model(&self) -> &[u8] {
         self.section(Kind::Model)

@@ -8,12 +8,13 @@
 //! Nothing here touches a socket, a file, the environment or a clock of its own: time and
 //! randomness are arguments, the index reads a byte slice it is handed.
 //! Read in the order `id`, `video`, `event`, `user`, `query`, `pipeline`, `source`, `filter`,
-//! `ranker`, `reranker`, `slate`, `index`.
+//! `feature`, `ranker`, `reranker`, `slate`, `index`.
 #![forbid(unsafe_code)]
 
-pub mod builtin;
+pub pub mod builtin;
 pub mod cohort;
 pub mod event;
+pub mod feature;
 pub mod filter;
 pub mod id;
 pub mod index;

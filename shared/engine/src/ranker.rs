@@ -1,7 +1,18 @@
 //! A ranker says how good each candidate is: one number.
+//!
+//! ```text
+//! generation with a model ─► LearnedRanker: first ranker's score × chance ^ blend
+//! generation without one ──► PriorRanker, the first ranker
+//! ```
 
+mod forest;
+mod learned;
+mod model;
 mod prior;
 
+pub use forest::{Forest, Split, chance};
+pub use learned::{LearnedRanker, vectors};
+pub use model::{Model, ModelError};
 pub use prior::PriorRanker;
 
 use async_trait::async_trait;

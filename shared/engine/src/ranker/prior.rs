@@ -18,6 +18,21 @@ const QUALITY_WEIGHT: f32 = 0.05;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PriorRanker;
 
+impl PriorRanker {
+    /// Writes a score into every candidate.
+    pub(super) fn score(asked: &Prepared<'_>, candidates: &mut [Candidate]) {
+        for candidate in candidates {
+            let row = asked.items.get(candidate.item as usize);
+            let quality = row.map_or(0.5, |row| row.quality.get()).clamp(0.0, 1.0);
+            let momentum = row.map_or(0.0, |row| row.momentum.get()).max(0.0);
+            let lift = (1.0 + momentum).sqrt().sqrt();
+            let leaning = 1.0 + QUALITY_WEIGHT * (2.0 * quality - 1.0);
+            let common = candidate.merged - candidate.personal;
+            candidate.score = (candidate.personal * lift + common) * leaning;
+        }
+    }
+}
+
 #[async_trait]
 impl Ranker for PriorRanker {
     fn name(&self) -> &'static str {
@@ -29,15 +44,7 @@ impl Ranker for PriorRanker {
         asked: &Prepared<'_>,
         candidates: &mut [Candidate],
     ) -> Result<(), &'static str> {
-        for candidate in candidates {
-            let row = asked.items.get(candidate.item as usize);
-            let quality = row.map_or(0.5, |row| row.quality.get()).clamp(0.0, 1.0);
-            let momentum = row.map_or(0.0, |row| row.momentum.get()).max(0.0);
-            let lift = (1.0 + momentum).sqrt().sqrt();
-            let leaning = 1.0 + QUALITY_WEIGHT * (2.0 * quality - 1.0);
-            let common = candidate.merged - candidate.personal;
-            candidate.score = (candidate.personal * lift + common) * leaning;
-        }
+        Self::score(asked, candidates);
         Ok(())
     }
 }
