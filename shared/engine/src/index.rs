@@ -6,6 +6,7 @@
 mod check;
 mod error;
 pub mod format;
+mod ranking;
 mod view;
 mod visible;
 mod writer;
@@ -18,8 +19,6 @@ use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::{F32, U32};
 
-use crate::feature::Outlook;
-use crate::ranker::Model;
 use crate::{CreatorId, Profile, VideoId};
 pub use error::IndexError;
 use format::{CfKnobs, Entry, Findings, Header, ItemRow, Kind, NONE, Scored, StatsRow};
@@ -40,7 +39,7 @@ pub struct Index {
     videos: u32,
     knobs: CfKnobs,
     findings: Findings,
-    ranking: Option<(Model, Outlook)>,
+    ranking: Option<ranking::Ranking>,
 }
 
 impl Index {
@@ -83,11 +82,7 @@ impl Index {
             index.findings = *findings;
         }
         check::sections(&index)?;
-        let model = check::model(&index)?;
-        index.ranking = model.map(|model| {
-            let outlook = Outlook::new(&index, model.scenes.clone());
-            (model, outlook)
-        });
+        index.ranking = ranking::open(&index)?;
         Ok(index)
     }
 
@@ -323,21 +318,6 @@ impl Index {
     #[must_use]
     pub fn cohort_slates(&self) -> List<'_, Scored> {
         self.list(Kind::CohortStarts, Kind::CohortSlates)
-    }
-
-    /// The ranker's model and what it looks at; `None` when the generation has none, or one of
-    /// other features.
-    #[must_use]
-    pub fn ranking(&self) -> Option<(&Model, &Outlook)> {
-        self.ranking
-            .as_ref()
-            .map(|(model, outlook)| (model, outlook))
-    }
-
-    /// The bytes of the ranker's model; empty when the generation has none.
-    #[must_use]
-    pub fn model(&self) -> &[u8] {
-        self.section(Kind::Model)
     }
 
     #[inline]
