@@ -11,7 +11,7 @@
 //! `feature`, `ranker`, `reranker`, `slate`, `index`.
 #![forbid(unsafe_code)]
 
-pub pub mod builtin;
+pub mod builtin;
 pub mod cohort;
 pub mod event;
 pub mod feature;
