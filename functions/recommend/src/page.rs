@@ -108,6 +108,7 @@ mod tests {
                 kind: ReasonKind::Popular,
                 because: Vec::new(),
             },
+            propensity: 1.0,
         };
         Slate {
             slate_id: "s".into(),

@@ -47,6 +47,7 @@ fn popular(index: &Index, market: &str, now_ms: i64, hidden: impl Fn(&str) -> bo
                 kind: ReasonKind::Builtin,
                 because: Vec::new(),
             },
+            propensity: 1.0,
         })
     });
     shown.take(SLATE_ITEMS_MAX).collect()

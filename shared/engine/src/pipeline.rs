@@ -14,11 +14,14 @@ use guard::Deadline;
 use smol_str::{SmolStr, format_smolstr};
 use tracing::{Instrument, debug_span};
 
+use crate::index::format::NONE;
 use crate::filter::{
     AvailableFilter, CategoryFilter, ExcludeFilter, Filter, HiddenFilter, OverlayFilter, SeenFilter,
 };
-use crate::ranker::{PriorRanker, Ranker};
-use crate::reranker::{DiversityReranker, Reranker};
+use crate::ranker::{LearnedRanker, Ranker};
+use crate::reranker::{
+    DiversityReranker, ExploreReranker, FreshReranker, MmrReranker, Reranker,
+};
 use crate::slate::SLATE_ITEMS_MAX;
 use crate::source::cf::CfSource;
 use crate::source::cohort::CohortSource;
@@ -27,7 +30,7 @@ use crate::source::latest::LatestSource;
 use crate::source::popular::PopularSource;
 use crate::source::trending::TrendingSource;
 use crate::source::{Proposals, SOURCES_MAX, Source};
-use crate::{Query, Recipe};
+use crate::{Query, Recipe, VideoId};
 
 pub use candidate::Candidate;
 use merge::{Share, merge};
@@ -64,9 +67,19 @@ impl Pipeline {
                 Box::new(CategoryFilter),
                 Box::new(OverlayFilter),
             ],
-            ranker: Box::new(PriorRanker),
-            rerankers: vec![Box::new(DiversityReranker)],
+            ranker: Box::new(LearnedRanker),
+            rerankers: vec![
+                Box::new(MmrReranker),
+                Box::new(FreshReranker),
+                Box::new(DiversityReranker),
+                Box::new(ExploreReranker),
+            ],
         }
+    }
+
+    /// The names of the sources, in their order.
+    pub fn sources(&self) -> impl Iterator<Item = &'static str> {
+        self.sources.iter().map(|source| source.name())
     }
 
     /// Adds a source of the team's own, or replaces the one of the same name. Beyond
@@ -115,6 +128,21 @@ impl Pipeline {
         trail.finish(&asked, &self.sources, &slate)
     }
 
+    /// What the ranker says of these videos by itself, as if the sources thought the same of all;
+    /// `None` where it does not answer. For judging it by what people were shown.
+    pub async fn appraise(&self, query: &Query, videos: &[VideoId]) -> Option<Vec<f32>> {
+        let asked = Prepared::new(query);
+        let candidate = |video: &VideoId| Candidate {
+            merged: 1.0,
+            score: 1.0,
+            ..Candidate::new(asked.index.find(video.as_str()).unwrap_or(NONE))
+        };
+        let mut candidates: Vec<Candidate> = videos.iter().map(candidate).collect();
+        let ranking = self.ranker.rank(&asked, &mut candidates);
+        within(&query.deadline, ranking).await?.ok()?;
+        Some(candidates.iter().map(|candidate| candidate.score).collect())
+    }
+
     async fn recall(&self, asked: &Prepared<'_>, trail: &mut Trail) -> Vec<Share> {
         if !asked.recall_deadline.allows_stage() {
             trail.degrade(SmolStr::new_static("recall_skipped"));
@@ -125,7 +153,7 @@ impl Pipeline {
             .iter()
             .enumerate()
             .filter_map(|(number, source)| {
-                let weight = weight(asked, source.name());
+                let weight = weight(asked, source.as_ref());
                 (weight > 0.0).then_some(async move {
                     let start = now(asked.query);
                     let span = debug_span!("source", name = source.name());
@@ -151,6 +179,7 @@ impl Pipeline {
                 shares.push(Share {
                     source,
                     weight,
+                    worth: asked.index.findings().worth(name),
                     personal,
                     proposals: found.items,
                 });
@@ -294,9 +323,19 @@ fn merged(asked: &Prepared<'_>, shares: &[Share], trail: &mut Trail) -> Vec<Cand
 }
 
 /// What a source counts for in a recipe; 0 is off.
-fn weight(asked: &Prepared<'_>, source: &str) -> f32 {
-    match (&asked.query.recipe, source) {
-        (Recipe::Personal, _) => asked.scene.weights.get(source).copied().unwrap_or(0.0),
+///
+/// Weights that nobody has touched are moved by what the night found: how much of what people like
+/// is what everybody watches now differs from data to data.
+fn weight(asked: &Prepared<'_>, source: &dyn Source) -> f32 {
+    match (&asked.query.recipe, source.name()) {
+        (Recipe::Personal, name) => {
+            let own = asked.scene.weights.get(name).copied().unwrap_or(0.0);
+            if asked.scene.has_default_weights() {
+                own * asked.index.findings().lift(source.reason().is_personal())
+            } else {
+                own
+            }
+        }
         (Recipe::Cohort(_), "cohort") => 0.8,
         (Recipe::Cohort(_), "trending") => 0.2,
         (Recipe::Similar(_), "cf") => 0.6,

@@ -1,8 +1,14 @@
 //! Rerankers arrange neighbours. They lose nothing and add nothing.
 
 mod diversity;
+mod explore;
+mod fresh;
+mod mmr;
 
 pub use diversity::DiversityReranker;
+pub use explore::ExploreReranker;
+pub use fresh::FreshReranker;
+pub use mmr::MmrReranker;
 
 use crate::pipeline::{Candidate, Prepared};
 

@@ -38,6 +38,14 @@ pub struct Item {
     pub sources: Vec<SmolStr>,
     /// Why the strongest source proposed it.
     pub reason: Reason,
+    /// The chance, given the places before, that it got its place: 1 unless exploration had a say.
+    /// What later weighs what happened here by how likely it was.
+    #[serde(default = "certain")]
+    pub propensity: f32,
+}
+
+fn certain() -> f32 {
+    1.0
 }
 
 /// Why a video is here.

@@ -45,7 +45,20 @@ pub struct Scene {
     pub category_max: u32,
     /// Length of the window the two caps look at, 2 to 50.
     pub diversity_window: u32,
+    /// What likeness to the videos before it takes from a video's score, 0 (nothing) to 1.
+    pub mmr_weight: f32,
+    /// Places of a slate that new videos may be moved up to, at most; a share, 0 to 0.5.
+    pub fresh_share: f32,
+    /// A video is new for so many hours after it was published, 1 to 8,760.
+    pub fresh_hours: u32,
+    /// Chance of a place to go to a video drawn at random from those next in line, 0 to 0.2; how
+    /// likely each item's place was is told with the `served` event.
+    pub explore_share: f32,
+    /// Videos next in line that exploration draws from, 2 to 200.
+    pub explore_pool: u32,
 }
+
+const DEFAULT_WEIGHTS: [(&str, f32); 3] = [("cf", 0.4), ("content", 0.35), ("trending", 0.25)];
 
 impl Default for EngineTuning {
     fn default() -> Self {
@@ -70,9 +83,8 @@ impl Default for Budgets {
 
 impl Default for Scene {
     fn default() -> Self {
-        let weights = [("cf", 0.4), ("content", 0.35), ("trending", 0.25)];
         Self {
-            weights: weights
+            weights: DEFAULT_WEIGHTS
                 .into_iter()
                 .map(|(name, w)| (name.to_owned(), w))
                 .collect(),
@@ -80,7 +92,21 @@ impl Default for Scene {
             creator_max: 2,
             category_max: 4,
             diversity_window: 10,
+            mmr_weight: 0.1,
+            fresh_share: 0.1,
+            fresh_hours: 48,
+            explore_share: 0.02,
+            explore_pool: 50,
         }
+    }
+}
+
+impl Scene {
+    /// Whether nobody has touched the weights.
+    #[must_use]
+    pub fn has_default_weights(&self) -> bool {
+        let known = |(name, weight): &(&str, f32)| self.weights.get(*name) == Some(weight);
+        self.weights.len() == DEFAULT_WEIGHTS.len() && DEFAULT_WEIGHTS.iter().all(known)
     }
 }
 
@@ -132,6 +158,25 @@ impl EngineTuning {
             check(
                 window,
                 format!("scenes.{name}.diversity_window is not 2 to 50"),
+            );
+            let shares = [
+                ("mmr_weight", scene.mmr_weight, 1.0),
+                ("fresh_share", scene.fresh_share, 0.5),
+                ("explore_share", scene.explore_share, 0.2),
+            ];
+            for (field, value, most) in shares {
+                check(
+                    (0.0..=most).contains(&value),
+                    format!("scenes.{name}.{field} is not 0 to {most}"),
+                );
+            }
+            check(
+                (1..=8_760).contains(&scene.fresh_hours),
+                format!("scenes.{name}.fresh_hours is not 1 to 8760"),
+            );
+            check(
+                (2..=200).contains(&scene.explore_pool),
+                format!("scenes.{name}.explore_pool is not 2 to 200"),
             );
         }
         problems

@@ -181,6 +181,9 @@ impl Check<'_> {
         let findings = self.whole::<Findings>(Kind::Findings)?;
         let sound = findings.iter().all(|f| {
             (0.0..=1.0).contains(&f.common_share.get())
+                && f.worth
+                    .iter()
+                    .all(|worth| (0.0..=1.0).contains(&worth.get()))
                 && f.half_life_ms.get() > 0
                 && f.window_ms.get() > 0
         });

@@ -302,9 +302,15 @@ pub struct Findings {
     /// What everybody watches counts for this share of a personal slate where the scene's weights
     /// are the default ones, 0 to 1; the rest is the user's own.
     pub common_share: F32,
-    /// Zero.
-    pub reserved: [u8; 12],
+    /// How often the first proposals of cf, of content and of what everybody watches were right,
+    /// 0 to 1; 0 when that is not known.
+    pub worth: [F32; 3],
 }
+
+/// How many of a source's proposals its worth speaks of.
+pub const WORTH_PLACES: usize = 20;
+/// The worth of a source of which nothing is known.
+const WORTH_UNKNOWN: f32 = 0.02;
 
 /// The share of what everybody watches in the default weights.
 pub const COMMON_SHARE: f32 = 0.25;
@@ -315,12 +321,29 @@ impl Default for Findings {
             half_life_ms: I64::new(86_400_000),
             window_ms: I64::new(i64::MAX),
             common_share: F32::new(COMMON_SHARE),
-            reserved: [0; 12],
+            worth: [F32::new(0.0); 3],
         }
     }
 }
 
 impl Findings {
+    /// The chance, above 0, at most 1, that one of a source's first proposals is right. What the
+    /// newest and a team's own sources are worth is not measured: as much as content.
+    #[must_use]
+    pub fn worth(&self, source: &str) -> f32 {
+        let [cf, content, common] = self.worth;
+        let own = match source {
+            "cf" => cf,
+            "trending" | "popular" | "cohort" => common,
+            _ => content,
+        };
+        if self.worth.iter().all(|worth| worth.get() > 0.0) {
+            own.get()
+        } else {
+            WORTH_UNKNOWN
+        }
+    }
+
     /// What the weight of a source is multiplied by; `personal` is whether it speaks of the user.
     #[must_use]
     pub fn lift(&self, personal: bool) -> f32 {

@@ -12,11 +12,11 @@ pub struct Candidate {
     pub item: u32,
     /// What the next stage orders by: merged, later the ranker's.
     pub score: f32,
-    /// The weighted sum of the sources' calibrated scores, 0 to 1.
+    /// The weighted sum of the chances that its sources give it, 0 to 1.
     pub merged: f32,
     /// The part of `merged` that speaks of this user, not of what everybody watches.
     pub personal: f32,
-    /// Weighted calibrated score per source.
+    /// Weighted chance per source.
     pub parts: [f32; SOURCES_MAX],
     /// Bit n is set when source n proposed it.
     pub sources: u16,
@@ -24,6 +24,8 @@ pub struct Candidate {
     pub strongest: u8,
     /// The user's own video behind the strongest source's proposal, or [`NONE`].
     pub because: u32,
+    /// The chance, given the places before, that it got its place; 1 where nothing was random.
+    pub propensity: f32,
 }
 
 impl Candidate {
@@ -39,6 +41,7 @@ impl Candidate {
             sources: 0,
             strongest: 0,
             because: NONE,
+            propensity: 1.0,
         }
     }
 

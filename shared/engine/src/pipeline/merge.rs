@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::candidate::Candidate;
+use crate::index::format::WORTH_PLACES;
 use crate::source::{Proposal, SOURCES_MAX};
 
 /// What one source brings to the merge.
@@ -12,6 +13,8 @@ pub struct Share {
     pub source: usize,
     /// Its weight in the scene, above 0.
     pub weight: f32,
+    /// The chance that one of its first proposals is right, above 0, at most 1.
+    pub worth: f32,
     /// Whether it speaks of this user, not of what everybody watches.
     pub personal: bool,
     /// What it found.
@@ -20,9 +23,11 @@ pub struct Share {
 
 /// Merges proposals: every video once, with every source that proposed it.
 ///
-/// A source's scores are divided by its own highest, so that its weight is what its best video
-/// brings. Weights are re-normalised over the sources that brought something. Scores that are not
-/// finite or below 0 count as 0. The result is in the order of first mention.
+/// A source's scores are calibrated to chances of being right: scaled so that the mean of its first
+/// [`WORTH_PLACES`] is what the night found such proposals to be worth, at most 1. So a weight says
+/// how much a source is trusted, not how its scores happen to fall. Weights are re-normalised over
+/// the sources that brought something. Scores that are not finite or below 0 count as 0. The result
+/// is in the order of first mention.
 #[must_use]
 pub fn merge(shares: &[Share]) -> Vec<Candidate> {
     let brought = shares.iter().filter(|share| !share.proposals.is_empty());
@@ -32,14 +37,14 @@ pub fn merge(shares: &[Share]) -> Vec<Candidate> {
     places.reserve(room);
     let mut candidates: Vec<Candidate> = Vec::with_capacity(room);
     for share in brought {
-        let scale = share.weight / total / highest(&share.proposals);
+        let (weight, unit) = (share.weight / total, share.worth / first(&share.proposals));
         for proposal in &share.proposals {
             let place = *places.entry(proposal.item).or_insert_with(|| {
                 candidates.push(Candidate::new(proposal.item));
                 candidates.len() - 1
             });
             if let Some(candidate) = candidates.get_mut(place) {
-                let part = sound(proposal.score) * scale;
+                let part = (sound(proposal.score) * unit).min(1.0) * weight;
                 add(candidate, share.source, part, proposal.because);
                 if share.personal {
                     candidate.personal += part;
@@ -69,16 +74,28 @@ fn add(candidate: &mut Candidate, source: usize, part: f32, because: u32) {
     candidate.score = candidate.merged;
 }
 
-fn highest(proposals: &[Proposal]) -> f32 {
-    proposals
-        .iter()
-        .map(|p| sound(p.score))
-        .fold(f32::MIN_POSITIVE, f32::max)
+/// The mean score of the first [`WORTH_PLACES`], above 0.
+fn first(proposals: &[Proposal]) -> f32 {
+    let mut highest = [0.0f32; WORTH_PLACES];
+    let mut lowest = 0;
+    for proposal in proposals {
+        let score = sound(proposal.score);
+        match highest.get_mut(lowest) {
+            Some(slot) if score > *slot => *slot = score,
+            _ => continue,
+        }
+        let ascending = highest.iter().enumerate();
+        let least = ascending.min_by(|a, b| a.1.total_cmp(b.1));
+        lowest = least.map_or(0, |(place, _)| place);
+    }
+    let count = proposals.len().clamp(1, WORTH_PLACES) as f32;
+    (highest.iter().sum::<f32>() / count).max(f32::MIN_POSITIVE)
 }
 
 fn sound(score: f32) -> f32 {
     if score.is_finite() {
-        score.max(0.0)
+        // Above this the sum of a few is infinite.
+        score.clamp(0.0, f32::MAX / 64.0)
     } else {
         0.0
     }

@@ -40,7 +40,7 @@ pub struct StageReport {
 /// How one item came to its score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explained {
-    /// Each source that proposed it and what it added to the merged score.
+    /// Each source that proposed it and the weighted chance it gave.
     pub sources: Vec<(&'static str, f32)>,
     /// The merged score, 0 to 1.
     pub merged: f32,
@@ -111,6 +111,7 @@ impl Trail {
                     .map(|(s, _)| SmolStr::new_static(s.name()))
                     .collect(),
                 reason: reason(asked, sources, candidate),
+                propensity: candidate.propensity,
             });
             let row = asked.index.item(candidate.item);
             ranked.explained.push(Explained {

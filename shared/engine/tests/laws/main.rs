@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod bytes;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod together;
+#[cfg(test)]
 mod merging;
 #[cfg(test)]
 mod slates;

@@ -11,7 +11,7 @@ use engine::source::{Proposal, Proposals, Source};
 use engine::{Pipeline, Query, ReasonKind};
 use guard::{Deadline, ManualClock};
 
-use crate::wish::Wish;
+use crate::wish::{Wish, quiet};
 use crate::world::{Film, World};
 
 fn query() -> Query {
@@ -33,22 +33,9 @@ fn query() -> Query {
         trending: (5..25).collect(),
     };
     world.query(&Wish {
-        recipe: 7,
         recent: vec![(1, true), (2, true)],
-        seen: Vec::new(),
-        long_term: Vec::new(),
-        hidden_videos: Vec::new(),
-        hidden_creators: Vec::new(),
-        session: Vec::new(),
-        exclude: Vec::new(),
-        overlay: Vec::new(),
-        categories: Vec::new(),
-        all: false,
-        market: None,
         known: true,
-        wanted: 10,
-        candidates_max: 20,
-        caps: (2, 4, 10),
+        ..quiet()
     })
 }
 
@@ -98,7 +85,10 @@ async fn a_source_that_overruns_is_dropped_and_named() {
 async fn a_source_that_is_in_time_is_heard_and_gives_the_reason() {
     let mut pipeline = Pipeline::standard();
     pipeline.set_source(Box::new(Remote(Duration::from_millis(79))));
-    let ranked = pipeline.run(&query()).await;
+    let mut query = query();
+    let home = Arc::make_mut(&mut query.tuning).scenes.get_mut("home").unwrap();
+    home.weights.remove("content");
+    let ranked = pipeline.run(&query).await;
     assert!(ranked.degraded.is_empty(), "{:?}", ranked.degraded);
     let own = ranked
         .items
@@ -206,7 +196,10 @@ async fn stages_tell_what_they_did_in_their_order() {
         "filter.category",
         "filter.overlay",
         "rank",
+        "rerank.mmr",
+        "rerank.fresh",
         "rerank.diversity",
+        "rerank.explore",
     ];
     assert_eq!(names, expected);
     let merged = ranked

@@ -38,6 +38,9 @@ pub struct Wish {
     pub wanted: usize,
     pub candidates_max: u32,
     pub caps: (u32, u32, u32),
+    /// Weight of likeness, shares of new and of random places, pool of these.
+    pub arranging: (f32, f32, f32, u32),
+    pub seed: u64,
 }
 
 prop_compose! {
@@ -62,13 +65,39 @@ prop_compose! {
         wanted in 0usize..30,
         candidates_max in 10u32..40,
         caps in (1u32..3, 1u32..3, 2u32..12),
+        arranging in (0.0f32..1.0, 0.0f32..0.5, 0.0f32..0.2, 2u32..40),
+        seed in any::<u64>(),
     ) -> Wish {
         let (recent, seen, long_term, hidden_videos, hidden_creators) = user;
         let (session, exclude, overlay, categories, all, market) = request;
         Wish {
             recipe, recent, seen, long_term, hidden_videos, hidden_creators, session, exclude,
-            overlay, categories, all, market, known, wanted, candidates_max, caps,
+            overlay, categories, all, market, known, wanted, candidates_max, caps, arranging, seed,
         }
+    }
+}
+
+/// A request that asks for nothing in particular.
+pub fn quiet() -> Wish {
+    Wish {
+        recipe: 7,
+        recent: Vec::new(),
+        seen: Vec::new(),
+        long_term: Vec::new(),
+        hidden_videos: Vec::new(),
+        hidden_creators: Vec::new(),
+        session: Vec::new(),
+        exclude: Vec::new(),
+        overlay: Vec::new(),
+        categories: Vec::new(),
+        all: false,
+        market: None,
+        known: false,
+        wanted: 10,
+        candidates_max: 20,
+        caps: (2, 4, 10),
+        arranging: (0.0, 0.0, 0.0, 2),
+        seed: 1,
     }
 }
 
@@ -117,6 +146,7 @@ impl World {
         let home = tuning.scenes.get_mut("home").unwrap();
         home.candidates_max = wish.candidates_max;
         (home.creator_max, home.category_max, home.diversity_window) = wish.caps;
+        (home.mmr_weight, home.fresh_share, home.explore_share, home.explore_pool) = wish.arranging;
         let names = |films: &[usize]| films.iter().copied().map(name).collect::<Vec<_>>();
         Query {
             index: Arc::new(index),
@@ -137,7 +167,7 @@ impl World {
             tuning: Arc::new(tuning),
             deadline: Deadline::after(Arc::new(ManualClock::default()), Duration::from_secs(1)),
             now_ms: NOW_MS,
-            seed: 1,
+            seed: wish.seed,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use engine::index::IndexWriter;
-use engine::index::format::{ItemRow, Kind, NONE, Scored, flags};
+use engine::index::format::{CfKnobs, Findings, ItemRow, Kind, NONE, Scored, flags};
 use engine::{UserState, VideoId};
 use proptest::collection::vec;
 use proptest::option;
@@ -55,7 +55,7 @@ pub fn market(number: u32) -> SmolStr {
 }
 
 prop_compose! {
-    fn film()(
+    pub fn film()(
         creator in option::of(0..CREATORS),
         categories in proptest::collection::btree_set(0..CATEGORIES, 0..3),
         markets in proptest::collection::btree_set(0..MARKETS, 0..2),
@@ -179,7 +179,12 @@ impl World {
             session.iter().map(|film| U32::new(*film as u32)).collect()
         });
         index.put_list(Kind::SessionStarts, Kind::SessionItems, items);
-        index.put(Kind::Idf, &vec![F32::new(1.0); self.films.len()]);
+        let idf = |film: usize| {
+            let with = sessions.iter().filter(|session| session.contains(&film));
+            (sessions.len().max(1) as f32 / with.count().max(1) as f32).ln()
+        };
+        let idf: Vec<F32> = (0..self.films.len()).map(idf).map(F32::new).collect();
+        index.put(Kind::Idf, &idf);
     }
 
     fn put_lists(&self, index: &mut IndexWriter) {
@@ -193,8 +198,8 @@ impl World {
             .enumerate()
             .map(|(rank, film)| scored(*film, rank))
             .collect();
-        let trending = (0..=MARKETS).map(|row| if row == 0 { trending.clone() } else { vec![] });
-        index.put_list(Kind::TrendingStarts, Kind::Trending, trending);
+        let rows = (0..=MARKETS).map(|row| if row == 0 { trending.clone() } else { vec![] });
+        index.put_list(Kind::TrendingStarts, Kind::Trending, rows);
         let popular: Vec<Scored> = (0..films).map(|film| scored(film, film)).collect();
         index.put(Kind::Popular, &popular);
         let latest: Vec<U32> = (0..films).rev().map(|film| U32::new(film as u32)).collect();
@@ -204,6 +209,16 @@ impl World {
             with.map(|film| scored(film, film)).collect()
         });
         index.put_list(Kind::CategoryListStarts, Kind::CategoryLists, lists);
+        let now = (0..CATEGORIES).map(|category| -> Vec<Scored> {
+            let with = |film: &Scored| {
+                let categories = &self.films[film.item.get() as usize].categories;
+                categories.contains(&category)
+            };
+            trending.iter().copied().filter(with).collect()
+        });
+        index.put_list(Kind::CategoryTrendingStarts, Kind::CategoryTrending, now);
+        index.put(Kind::Findings, &[Findings::default()]);
+        index.put(Kind::CfKnobs, &[CfKnobs::default()]);
         let half = popular.iter().step_by(2).copied().collect::<Vec<_>>();
         index.put_list(
             Kind::CohortStarts,
@@ -238,7 +253,11 @@ fn row(number: usize, film: &Film) -> ItemRow {
         } else {
             number as u32 + 1
         }),
-        published_ms: I64::new(number as i64),
+        // The better half is new, the other half is old.
+        published_ms: I64::new(match film.quality > 0.5 {
+            true => number as i64,
+            false => number as i64 - 1_000 * 3_600_000,
+        }),
         from_ms: I64::new(film.from_ms),
         until_ms: I64::new(film.until_ms),
         quality: F32::new(film.quality),

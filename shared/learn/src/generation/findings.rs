@@ -6,7 +6,7 @@
 //! what is taken is what predicts best what users liked in it.
 
 use engine::Index;
-use engine::index::format::{CfKnobs, Findings, NONE, Scored};
+use engine::index::format::{CfKnobs, Findings, NONE, Scored, WORTH_PLACES};
 use engine::pipeline::merge::{Share, merge};
 use engine::pipeline::prepared::Seed;
 use engine::source::Proposal;
@@ -90,10 +90,45 @@ pub(super) fn find(
     let best = judged.max_by(|a, b| a.1.total_cmp(&b.1));
     let window = best.map_or(options.trending, |(window, _)| *window);
     let shown = trending(&window);
-    let share = common_share(catalogue, history, content, &shown, &exams, knobs, options);
+    let found = with(window);
+    let Some(index) = before(catalogue, history, content, &exams, options) else {
+        return found;
+    };
+    let mut scratch = Scratch::default();
+    let proposed: Vec<[Vec<Proposal>; 3]> = exams
+        .iter()
+        .map(|exam| exam.found(&index, &knobs, &shown, &mut scratch))
+        .collect();
+    let found = Findings {
+        worth: worth(&exams, &proposed).map(F32::new),
+        ..found
+    };
+    let share = common_share(&exams, &proposed, &found);
     Findings {
-        common_share: share.map_or(Findings::default().common_share, F32::new),
-        ..with(window)
+        common_share: share.map_or(found.common_share, F32::new),
+        ..found
+    }
+}
+
+/// How often the first proposals of each source were right; all 0 where one never was, because
+/// then there is no telling.
+fn worth(exams: &[Exam<'_>], proposed: &[[Vec<Proposal>; 3]]) -> [f32; 3] {
+    let mut worth = [0.0; 3];
+    for (source, slot) in worth.iter_mut().enumerate() {
+        let (mut right, mut all) = (0u32, 0u32);
+        for (exam, of_exam) in exams.iter().zip(proposed) {
+            let first = of_exam.get(source).map_or(&[][..], Vec::as_slice);
+            for proposal in first.iter().take(WORTH_PLACES) {
+                all += 1;
+                right += u32::from(exam.wanted.contains(&proposal.item));
+            }
+        }
+        *slot = right as f32 / all.max(1) as f32;
+    }
+    if worth.contains(&0.0) {
+        [0.0; 3]
+    } else {
+        worth
     }
 }
 
@@ -182,29 +217,17 @@ impl<'a> Exam<'a> {
 /// The share of what everybody watches that predicts best; the default one where no other is
 /// better by more than one standard error of the paired differences.
 fn common_share(
-    catalogue: &Catalogue,
-    history: &History,
-    content: &[Vec<Scored>],
-    shown: &[Scored],
     exams: &[Exam<'_>],
-    knobs: CfKnobs,
-    options: &BuildOptions,
+    proposed: &[[Vec<Proposal>; 3]],
+    found: &Findings,
 ) -> Option<f32> {
-    let index = before(catalogue, history, content, exams, options)?;
-    let mut scratch = Scratch::default();
-    let found: Vec<[Vec<Proposal>; 3]> = exams
-        .iter()
-        .map(|exam| exam.found(&index, &knobs, shown, &mut scratch))
-        .collect();
-    let default = Findings::default().common_share.get();
+    let default = found.common_share.get();
     let judged: Vec<(f32, Vec<f64>)> = COMMON_SHARES
         .iter()
         .map(|share| {
-            let gains = exams.iter().zip(&found);
-            (
-                *share,
-                gains.map(|(exam, own)| exam.blended(own, *share)).collect(),
-            )
+            let gains = exams.iter().zip(proposed);
+            let gains = gains.map(|(exam, own)| exam.blended(own, *share, found));
+            (*share, gains.collect())
         })
         .collect();
     let (best, gains) = judged
@@ -305,16 +328,17 @@ impl Exam<'_> {
         [cf, content, all.filter(|row| new(&row.item)).collect()]
     }
 
-    fn blended(&self, found: &[Vec<Proposal>; 3], share: f32) -> f64 {
+    fn blended(&self, proposed: &[Vec<Proposal>; 3], share: f32, found: &Findings) -> f64 {
         let personal = PERSONAL.map(|weight| weight * (1.0 - share) / PERSONAL.iter().sum::<f32>());
         let weights = personal.into_iter().chain([share]);
-        let shares: Vec<Share> = found
+        let shares: Vec<Share> = proposed
             .iter()
-            .zip(weights)
+            .zip(weights.zip(SOURCES))
             .enumerate()
-            .map(|(source, (proposals, weight))| Share {
+            .map(|(source, (proposals, (weight, name)))| Share {
                 source,
                 weight,
+                worth: found.worth(name),
                 personal: source < PERSONAL.len(),
                 proposals: proposals.clone(),
             })
@@ -325,6 +349,8 @@ impl Exam<'_> {
     }
 }
 
+/// The names of what is proposed, in its order.
+const SOURCES: [&str; 3] = ["cf", "content", "trending"];
 /// As the content source looks at them.
 const CONTENT_SEEDS: usize = 30;
 const CONTENT_DECAY: f32 = 0.9;

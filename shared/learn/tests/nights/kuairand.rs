@@ -1,6 +1,6 @@
 //! A short-video feed: learned from everything before its last day, judged on that day.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,35 +11,35 @@ use engine::{
     Query, Recipe, UserId, UserState, Video, VideoId,
 };
 use guard::{Deadline, ManualClock};
-use learn::evaluate::{Figures, jaccard};
+use learn::evaluate::{Contender, Course, Log, LogBuilder, Protocol, Report, jaccard, tuning};
 use learn::{BuildOptions, GenerationBuilder};
 use smol_str::SmolStr;
 
-const DAY_MS: i64 = 86_400_000;
-const CHINA_MS: i64 = 8 * 3_600_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
+pub(crate) const CHINA_MS: i64 = 8 * 3_600_000;
 /// 24 April 2022, 00:00 UTC.
 const HISTORY_END_MS: i64 = 1_650_758_400_000;
 const K: usize = 20;
 
 /// One row of either file.
 #[derive(Clone)]
-struct Row {
-    user: u32,
-    video: u32,
-    ts_ms: i64,
-    clicked: bool,
-    long_view: bool,
-    watch_ms: Option<u32>,
-    duration_ms: u32,
+pub(crate) struct Row {
+    pub(crate) user: u32,
+    pub(crate) video: u32,
+    pub(crate) ts_ms: i64,
+    pub(crate) clicked: bool,
+    pub(crate) long_view: bool,
+    pub(crate) watch_ms: Option<u32>,
+    pub(crate) duration_ms: u32,
 }
 
-struct Feed {
-    videos: Vec<Video>,
-    rows: Vec<Row>,
-    last_day: i64,
+pub(crate) struct Feed {
+    pub(crate) videos: Vec<Video>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) last_day: i64,
 }
 
-fn day(ts_ms: i64) -> i64 {
+pub(crate) fn day(ts_ms: i64) -> i64 {
     (ts_ms + CHINA_MS).div_euclid(DAY_MS)
 }
 
@@ -47,7 +47,7 @@ fn number<T: std::str::FromStr>(text: Option<&str>) -> Option<T> {
     text?.parse().ok()
 }
 
-fn read(folder: &Path) -> Feed {
+pub(crate) fn read(folder: &Path) -> Feed {
     let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let mut rows = Vec::new();
     for line in text("impressions_0425_0430.tsv").lines().skip(1) {
@@ -123,11 +123,11 @@ fn video_id(number: u32) -> VideoId {
     VideoId::parse(&number.to_string()).unwrap()
 }
 
-fn user_id(number: u32) -> UserId {
+pub(crate) fn user_id(number: u32) -> UserId {
     UserId::parse(&format!("u{number}")).unwrap()
 }
 
-fn events(row: &Row) -> Vec<Event> {
+pub(crate) fn events(row: &Row) -> Vec<Event> {
     let mut events = Vec::new();
     let mut event = |kind: EventKind| {
         events.push(Event {
@@ -158,7 +158,7 @@ fn events(row: &Row) -> Vec<Event> {
 }
 
 /// What serving would know of a user who met these rows, oldest first.
-fn state(rows: &[&Row], profile: Option<Profile>) -> UserState {
+pub(crate) fn state(rows: &[&Row], profile: Option<Profile>) -> UserState {
     let interaction = |row: &&Row| Interaction {
         video_id: video_id(row.video),
         kind: EventKind::Watch,
@@ -180,167 +180,135 @@ fn state(rows: &[&Row], profile: Option<Profile>) -> UserState {
     }
 }
 
-/// A name, a recipe, and the weights of its sources.
-type Contender<'a> = (&'a str, Recipe, &'a [(&'a str, f32)]);
-
-struct Asked {
-    pipeline: Pipeline,
+/// The service as a contender: slates of the full pipeline, or of what the weights say.
+struct Asked<'a> {
+    log: &'a Log,
+    course: &'a Course,
     index: Arc<Index>,
-    tuning: Arc<EngineTuning>,
-    now_ms: i64,
+    states: HashMap<u32, Arc<UserState>>,
 }
 
-impl Asked {
-    async fn list(&self, recipe: Recipe, user: Option<UserState>) -> Vec<VideoId> {
-        let clock = Arc::new(ManualClock::starting_at(self.now_ms));
-        let query = Query {
-            index: Arc::clone(&self.index),
-            recipe,
-            user: user.map(Arc::new),
-            session: Vec::new(),
-            scene: SmolStr::new_static("home"),
-            market: SmolStr::default(),
-            categories: Vec::new(),
-            categories_match: CategoriesMatch::Any,
-            exclude: Vec::new(),
-            hidden: Arc::default(),
-            wanted: K,
-            tuning: Arc::clone(&self.tuning),
-            deadline: Deadline::after(clock, Duration::from_millis(200)),
-            now_ms: self.now_ms,
-            seed: 1,
-        };
-        let ranked = self.pipeline.run(&query).await;
-        assert!(ranked.degraded.is_empty(), "{:?}", ranked.degraded);
-        ranked.items.into_iter().map(|item| item.video_id).collect()
+impl Asked<'_> {
+    async fn contender(&self, name: &str, weights: &[(&str, f32)]) -> Contender {
+        let mut tuning = EngineTuning::default();
+        if !weights.is_empty() {
+            let weights = weights.iter().map(|(name, w)| ((*name).to_owned(), *w));
+            tuning.scenes.get_mut("home").unwrap().weights = weights.collect();
+        }
+        let (pipeline, tuning) = (Pipeline::standard(), Arc::new(tuning));
+        let mut slates = Vec::new();
+        for exam in &self.course.exams {
+            let clock = Arc::new(ManualClock::starting_at(self.course.now_ms));
+            let query = Query {
+                index: Arc::clone(&self.index),
+                recipe: Recipe::Personal,
+                user: self.states.get(&exam.user).cloned(),
+                session: Vec::new(),
+                scene: SmolStr::new_static("home"),
+                market: SmolStr::default(),
+                categories: Vec::new(),
+                categories_match: CategoriesMatch::Any,
+                exclude: Vec::new(),
+                hidden: Arc::default(),
+                wanted: K,
+                tuning: Arc::clone(&tuning),
+                deadline: Deadline::after(clock, Duration::from_millis(200)),
+                now_ms: self.course.now_ms,
+                seed: u64::from(exam.user),
+            };
+            let ranked = pipeline.run(&query).await;
+            assert!(ranked.degraded.is_empty(), "{:?}", ranked.degraded);
+            let ids = ranked.items.iter().map(|item| item.video_id.as_str());
+            slates.push(ids.filter_map(|id| self.log.video(id)).collect());
+        }
+        Contender {
+            name: name.to_owned(),
+            slates,
+            ..Contender::default()
+        }
     }
 }
 
-/// Weights of the sources.
-fn weighted(weights: &[(&str, f32)]) -> Arc<EngineTuning> {
-    let mut tuning = EngineTuning::default();
-    let home = tuning.scenes.get_mut("home").unwrap();
-    home.weights = weights
-        .iter()
-        .map(|(name, w)| ((*name).to_owned(), *w))
-        .collect();
-    Arc::new(tuning)
-}
-
 #[tokio::test]
-async fn on_a_short_video_feed_slates_are_personal_and_better_than_popularity() {
+async fn on_a_short_video_feed_the_service_beats_what_an_afternoon_would_build() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/kuairand-pure");
     if !folder.is_dir() {
         println!("skipped: {} is absent", folder.display());
         return;
     }
     let feed = read(&folder);
-    let personal = judge(&feed, feed.last_day).await;
-    assert!(
-        personal.0 > 1.5 * personal.1,
-        "recall {} against popularity's {}",
-        personal.0,
-        personal.1
-    );
-    assert!(
-        personal.2 <= 0.3,
-        "mean similarity of two users' slates is {}",
-        personal.2
-    );
-}
-
-/// Recall of the pipeline and of popularity, and how alike two users' slates are.
-async fn judge(feed: &Feed, day_judged: i64) -> (f64, f64, f64) {
-    let as_of_ms = day_judged * DAY_MS - CHINA_MS - 1;
-    let mut builder = GenerationBuilder::new(BuildOptions::new("kuairand", as_of_ms));
+    let from_ms = feed.last_day * DAY_MS - CHINA_MS;
+    let until_ms = from_ms + DAY_MS;
+    let mut log = LogBuilder::new(engine::event::LONG_VIEW_MS);
+    let mut builder = GenerationBuilder::new(BuildOptions::new("kuairand", from_ms - 1));
     for video in &feed.videos {
+        log.add_video(video).unwrap();
         builder.add_video(video).unwrap();
     }
-    let mut met: HashMap<u32, Vec<&Row>> = HashMap::new();
-    for row in feed.rows.iter().filter(|row| row.ts_ms <= as_of_ms) {
-        events(row)
-            .iter()
-            .for_each(|event| builder.add_event(event).unwrap());
-        met.entry(row.user).or_default().push(row);
+    let mut met: HashMap<UserId, Vec<&Row>> = HashMap::new();
+    for row in &feed.rows {
+        for event in events(row) {
+            log.add_event(&event).unwrap();
+            // What is later is left out by the night itself.
+            builder.add_event(&event).unwrap();
+        }
+        if row.ts_ms < from_ms {
+            met.entry(user_id(row.user)).or_default().push(row);
+        }
     }
+    let log = log.finish();
+    let course = Course::new(&log, Protocol::Time { from_ms, until_ms });
     let mut built = builder.finish().unwrap();
     println!("{:?}", built.report);
-    let bytes = built.to_bytes();
+    let index = Index::open(Arc::new(built.to_bytes())).unwrap();
     let profiles: HashMap<UserId, Profile> = built.profiles.into_iter().collect();
-    let wanted = wanted(feed, day_judged, &met);
-    let mut users: Vec<u32> = wanted.keys().copied().collect();
-    users.sort_unstable();
-    let mut asked = Asked {
-        pipeline: Pipeline::standard(),
-        index: Arc::new(Index::open(Arc::new(bytes)).unwrap()),
-        tuning: Arc::default(),
-        now_ms: as_of_ms + 1,
+    let state_of = |exam: &learn::evaluate::Exam| {
+        let id = &log.users[exam.user as usize];
+        let rows = met.get(id).map_or(&[][..], Vec::as_slice);
+        (exam.user, Arc::new(state(rows, profiles.get(id).cloned())))
     };
-    let mut table = Vec::new();
-    let rows: [Contender<'_>; 6] = [
-        (
-            "pipeline",
-            Recipe::Personal,
-            &[("cf", 0.4), ("content", 0.35), ("trending", 0.25)],
-        ),
-        ("popular", Recipe::Popular, &[("cf", 1.0)]),
-        ("trending", Recipe::Trending, &[("cf", 1.0)]),
-        ("cf", Recipe::Personal, &[("cf", 1.0)]),
-        ("content", Recipe::Personal, &[("content", 1.0)]),
-        ("cohort", Recipe::Personal, &[("cohort", 1.0)]),
-    ];
-    for (name, recipe, weights) in rows {
-        asked.tuning = weighted(weights);
-        let mut figures = Figures::default();
-        let mut lists: Vec<Vec<VideoId>> = Vec::new();
-        for user in &users {
-            let rows = met.get(user).map_or(&[][..], Vec::as_slice);
-            let state = state(rows, profiles.get(&user_id(*user)).cloned());
-            let list = asked.list(recipe.clone(), Some(state)).await;
-            let distinct: HashSet<&VideoId> = list.iter().collect();
-            assert_eq!((list.len(), distinct.len()), (K, K), "{name}");
-            assert!(
-                rows.iter().all(|row| !list.contains(&video_id(row.video))),
-                "{name}"
-            );
-            figures.add(&list, &wanted[user], K);
-            lists.push(list);
-        }
-        let alike = similarity(&lists);
+    let asked = Asked {
+        log: &log,
+        course: &course,
+        index: Arc::new(index),
+        states: course.exams.iter().map(state_of).collect(),
+    };
+    let mut all = vec![asked.contender("reelway", &[]).await];
+    for source in ["cf", "content", "trending", "cohort"] {
+        all.push(asked.contender(source, &[(source, 1.0)]).await);
+    }
+    let (baselines, validation) = tuning::baselines(&log, &course, K, &mut |_| {});
+    assert!(validation.exams > 1_000, "{validation:?}");
+    all.extend(baselines.into_iter().map(|one| Contender {
+        name: one.name.to_owned(),
+        chosen: one.chosen,
+        slates: one.slates,
+        ..Contender::default()
+    }));
+    let report = Report::new(&log, &course, &all, 1);
+    println!("{}", report.table());
+    for row in &report.rows {
+        assert!(!row.breaches.any(), "{}: {:?}", row.name, row.breaches);
+        let recall = row.measures["Recall@20"];
+        let pair = row.first_minus_this.get("Recall@20");
+        let pair = pair.map_or(String::new(), |p| {
+            format!(", reelway {:+.4} [{:+.4}, {:+.4}]", p.mean, p.low, p.high)
+        });
         println!(
-            "{name:14} Recall@20 {:.4} NDCG@20 {:.4} HR@20 {:.4} Jaccard {alike:.3} ({} users)",
-            figures.recall, figures.ndcg, figures.hit_rate, figures.users
+            "shown: KuaiRand last day, {} users: {} Recall@20 {:.4}{pair}",
+            report.users, row.name, recall.mean
         );
-        table.push((figures.recall, alike));
     }
-    (table[0].0, table[1].0, table[0].1)
-}
-
-/// What users watched long on a day and had not met before.
-fn wanted(
-    feed: &Feed,
-    day_judged: i64,
-    met: &HashMap<u32, Vec<&Row>>,
-) -> HashMap<u32, Vec<VideoId>> {
-    let mut wanted: HashMap<u32, Vec<VideoId>> = HashMap::new();
-    for row in feed
-        .rows
-        .iter()
-        .filter(|row| day(row.ts_ms) == day_judged && row.long_view)
-    {
-        let before = met.get(&row.user).map_or(&[][..], Vec::as_slice);
-        let own = wanted.entry(row.user).or_default();
-        let video = video_id(row.video);
-        if before.iter().all(|old| old.video != row.video) && !own.contains(&video) {
-            own.push(video);
-        }
+    for baseline in ["popularity", "recent popularity", "item-kNN", "co-occurrence"] {
+        let pair = report.row(baseline).unwrap().first_minus_this["Recall@20"];
+        assert!(pair.low > 0.0, "{baseline}: {pair:?}");
     }
-    wanted.retain(|_, videos| !videos.is_empty());
-    wanted
+    let alike = similarity(&all[0].slates);
+    assert!(alike <= 0.3, "mean similarity of two users' slates is {alike}");
 }
 
 /// Mean similarity of neighbours in a shuffled order of users.
-fn similarity(lists: &[Vec<VideoId>]) -> f64 {
+fn similarity(lists: &[Vec<u32>]) -> f64 {
     let far = lists.len() / 2 + 1;
     let pairs = (0..lists.len()).map(|n| (n, (n * 7919 + far) % lists.len()));
     let pairs = pairs.filter(|(a, b)| a != b);

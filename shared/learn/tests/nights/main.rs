@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod building;
 #[cfg(test)]
+mod evaluating;
+#[cfg(test)]
 mod kuairand;
 #[cfg(test)]
 mod serenade;

@@ -1,0 +1,56 @@
+//! New videos get a bounded share of the places: nobody can like what nobody is shown.
+
+use super::Reranker;
+use crate::pipeline::{Candidate, Prepared};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Moves the best new candidates up, until every stretch of `1 / fresh_share` places has one.
+///
+/// A stretch that has one by its own merit gets no other. Without new candidates nothing changes,
+/// and no more than the share is ever moved.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FreshReranker;
+
+impl Reranker for FreshReranker {
+    fn name(&self) -> &'static str {
+        "rerank.fresh"
+    }
+
+    fn rerank(&self, asked: &Prepared<'_>, candidates: Vec<Candidate>) -> Vec<Candidate> {
+        let share = asked.scene.fresh_share;
+        if share <= 0.0 {
+            return candidates;
+        }
+        let stretch = (1.0 / share).ceil().max(2.0) as usize;
+        let since_ms = asked
+            .query
+            .now_ms
+            .saturating_sub(i64::from(asked.scene.fresh_hours).saturating_mul(HOUR_MS));
+        let is_new = |candidate: &Candidate| {
+            let row = asked.items.get(candidate.item as usize);
+            row.is_some_and(|row| {
+                (since_ms..=asked.query.now_ms).contains(&row.published_ms.get())
+            })
+        };
+        let ranked = candidates.iter().copied().enumerate();
+        let (new, old): (Vec<_>, Vec<_>) = ranked.partition(|(_, one)| is_new(one));
+        let mut arranged = Vec::with_capacity(candidates.len());
+        let (mut new, mut old) = (new.into_iter().peekable(), old.into_iter().peekable());
+        let mut waited = 0;
+        // The two kinds keep their own order; what merges them is the rank, or the wait.
+        loop {
+            let due = waited + 1 >= stretch && arranged.len() < asked.query.wanted;
+            let take_new = match (new.peek(), old.peek()) {
+                (Some((new, _)), Some((old, _))) => due || new < old,
+                (new, _) => new.is_some(),
+            };
+            let next = if take_new { new.next() } else { old.next() };
+            let Some((_, next)) = next else {
+                return arranged;
+            };
+            waited = if take_new { 0 } else { waited + 1 };
+            arranged.push(next);
+        }
+    }
+}
