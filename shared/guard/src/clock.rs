@@ -124,6 +124,15 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_turned_by_hand_stands_where_it_was_put() {
+        let clock = ManualClock::starting_at(7_000);
+        assert_eq!(clock.now(), at(0, 7_000));
+        clock.advance(Duration::from_millis(250));
+        clock.step_wall_ms(-100);
+        assert_eq!(clock.now(), at(250, 7_150));
+    }
+
+    #[test]
     fn time_seen_once_does_not_pass_again() {
         let mut last = at(0, 0);
         assert_eq!(last.pass_to(at(10_000, 10_000)), Duration::from_secs(10));

@@ -61,7 +61,7 @@ pub struct Entry<'a> {
 struct State {
     tuning: ConcurrencyTuning,
     limit: f64,
-    /// What a call usually takes, in seconds; 0 until known.
+    /// What a window of calls usually takes together, in seconds; 0 until known.
     usual: f64,
     sum: f64,
     samples: u32,
@@ -159,7 +159,7 @@ impl State {
         if self.samples < SAMPLES {
             return None;
         }
-        let now = (self.sum / f64::from(SAMPLES)).max(1e-9);
+        let now = self.sum.max(1e-9);
         let inside_max = self.inside_max;
         (self.sum, self.samples, self.inside_max) = (0.0, 0, 0);
         let pressed = inside_max as f64 >= self.limit / 2.0;
@@ -242,6 +242,40 @@ mod tests {
             "{low} to {}",
             state.limit
         );
+    }
+
+    #[test]
+    fn quicker_calls_are_usual_at_once_and_slower_ones_by_and_by() {
+        let quiet = |state: &mut State, took_s: f64, windows: u32| {
+            (0..windows * SAMPLES).for_each(|_| {
+                state.learn(took_s, 1);
+            });
+        };
+        let pressed = |state: &mut State, took_s: f64| {
+            (0..SAMPLES).for_each(|_| {
+                state.learn(took_s, 100);
+            });
+            state.limit
+        };
+        let mut state = State::new(tuning(true));
+        quiet(&mut state, 0.010, 1);
+        quiet(&mut state, 0.001, 1);
+        assert!(
+            pressed(&mut state, 0.005) < 100.0,
+            "1 ms is usual, 5 ms is a queue"
+        );
+
+        let mut state = State::new(tuning(true));
+        quiet(&mut state, 0.001, 1);
+        quiet(&mut state, 0.010, 60);
+        assert_eq!(pressed(&mut state, 0.012), 100.0, "10 ms have become usual");
+
+        let mut state = State::new(tuning(true));
+        quiet(&mut state, 1.0, 1);
+        let low = pressed(&mut state, 4.0);
+        assert!(low < 100.0);
+        quiet(&mut state, 1.0, 10);
+        assert_eq!(state.limit, low, "a quiet hour proves no room");
     }
 
     #[tokio::test(start_paused = true)]

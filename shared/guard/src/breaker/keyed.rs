@@ -104,10 +104,7 @@ impl KeyedBreaker {
         }
         let nothing_to_remember = tuning.mean_ms_max == 0 && matches!(sample, Sample::Took(_));
         if !nothing_to_remember {
-            let mut record = Record {
-                since: now,
-                ..Record::default()
-            };
+            let mut record = Record::default();
             record.count(sample, &tuning, now);
             set.keep(key, record, |held| held.worth(&tuning, now));
         }
@@ -191,10 +188,13 @@ impl Record {
     /// Whether the estimated mean is above what is endured; multiplied out, so that no division
     /// by zero is needed for what never came to its end.
     fn is_slow(&self, tuning: &KeyedBreakerTuning) -> bool {
-        let samples = self.took.saturating_add(self.cut);
         tuning.mean_ms_max > 0
-            && samples >= tuning.samples_min
+            && self.samples() >= tuning.samples_min
             && self.spent > Duration::from_millis(tuning.mean_ms_max.into()) * self.took
+    }
+
+    fn samples(&self) -> u32 {
+        self.took.saturating_add(self.cut)
     }
 
     /// What forgetting it would cost.
@@ -202,7 +202,7 @@ impl Record {
         match self.opened {
             Some(opened) if now.since(opened) <= tuning.open() => f64::INFINITY,
             Some(_) => 0.0,
-            None => f64::from(self.in_a_row) * 1e6 + f64::from(self.took) + f64::from(self.cut),
+            None => f64::from(self.in_a_row) * 1e6 + f64::from(self.samples()),
         }
     }
 }

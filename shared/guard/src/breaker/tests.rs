@@ -50,6 +50,23 @@ fn five_failures_in_a_row_are_endured_and_a_sixth_opens() {
 }
 
 #[test]
+fn it_says_in_a_word_where_it_stands_and_how_often_it_opened() {
+    let words = [
+        BreakerState::Closed,
+        BreakerState::HalfOpen,
+        BreakerState::Open,
+    ];
+    assert_eq!(
+        words.map(BreakerState::as_str),
+        ["closed", "half_open", "open"]
+    );
+    let (breaker, _) = half_open();
+    assert_eq!((breaker.name(), breaker.counts().opened), ("ranker", 1));
+    report(&breaker, Outcome::Failure, 1);
+    assert_eq!(breaker.counts().opened, 2);
+}
+
+#[test]
 fn while_open_a_thousand_calls_reach_nothing_and_count_nothing() {
     let (breaker, clock) = opened();
     clock.advance(Duration::from_secs(10));

@@ -54,6 +54,31 @@ async fn a_dropped_wait_leaves_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn seats_that_are_free_go_at_once_and_are_not_owed() {
+    let gate = Gate::new(3, 0);
+    let inside = gate.enter(&deadline(10)).await.unwrap();
+    gate.set_limit(1);
+    drop(inside);
+    for _ in 0..4 {
+        let inside = gate.enter(&deadline(10)).await.unwrap();
+        assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
+        drop(inside);
+    }
+    gate.set_limit(3);
+    let mut inside = Vec::new();
+    for _ in 0..3 {
+        inside.push(gate.enter(&deadline(10)).await.unwrap());
+    }
+    gate.set_limit(1);
+    gate.set_limit(2);
+    inside.pop();
+    assert_eq!((gate.limit(), gate.inside()), (2, 2));
+    assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
+    inside.pop();
+    assert!(gate.enter(&deadline(10)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_smaller_limit_holds_once_enough_have_left() {
     let gate = Gate::new(3, 0);
     let mut inside = Vec::new();
