@@ -1,109 +1,131 @@
-//! Columns of a batch, read with checks.
+//! The columns of a table, as plain data.
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringViewArray};
-use store::Error;
+use std::sync::Arc;
 
-use crate::table::{TableRow, corrupt};
+use parquet::basic::{ConvertedType, LogicalType, Repetition, Type as Physical};
+use parquet::errors::ParquetError;
+use parquet::schema::types::{ColumnDescriptor, Type, TypePtr};
 
-/// A text column, whose values are bounded in length.
-pub(crate) struct Text<'a> {
-    array: &'a StringViewArray,
-    name: &'static str,
-    bytes_max: usize,
+/// One column of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// What its cells are.
+    pub kind: Kind,
+    /// Whether a row may have none.
+    pub nullable: bool,
+    /// Whether its values hardly repeat: a dictionary would only cost.
+    pub unique: bool,
+    /// Whether it came after version 1: a file may be without it.
+    pub added: bool,
 }
 
-/// The columns of a batch, by name.
-pub(crate) struct Columns<'a>(pub(crate) &'a RecordBatch);
+/// What the cells of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// A signed number of 64 bits.
+    Int64,
+    /// A signed number of 32 bits.
+    Int32,
+    /// A float of 32 bits.
+    Float,
+    /// True or false.
+    Bool,
+}
 
-impl<'a> Columns<'a> {
-    pub(crate) fn text<R: TableRow>(
-        &self,
-        name: &'static str,
-        bytes_max: usize,
-    ) -> Result<Text<'a>, Error> {
-        let array = self.find::<R>(name)?.as_string_view_opt();
-        let array = array.ok_or_else(|| wrong::<R>(name))?;
-        Ok(Text {
-            array,
+impl Column {
+    /// A column that every row has a value in, of every version.
+    #[must_use]
+    pub const fn new(name: &'static str, kind: Kind) -> Self {
+        Self {
             name,
-            bytes_max,
-        })
-    }
-
-    /// A text column that files of an older version do not have.
-    pub(crate) fn added_text<R: TableRow>(
-        &self,
-        name: &'static str,
-        bytes_max: usize,
-    ) -> Result<Option<Text<'a>>, Error> {
-        match self.0.column_by_name(name) {
-            Some(_) => self.text::<R>(name, bytes_max).map(Some),
-            None => Ok(None),
+            kind,
+            nullable: false,
+            unique: false,
+            added: false,
         }
     }
 
-    pub(crate) fn int64<R: TableRow>(
-        &self,
-        name: &str,
-    ) -> Result<&'a PrimitiveArray<Int64Type>, Error> {
-        self.find::<R>(name)?
-            .as_primitive_opt()
-            .ok_or_else(|| wrong::<R>(name))
+    /// The same, where a row may have none.
+    #[must_use]
+    pub const fn nullable(self) -> Self {
+        Self {
+            nullable: true,
+            ..self
+        }
     }
 
-    pub(crate) fn int32<R: TableRow>(
-        &self,
-        name: &str,
-    ) -> Result<&'a PrimitiveArray<Int32Type>, Error> {
-        self.find::<R>(name)?
-            .as_primitive_opt()
-            .ok_or_else(|| wrong::<R>(name))
+    /// The same, whose values hardly repeat.
+    #[must_use]
+    pub const fn unique(self) -> Self {
+        Self {
+            unique: true,
+            ..self
+        }
     }
 
-    pub(crate) fn float32<R: TableRow>(
-        &self,
-        name: &str,
-    ) -> Result<&'a PrimitiveArray<Float32Type>, Error> {
-        self.find::<R>(name)?
-            .as_primitive_opt()
-            .ok_or_else(|| wrong::<R>(name))
+    /// The same, which files of version 1 do not have.
+    #[must_use]
+    pub const fn added(self) -> Self {
+        Self {
+            added: true,
+            ..self
+        }
     }
 
-    pub(crate) fn boolean<R: TableRow>(&self, name: &str) -> Result<&'a BooleanArray, Error> {
-        self.find::<R>(name)?
-            .as_boolean_opt()
-            .ok_or_else(|| wrong::<R>(name))
+    /// Whether a file's column holds what this one holds, null or not.
+    pub(crate) fn is_like(&self, found: &ColumnDescriptor) -> bool {
+        let logical = found.logical_type_ref();
+        let plain =
+            |own: &[ConvertedType]| logical.is_none() && own.contains(&found.converted_type());
+        let integer = |bits, own| {
+            logical == Some(&LogicalType::integer(bits, true)) || plain(&[ConvertedType::NONE, own])
+        };
+        found.physical_type() == self.kind.physical()
+            && match self.kind {
+                Kind::Text => {
+                    logical == Some(&LogicalType::String) || plain(&[ConvertedType::UTF8])
+                }
+                Kind::Int64 => integer(64, ConvertedType::INT_64),
+                Kind::Int32 => integer(32, ConvertedType::INT_32),
+                Kind::Float | Kind::Bool => plain(&[ConvertedType::NONE]),
+            }
     }
 
-    fn find<R: TableRow>(&self, name: &str) -> Result<&'a ArrayRef, Error> {
-        self.0.column_by_name(name).ok_or_else(|| wrong::<R>(name))
+    fn to_parquet(self) -> Result<TypePtr, ParquetError> {
+        let repetition = match self.nullable {
+            true => Repetition::OPTIONAL,
+            false => Repetition::REQUIRED,
+        };
+        let logical = (self.kind == Kind::Text).then_some(LogicalType::String);
+        Type::primitive_type_builder(self.name, self.kind.physical())
+            .with_repetition(repetition)
+            .with_logical_type(logical)
+            .build()
+            .map(Arc::new)
     }
 }
 
-impl<'a> Text<'a> {
-    /// The text in a row, `None` for null.
-    pub(crate) fn optional<R: TableRow>(&self, row: usize) -> Result<Option<&'a str>, Error> {
-        if row >= self.array.len() || self.array.is_null(row) {
-            return Ok(None);
+impl Kind {
+    fn physical(self) -> Physical {
+        match self {
+            Self::Text => Physical::BYTE_ARRAY,
+            Self::Int64 => Physical::INT64,
+            Self::Int32 => Physical::INT32,
+            Self::Float => Physical::FLOAT,
+            Self::Bool => Physical::BOOLEAN,
         }
-        let text = self.array.value(row);
-        if text.len() > self.bytes_max {
-            Err(wrong::<R>(self.name))
-        } else {
-            Ok(Some(text))
-        }
-    }
-
-    /// The text in a row that must have one.
-    pub(crate) fn required<R: TableRow>(&self, row: usize) -> Result<&'a str, Error> {
-        self.optional::<R>(row)?
-            .ok_or_else(|| wrong::<R>(self.name))
     }
 }
 
-/// The error of a value that its column may not hold.
-pub(crate) fn wrong<R: TableRow>(column: &str) -> Error {
-    corrupt::<R>(format!("column {column} holds what it may not"))
+/// The schema of a file with these columns.
+pub(crate) fn schema(columns: &[Column]) -> Result<TypePtr, ParquetError> {
+    let columns = columns.iter().map(|column| column.to_parquet());
+    Type::group_type_builder("schema")
+        .with_fields(columns.collect::<Result<_, _>>()?)
+        .build()
+        .map(Arc::new)
 }

@@ -1,49 +1,19 @@
 //! Events with their place in the stream, as rows.
 
-use std::sync::{Arc, LazyLock};
-
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, PrimitiveArray, RecordBatch,
-    StringArray, types::ArrowPrimitiveType,
-};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use engine::event::ARMS_BYTES_MAX;
 use engine::{CreatorId, Event, EventKind, UserId, VideoId};
 use smol_str::SmolStr;
 use store::{Error, ErrorKind};
 
-use crate::column::{Columns, wrong};
+use crate::batch::{Batch, wrong};
+use crate::column::{Column, Kind};
+use crate::gathered::Gathered;
 use crate::table::{self, TableFile, TableRow, TableWriter};
 
 /// Longest text in any column.
 const TEXT_BYTES_MAX: usize = 128;
 const ID_BYTES_MAX: usize = 64;
-
-static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    use DataType::{Boolean, Int32, Int64, Utf8};
-    let fields = [
-        ("event_id", Utf8, false),
-        ("kind", Utf8, false),
-        ("user_id", Utf8, false),
-        ("video_id", Utf8, false),
-        ("ts_ms", Int64, false),
-        ("watch_ms", Int64, true),
-        ("duration_ms", Int64, true),
-        ("scene", Utf8, true),
-        ("market", Utf8, true),
-        ("creator_id", Utf8, true),
-        ("undo", Boolean, false),
-        ("recommendation_id", Utf8, true),
-        ("slate_position", Int32, true),
-        ("shard", Utf8, false),
-        ("sequence", Utf8, false),
-        ("record_index", Int32, false),
-        ("arms", Utf8, true),
-    ];
-    let fields = fields.map(|(name, kind, nullable)| Field::new(name, kind, nullable));
-    Arc::new(Schema::new(fields.to_vec()))
-});
 
 /// One event and where it lay in the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,104 +44,101 @@ pub fn encode_events(rows: &[LakeRow]) -> Result<Bytes, Error> {
 impl TableRow for LakeRow {
     const TABLE: &'static str = "events";
     const VERSION: u32 = 2;
-    const ADDED_COLUMNS: &'static [&'static str] = &["arms"];
-    const UNIQUE_COLUMNS: &'static [&'static str] = &["event_id", "ts_ms"];
+    const COLUMNS: &'static [Column] = &[
+        Column::new("event_id", Kind::Text).unique(),
+        Column::new("kind", Kind::Text),
+        Column::new("user_id", Kind::Text),
+        Column::new("video_id", Kind::Text),
+        Column::new("ts_ms", Kind::Int64).unique(),
+        Column::new("watch_ms", Kind::Int64).nullable(),
+        Column::new("duration_ms", Kind::Int64).nullable(),
+        Column::new("scene", Kind::Text).nullable(),
+        Column::new("market", Kind::Text).nullable(),
+        Column::new("creator_id", Kind::Text).nullable(),
+        Column::new("undo", Kind::Bool),
+        Column::new("recommendation_id", Kind::Text).nullable(),
+        Column::new("slate_position", Kind::Int32).nullable(),
+        Column::new("shard", Kind::Text),
+        Column::new("sequence", Kind::Text),
+        Column::new("record_index", Kind::Int32),
+        Column::new("arms", Kind::Text).nullable().added(),
+    ];
 
-    fn schema() -> SchemaRef {
-        Arc::clone(&SCHEMA)
-    }
-
-    fn to_batch(rows: &[Self]) -> Result<RecordBatch, Error> {
+    fn gather(rows: &[Self], columns: &mut Gathered) -> Result<(), Error> {
         rows.iter().try_for_each(Self::check)?;
-        let text = |of: fn(&Self) -> &str| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(rows.iter().map(of)))
-        };
-        let known = |of: fn(&Self) -> Option<&str>| -> ArrayRef {
-            Arc::new(rows.iter().map(of).collect::<StringArray>())
-        };
-        let columns = vec![
-            text(|row| &row.event.event_id),
-            text(|row| row.event.kind.as_str()),
-            text(|row| row.event.user_id.as_str()),
-            text(|row| row.event.video_id.as_str()),
-            Arc::new(Int64Array::from_iter_values(
-                rows.iter().map(|row| row.event.ts_ms),
-            )),
-            numbers::<Int64Array, _>(rows.iter().map(|row| row.event.watch_ms.map(i64::from))),
-            numbers::<Int64Array, _>(rows.iter().map(|row| row.event.duration_ms.map(i64::from))),
-            known(|row| present(&row.event.scene)),
-            known(|row| present(&row.event.market)),
-            known(|row| row.event.creator_id.as_ref().map(CreatorId::as_str)),
-            Arc::new(BooleanArray::from_iter(
-                rows.iter().map(|row| Some(row.event.undo)),
-            )),
-            known(|row| present(&row.event.recommendation_id)),
-            numbers::<Int32Array, _>(
-                rows.iter()
-                    .map(|row| row.event.slate_position.map(i32::from)),
-            ),
-            text(|row| &row.shard),
-            text(|row| &row.sequence),
-            numbers::<Int32Array, _>(rows.iter().map(|row| i32::try_from(row.index).ok())),
-            known(|row| present(&row.event.arms)),
-        ];
-        RecordBatch::try_new(Self::schema(), columns).map_err(|source| {
-            Error::because(ErrorKind::Invalid, "write events to the lake", source)
-        })
+        let events = || rows.iter().map(|row| &row.event);
+        let number = |number: Option<u32>| number.map(i64::from);
+        columns.text("event_id", events().map(|e| e.event_id.as_str()))?;
+        columns.text("kind", events().map(|e| e.kind.as_str()))?;
+        columns.text("user_id", events().map(|e| e.user_id.as_str()))?;
+        columns.text("video_id", events().map(|e| e.video_id.as_str()))?;
+        columns.int64("ts_ms", events().map(|e| e.ts_ms))?;
+        columns.int64("watch_ms", events().map(|e| number(e.watch_ms)))?;
+        columns.int64("duration_ms", events().map(|e| number(e.duration_ms)))?;
+        columns.text("scene", events().map(|e| present(&e.scene)))?;
+        columns.text("market", events().map(|e| present(&e.market)))?;
+        let creators = events().map(|e| e.creator_id.as_ref().map(CreatorId::as_str));
+        columns.text("creator_id", creators)?;
+        columns.boolean("undo", events().map(|e| e.undo))?;
+        let answers = events().map(|e| present(&e.recommendation_id));
+        columns.text("recommendation_id", answers)?;
+        let positions = events().map(|e| e.slate_position.map(i32::from));
+        columns.int32("slate_position", positions)?;
+        columns.text("shard", rows.iter().map(|row| row.shard.as_str()))?;
+        columns.text("sequence", rows.iter().map(|row| row.sequence.as_str()))?;
+        let indexes = rows.iter().map(|row| i32::try_from(row.index).ok());
+        columns.int32("record_index", indexes)?;
+        columns.text("arms", events().map(|e| present(&e.arms)))
     }
 
-    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, Error> {
-        let columns = Columns(batch);
-        let id = |name| columns.text::<Self>(name, ID_BYTES_MAX);
-        let text = |name| columns.text::<Self>(name, TEXT_BYTES_MAX);
+    fn read(batch: &Batch<Self>) -> Result<Vec<Self>, Error> {
+        let id = |name| batch.text(name, ID_BYTES_MAX);
+        let text = |name| batch.text(name, TEXT_BYTES_MAX);
         let (event_id, kind, user_id) = (id("event_id")?, id("kind")?, id("user_id")?);
         let (video_id, creator_id) = (id("video_id")?, id("creator_id")?);
         let (scene, market) = (text("scene")?, text("market")?);
         let recommendation_id = text("recommendation_id")?;
         let (shard, sequence) = (text("shard")?, text("sequence")?);
-        let int64 = |name| columns.int64::<Self>(name);
-        let (ts, watch, duration) = (int64("ts_ms")?, int64("watch_ms")?, int64("duration_ms")?);
-        let undo = columns.boolean::<Self>("undo")?;
-        let position = columns.int32::<Self>("slate_position")?;
-        let index = columns.int32::<Self>("record_index")?;
-        let arms = columns.added_text::<Self>("arms", ARMS_BYTES_MAX)?;
+        let ts = batch.int64("ts_ms")?;
+        let (watch, duration) = (batch.int64("watch_ms")?, batch.int64("duration_ms")?);
+        let undo = batch.boolean("undo")?;
+        let position = batch.int32("slate_position")?;
+        let index = batch.int32("record_index")?;
+        let arms = batch.text("arms", ARMS_BYTES_MAX)?;
         let known = |text: Option<&str>| text.map(SmolStr::new).unwrap_or_default();
         let row = |at: usize| -> Result<Self, Error> {
-            let creator = creator_id.optional::<Self>(at)?;
+            let creator = creator_id.optional(at)?;
             let event = Event {
-                event_id: SmolStr::new(event_id.required::<Self>(at)?),
-                kind: kind_of(kind.required::<Self>(at)?)?,
-                user_id: UserId::parse(user_id.required::<Self>(at)?)
+                event_id: SmolStr::new(event_id.required(at)?),
+                kind: kind_of(kind.required(at)?)?,
+                user_id: UserId::parse(user_id.required(at)?)
                     .map_err(|_| wrong::<Self>("user_id"))?,
-                video_id: VideoId::parse(video_id.required::<Self>(at)?)
+                video_id: VideoId::parse(video_id.required(at)?)
                     .map_err(|_| wrong::<Self>("video_id"))?,
-                ts_ms: value(ts, at).ok_or_else(|| wrong::<Self>("ts_ms"))?,
-                watch_ms: narrowed(watch, at, "watch_ms")?,
-                duration_ms: narrowed(duration, at, "duration_ms")?,
-                scene: known(scene.optional::<Self>(at)?),
-                market: known(market.optional::<Self>(at)?),
+                ts_ms: ts.required(at)?,
+                watch_ms: watch.narrowed(at)?,
+                duration_ms: duration.narrowed(at)?,
+                scene: known(scene.optional(at)?),
+                market: known(market.optional(at)?),
                 creator_id: creator
                     .map(|id| CreatorId::parse(id).map_err(|_| wrong::<Self>("creator_id")))
                     .transpose()?,
-                undo: flag(undo, at).ok_or_else(|| wrong::<Self>("undo"))?,
-                recommendation_id: known(recommendation_id.optional::<Self>(at)?),
-                slate_position: narrowed(position, at, "slate_position")?,
-                arms: match &arms {
-                    Some(arms) => known(arms.optional::<Self>(at)?),
-                    None => SmolStr::default(),
-                },
+                undo: undo.required(at)?,
+                recommendation_id: known(recommendation_id.optional(at)?),
+                slate_position: position.narrowed(at)?,
+                arms: known(arms.optional(at)?),
             };
-            let index = narrowed(index, at, "record_index")?;
+            let index = index.narrowed(at)?;
             let row = Self {
                 event,
-                shard: SmolStr::new(shard.required::<Self>(at)?),
-                sequence: SmolStr::new(sequence.required::<Self>(at)?),
+                shard: SmolStr::new(shard.required(at)?),
+                sequence: SmolStr::new(sequence.required(at)?),
                 index: index.ok_or_else(|| wrong::<Self>("record_index"))?,
             };
             row.check().map_err(|_| wrong::<Self>("event_id"))?;
             Ok(row)
         };
-        (0..batch.num_rows()).map(row).collect()
+        (0..batch.rows()).map(row).collect()
     }
 }
 
@@ -209,29 +176,6 @@ fn kind_of(word: &str) -> Result<EventKind, Error> {
 
 fn present(text: &SmolStr) -> Option<&str> {
     (!text.is_empty()).then_some(text.as_str())
-}
-
-fn numbers<A: FromIterator<Option<N>> + Array + 'static, N>(
-    values: impl Iterator<Item = Option<N>>,
-) -> ArrayRef {
-    Arc::new(values.collect::<A>())
-}
-
-fn flag(array: &BooleanArray, at: usize) -> Option<bool> {
-    (at < array.len() && array.is_valid(at)).then(|| array.value(at))
-}
-
-fn value<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, at: usize) -> Option<T::Native> {
-    (at < array.len() && array.is_valid(at)).then(|| array.value(at))
-}
-
-fn narrowed<T: ArrowPrimitiveType, N: TryFrom<T::Native>>(
-    array: &PrimitiveArray<T>,
-    at: usize,
-    column: &str,
-) -> Result<Option<N>, Error> {
-    let narrow = |wide| N::try_from(wide).map_err(|_| wrong::<LakeRow>(column));
-    value(array, at).map(narrow).transpose()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 //! | `undo` | bool | takes an earlier one back |
 //! | `recommendation_id`, `slate_position` | string?, int32? | the answer it belongs to |
 //! | `shard`, `sequence`, `record_index` | string, string, int32 | where it lay in the stream |
+//! | `arms` | string? | the arms of the experiments it was seen in; since version 2 |
 //!
 //! | profiles column | type | |
 //! |---|---|---|
@@ -27,6 +28,11 @@
 //!
 //! Plain types only, zstd, dictionaries where values repeat: pyarrow, DuckDB and Spark read it.
 //!
+//! ```text
+//! rows ─ TableRow::gather ─> Gathered ─ TableWriter, a row group at a time ─> file
+//! file ─ TableFile, pages judged ─> Batch ─ TableRow::read ─> rows
+//! ```
+//!
 //! Invariants:
 //! 1. Every file names its table and the version of its schema; a reader takes its own version and
 //!    the next one, whose additional columns it does not look at.
@@ -35,20 +41,31 @@
 //! 3. Whatever is wrong with a file is a `Corrupt` error, never a panic.
 //! 4. A row's position in the stream travels with it, so overlapping retries deduplicate exactly.
 //!
-//! Read in the order `key`, `table`, `event_rows`, `profile_rows`, `lake`, `dedupe`.
+//! 5. A page is judged before it is decoded: no header makes a decoder allocate what its page
+//!    cannot hold.
+//!
+//! Read in the order `key`, `column`, `table`, `event_rows`, `profile_rows`, `lake`, `dedupe`;
+//! `gathered`, `batch` and `pages` when a file is wrong.
 #![forbid(unsafe_code)]
 
-mod column;
+pub mod batch;
+pub mod column;
 pub mod dedupe;
 pub mod event_rows;
+pub mod gathered;
 pub mod key;
 pub mod lake;
+pub mod pages;
 pub mod profile_rows;
 pub mod table;
 
+pub use batch::Batch;
+pub use column::{Column, Kind};
 pub use dedupe::Dedupe;
 pub use event_rows::{EventFile, EventWriter, LakeRow, encode_events};
+pub use gathered::Gathered;
 pub use key::{hour_of, object_key};
 pub use lake::Lake;
+pub use pages::Pages;
 pub use profile_rows::{ProfileFile, ProfileRow, ProfileWriter, encode_profiles};
 pub use table::{TableFile, TableRow, TableWriter};

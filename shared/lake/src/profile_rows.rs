@@ -1,35 +1,18 @@
 //! What the night knows of each user, as rows.
 
-use std::sync::{Arc, LazyLock};
-
-use arrow_array::{Array, Float32Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use engine::{Profile, UserId, VideoId};
 use smol_str::SmolStr;
 use store::{Error, ErrorKind};
 
-use crate::column::{Columns, wrong};
+use crate::batch::{Batch, wrong};
+use crate::column::{Column, Kind};
+use crate::gathered::Gathered;
 use crate::table::{self, TableFile, TableRow, TableWriter};
 
 const ID_BYTES_MAX: usize = 64;
 /// Longest list, as text.
 const LIST_BYTES_MAX: usize = 64 * 1024;
-
-static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let fields = [
-        ("user_id", DataType::Utf8),
-        ("cohort", DataType::Int64),
-        ("categories", DataType::Utf8),
-        ("long_term", DataType::Utf8),
-        ("long_view_rate", DataType::Float32),
-    ];
-    Arc::new(Schema::new(
-        fields
-            .map(|(name, kind)| Field::new(name, kind, false))
-            .to_vec(),
-    ))
-});
 
 /// One user's profile.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,13 +39,15 @@ pub fn encode_profiles(rows: &[ProfileRow]) -> Result<Bytes, Error> {
 impl TableRow for ProfileRow {
     const TABLE: &'static str = "profiles";
     const VERSION: u32 = 1;
-    const UNIQUE_COLUMNS: &'static [&'static str] = &["user_id", "categories", "long_term"];
+    const COLUMNS: &'static [Column] = &[
+        Column::new("user_id", Kind::Text).unique(),
+        Column::new("cohort", Kind::Int64),
+        Column::new("categories", Kind::Text).unique(),
+        Column::new("long_term", Kind::Text).unique(),
+        Column::new("long_view_rate", Kind::Float),
+    ];
 
-    fn schema() -> SchemaRef {
-        Arc::clone(&SCHEMA)
-    }
-
-    fn to_batch(rows: &[Self]) -> Result<RecordBatch, Error> {
+    fn gather(rows: &[Self], columns: &mut Gathered) -> Result<(), Error> {
         let list = |list: String| match list.len() {
             0..=LIST_BYTES_MAX => Ok(list),
             _ => Err(Error::new(
@@ -77,49 +62,34 @@ impl TableRow for ProfileRow {
         let long_term = profiles()
             .map(|profile| list(joined(&profile.long_term)))
             .collect::<Result<Vec<_>, Error>>()?;
-        let rates = profiles().map(|profile| profile.long_view_rate);
-        RecordBatch::try_new(
-            Self::schema(),
-            vec![
-                Arc::new(StringArray::from_iter_values(
-                    rows.iter().map(|row| row.user_id.as_str()),
-                )),
-                Arc::new(Int64Array::from_iter_values(
-                    profiles().map(|p| i64::from(p.cohort)),
-                )),
-                Arc::new(StringArray::from_iter_values(categories)),
-                Arc::new(StringArray::from_iter_values(long_term)),
-                Arc::new(Float32Array::from_iter_values(rates)),
-            ],
-        )
-        .map_err(unfit)
+        columns.text("user_id", rows.iter().map(|row| row.user_id.as_str()))?;
+        columns.int64("cohort", profiles().map(|p| i64::from(p.cohort)))?;
+        columns.text("categories", categories.iter().map(String::as_str))?;
+        columns.text("long_term", long_term.iter().map(String::as_str))?;
+        columns.float("long_view_rate", profiles().map(|p| p.long_view_rate))
     }
 
-    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, Error> {
-        let columns = Columns(batch);
-        let user_id = columns.text::<Self>("user_id", ID_BYTES_MAX)?;
-        let categories = columns.text::<Self>("categories", LIST_BYTES_MAX)?;
-        let long_term = columns.text::<Self>("long_term", LIST_BYTES_MAX)?;
-        let cohort = columns.int64::<Self>("cohort")?;
-        let rate = columns.float32::<Self>("long_view_rate")?;
-        if cohort.null_count() > 0 || rate.null_count() > 0 {
-            return Err(wrong::<Self>("cohort"));
-        }
+    fn read(batch: &Batch<Self>) -> Result<Vec<Self>, Error> {
+        let user_id = batch.text("user_id", ID_BYTES_MAX)?;
+        let categories = batch.text("categories", LIST_BYTES_MAX)?;
+        let long_term = batch.text("long_term", LIST_BYTES_MAX)?;
+        let cohort = batch.int64("cohort")?;
+        let rate = batch.float("long_view_rate")?;
         let row = |at: usize| -> Result<Self, Error> {
-            let user_id = UserId::parse(user_id.required::<Self>(at)?)
-                .map_err(|_| wrong::<Self>("user_id"))?;
-            let listed: Vec<(SmolStr, f32)> =
-                serde_json::from_str(categories.required::<Self>(at)?)
-                    .map_err(|_| wrong::<Self>("categories"))?;
+            let user_id =
+                UserId::parse(user_id.required(at)?).map_err(|_| wrong::<Self>("user_id"))?;
+            let listed: Vec<(SmolStr, f32)> = serde_json::from_str(categories.required(at)?)
+                .map_err(|_| wrong::<Self>("categories"))?;
+            let cohort = cohort.narrowed(at)?;
             let profile = Profile {
-                cohort: u32::try_from(cohort.value(at)).map_err(|_| wrong::<Self>("cohort"))?,
+                cohort: cohort.ok_or_else(|| wrong::<Self>("cohort"))?,
                 categories: listed,
-                long_term: parted(long_term.required::<Self>(at)?)?,
-                long_view_rate: rate.value(at),
+                long_term: parted(long_term.required(at)?)?,
+                long_view_rate: rate.required(at)?,
             };
             Ok(Self { user_id, profile })
         };
-        (0..batch.num_rows()).map(row).collect()
+        (0..batch.rows()).map(row).collect()
     }
 }
 

@@ -1,12 +1,16 @@
-use parquet::arrow::ArrowWriter;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+mod forged;
+
+use std::sync::{Arc, LazyLock};
+
+use arrow_array::{ArrayRef, Int32Array, Int64Array, StringArray, StringViewArray};
+use arrow_schema::{DataType, Field};
 use proptest::prelude::*;
 
 use super::sample::{any_row, row};
 use super::*;
 use crate::profile_rows::encode_profiles;
-use crate::table::{BATCH_ROWS, FILE_ROWS_MAX};
+use crate::table::{BATCH_ROWS, FILE_ROWS_MAX, GROUP_ROWS};
+use forged::{columns_of, forged};
 
 fn read(bytes: Bytes) -> Result<Vec<LakeRow>, Error> {
     let mut rows = Vec::new();
@@ -27,31 +31,6 @@ fn refused(bytes: Bytes) -> String {
     format!("{error}: {because}")
 }
 
-/// A file of our table with columns of the caller's choice.
-fn forged(version: &str, columns: Vec<(Field, ArrayRef)>) -> Bytes {
-    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
-    let pair = KeyValue::new("reelway.schema".to_owned(), version.to_owned());
-    let properties = WriterProperties::builder()
-        .set_key_value_metadata(Some(vec![pair]))
-        .set_compression(parquet::basic::Compression::ZSTD(Default::default()))
-        .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
-    Bytes::from(writer.into_inner().unwrap())
-}
-
-fn columns_of(rows: &[LakeRow]) -> Vec<(Field, ArrayRef)> {
-    let batch = LakeRow::to_batch(rows).unwrap();
-    let fields = batch
-        .schema()
-        .fields()
-        .iter()
-        .map(|f| f.as_ref().clone())
-        .collect::<Vec<_>>();
-    fields.into_iter().zip(batch.columns().to_vec()).collect()
-}
-
 /// A file of a few hundred rows, whole.
 static WHOLE: LazyLock<Bytes> = LazyLock::new(|| {
     let rows: Vec<LakeRow> = (0..200).map(|n| row(n, "shard-000", "7", n)).collect();
@@ -62,7 +41,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn events_come_back_as_they_went(rows in prop::collection::vec(any_row(), 0..60)) {
-        prop_assert_eq!(read(encode_events(&rows).unwrap()).unwrap(), rows);
+        prop_assert_eq!(&read(encode_events(&rows).unwrap()).unwrap(), &rows);
+        let by_arrow = forged("events/2", columns_of(&rows));
+        prop_assert_eq!(read(by_arrow).unwrap(), rows, "read and written again by arrow");
     }
 
     #[test]
@@ -93,16 +74,22 @@ proptest! {
 }
 
 #[test]
-fn files_larger_than_a_batch_are_handed_out_in_order() {
-    let count = BATCH_ROWS as u32 * 2 + 5;
-    let rows: Vec<LakeRow> = (0..count).map(|n| row(n, "shard-000", "7", n)).collect();
-    let file = EventFile::from_bytes(encode_events(&rows).unwrap()).unwrap();
-    assert_eq!(file.rows(), u64::from(count));
+fn files_larger_than_a_row_group_are_handed_out_in_order() {
+    let count = GROUP_ROWS + BATCH_ROWS + 5;
+    let numbered = |n| row(n, "shard-000", "7", n);
+    let rows: Vec<LakeRow> = (0..count as u32).map(numbered).collect();
+    let mut writer = EventWriter::new(Vec::new()).unwrap();
+    for some in rows.chunks(BATCH_ROWS - 1) {
+        writer.write(some).unwrap();
+        assert!(writer.memory_bytes() < GROUP_ROWS * 200, "a group at most");
+    }
+    assert_eq!(writer.rows(), count as u64);
+    let file = EventFile::from_bytes(writer.finish().unwrap().into()).unwrap();
+    assert_eq!(file.rows(), count as u64);
     let batches: Vec<Vec<LakeRow>> = file.map(Result::unwrap).collect();
-    assert_eq!(
-        batches.iter().map(Vec::len).collect::<Vec<_>>(),
-        [BATCH_ROWS, BATCH_ROWS, 5]
-    );
+    let mut lengths = vec![BATCH_ROWS; GROUP_ROWS / BATCH_ROWS + 1];
+    lengths.push(5);
+    assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), lengths);
     assert_eq!(batches.concat(), rows);
 }
 
@@ -124,7 +111,11 @@ fn the_next_version_is_read_and_strangers_are_not() {
     }
     let mut first = columns_of(&rows);
     assert_eq!(first.pop().unwrap().0.name(), "arms");
-    assert_eq!(read(forged("events/1", first)).unwrap(), rows, "of version 1");
+    assert_eq!(
+        read(forged("events/1", first)).unwrap(),
+        rows,
+        "of version 1"
+    );
     let mut without = columns_of(&rows);
     without.remove(4);
     assert!(refused(forged("events/1", without)).contains("without column ts_ms"));
@@ -183,7 +174,7 @@ fn one_long_text_in_a_dictionary_is_not_copied_once_per_row() {
     let mut columns = columns_of(&rows);
     let long = "x".repeat(900_000);
     // A thousand copies would be 900 MB.
-    let texts = arrow_array::StringViewArray::from_iter_values(rows.iter().map(|_| long.as_str()));
+    let texts = StringViewArray::from_iter_values(rows.iter().map(|_| long.as_str()));
     columns[7] = (
         Field::new("scene", DataType::Utf8View, true),
         Arc::new(texts),
@@ -200,4 +191,37 @@ fn a_row_without_room_is_refused_when_written() {
     for bad in [long, far, row(1, "", "7", 0)] {
         assert_eq!(encode_events(&[bad]).unwrap_err().kind, ErrorKind::Invalid);
     }
+}
+
+/// A day of the data: `cargo test --release -p lake -- --ignored --nocapture`.
+#[test]
+#[ignore = "shows how long rows take; a busy machine would fail it"]
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+fn a_day_of_rows_is_written_and_read() {
+    const ROWS: u32 = 390_000;
+    let numbered = |n: u32| {
+        let mut row = row(n, "shard-000", &n.to_string(), 0);
+        row.event.user_id = UserId::parse(&format!("{}", n / 40)).unwrap();
+        row.event.video_id =
+            VideoId::parse(&format!("{}", n.wrapping_mul(2_654_435_761) >> 20)).unwrap();
+        row.event.watch_ms = Some(n % 60_000);
+        row.event.scene = SmolStr::new_static("home");
+        row
+    };
+    let rows: Vec<LakeRow> = (0..ROWS).map(numbered).collect();
+    let mut took = [u128::MAX; 2];
+    let mut bytes = 0;
+    for _ in 0..5 {
+        let start = std::time::Instant::now();
+        let file = encode_events(&rows).unwrap();
+        took[0] = took[0].min(start.elapsed().as_millis());
+        bytes = file.len();
+        let start = std::time::Instant::now();
+        assert!(read(file).unwrap() == rows);
+        took[1] = took[1].min(start.elapsed().as_millis());
+    }
+    let [wrote, read] = took;
+    println!(
+        "shown: {ROWS} rows, {bytes} bytes: written in {wrote} ms, read in {read} ms (best of 5)"
+    );
 }

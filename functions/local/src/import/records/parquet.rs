@@ -1,34 +1,32 @@
 //! Rows of a Parquet file.
 
-use std::fmt::Write;
+mod leaf;
+
 use std::fs::File;
 use std::path::Path;
 
+use ::parquet::basic::{ConvertedType, LogicalType};
+use ::parquet::column::reader::get_column_reader;
+use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::schema::types::{SchemaDescriptor, Type};
 use anyhow::{Context, bail};
-use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{DataType, TimeUnit};
-use jiff::{SignedDuration, Timestamp};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use lake::pages::{Pages, caught};
 
 use super::{Cells, Column, Records, Step, order};
+use leaf::Leaf;
 
 const BATCH_ROWS: usize = 4_096;
-const DAY_S: i64 = 86_400;
 
 /// Rows of a Parquet file, of which only the named columns are read.
 pub(super) struct ParquetRecords {
-    reader: ParquetRecordBatchReader,
-    batch: Option<RecordBatch>,
-    at: usize,
+    file: SerializedFileReader<File>,
+    leaves: Vec<Box<dyn Leaf>>,
+    /// The next row group.
+    group: usize,
+    /// Rows of the row group before it that were not read yet.
+    left: usize,
+    /// Rows that were read but not handed out yet.
+    ready: usize,
     row: u64,
     rows: u64,
     bytes: u64,
@@ -40,64 +38,88 @@ impl ParquetRecords {
         let unreadable = || format!("{} cannot be read as Parquet", path.display());
         let file = File::open(path).with_context(unreadable)?;
         let bytes = file.metadata().with_context(unreadable)?.len();
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .with_context(unreadable)?;
-        let fields = builder.schema().fields().clone();
-        let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
+        let file = caught(|| SerializedFileReader::new(file));
+        let file = file
+            .context("its footer is damaged")
+            .and_then(|file| Ok(file?));
+        let file = file.with_context(unreadable)?;
+        let metadata = file.metadata().file_metadata();
+        let schema = metadata.schema_descr();
+        let fields = schema.root_schema().get_fields();
+        let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
         let order = order(path, columns, &names)?;
         let mut roots: Vec<usize> = order.iter().copied().flatten().collect();
         roots.sort_unstable();
         roots.dedup();
-        for field in roots.iter().filter_map(|root| fields.get(*root)) {
-            if !readable(field.data_type()) {
+        let mut leaves = Vec::with_capacity(roots.len());
+        for root in &roots {
+            let Some(leaf) = leaf_of(schema, *root) else {
                 bail!(
                     "{}: column {} is of a type that is not read",
                     path.display(),
-                    field.name()
+                    names.get(*root).map_or("", String::as_str)
                 );
-            }
+            };
+            leaves.push(leaf);
         }
-        // The batches hold only the projected columns, in the order of the file.
+        // The leaves are only of the columns that are read, in the order of the file.
         let place = |root: Option<usize>| root.and_then(|root| roots.binary_search(&root).ok());
         let cells = Cells::new(order.into_iter().map(place).collect());
-        let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build();
-        let reader = reader.with_context(unreadable)?;
+        let rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
         Ok(Self {
-            reader,
-            batch: None,
-            at: 0,
+            file,
+            leaves,
+            group: 0,
+            left: 0,
+            ready: 0,
             row: 0,
             rows,
             bytes,
             cells,
         })
     }
+
+    /// Reads more rows; `false` when there are none.
+    fn fill(&mut self) -> anyhow::Result<bool> {
+        while self.left == 0 {
+            if self.group >= self.file.num_row_groups() {
+                return Ok(false);
+            }
+            let group = self.file.get_row_group(self.group)?;
+            self.left = usize::try_from(group.metadata().num_rows())?;
+            self.group += 1;
+            let schema = group.metadata().schema_descr();
+            for leaf in &mut self.leaves {
+                let pages = Pages::new(group.get_column_page_reader(leaf.place())?);
+                leaf.begin(get_column_reader(
+                    schema.column(leaf.place()),
+                    Box::new(pages),
+                ))?;
+            }
+        }
+        self.ready = self.left.min(BATCH_ROWS);
+        self.left -= self.ready;
+        for leaf in &mut self.leaves {
+            leaf.fill(self.ready)?;
+        }
+        Ok(true)
+    }
 }
 
 impl Records for ParquetRecords {
     fn next(&mut self) -> anyhow::Result<Step<'_>> {
-        let batch = loop {
-            match self.batch.take() {
-                Some(batch) if self.at < batch.num_rows() => break self.batch.insert(batch),
-                _ => match self.reader.next() {
-                    Some(batch) => (self.batch, self.at) = (Some(batch?), 0),
-                    None => return Ok(Step::End),
-                },
+        if self.ready == 0 {
+            let filled = caught(|| self.fill());
+            if !filled.unwrap_or_else(|| bail!("a page of the Parquet file is damaged"))? {
+                return Ok(Step::End);
             }
-        };
+        }
         self.cells.clear();
-        for column in batch.columns() {
-            // Writing to a string does not fail.
-            let _ = write(column, self.at, &mut self.cells.text);
+        for leaf in &mut self.leaves {
+            leaf.write(&mut self.cells.text)?;
             self.cells.end_field();
         }
-        self.at += 1;
+        self.ready -= 1;
         self.row += 1;
         Ok(Step::Record {
             row: self.row,
@@ -116,78 +138,26 @@ impl Records for ParquetRecords {
     }
 }
 
-fn readable(kind: &DataType) -> bool {
-    match kind {
-        DataType::List(item) | DataType::LargeList(item) => {
-            readable(item.data_type()) && !item.data_type().is_nested()
-        }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Boolean | DataType::Date32 => true,
-        DataType::Timestamp(_, _) | DataType::Null => true,
-        kind => kind.is_integer() || matches!(kind, DataType::Float32 | DataType::Float64),
+/// The values below a column, `None` when it is neither of a plain type nor a list of one.
+fn leaf_of(schema: &SchemaDescriptor, root: usize) -> Option<Box<dyn Leaf>> {
+    let place = (0..schema.num_columns()).find(|leaf| schema.get_column_root_idx(*leaf) == root)?;
+    let field = schema.root_schema().get_fields().get(root)?;
+    let leaf = schema.columns().get(place)?;
+    if leaf.max_rep_level() > 1 || !(field.is_primitive() || is_list(field)) {
+        return None;
     }
+    leaf::of(place, leaf)
 }
 
-/// Writes a value as the text a cell would hold; the parts of a list are separated by `|`.
-fn write(array: &ArrayRef, at: usize, text: &mut String) -> std::fmt::Result {
-    if at >= array.len() || array.is_null(at) {
-        return Ok(());
-    }
-    match array.data_type() {
-        DataType::Utf8 => text.write_str(array.as_string::<i32>().value(at)),
-        DataType::LargeUtf8 => text.write_str(array.as_string::<i64>().value(at)),
-        DataType::Boolean => write!(text, "{}", array.as_boolean().value(at)),
-        DataType::Int8 => write!(text, "{}", array.as_primitive::<Int8Type>().value(at)),
-        DataType::Int16 => write!(text, "{}", array.as_primitive::<Int16Type>().value(at)),
-        DataType::Int32 => write!(text, "{}", array.as_primitive::<Int32Type>().value(at)),
-        DataType::Int64 => write!(text, "{}", array.as_primitive::<Int64Type>().value(at)),
-        DataType::UInt8 => write!(text, "{}", array.as_primitive::<UInt8Type>().value(at)),
-        DataType::UInt16 => write!(text, "{}", array.as_primitive::<UInt16Type>().value(at)),
-        DataType::UInt32 => write!(text, "{}", array.as_primitive::<UInt32Type>().value(at)),
-        DataType::UInt64 => write!(text, "{}", array.as_primitive::<UInt64Type>().value(at)),
-        DataType::Float32 => write!(text, "{}", array.as_primitive::<Float32Type>().value(at)),
-        DataType::Float64 => write!(text, "{}", array.as_primitive::<Float64Type>().value(at)),
-        DataType::Date32 => {
-            let days = i64::from(array.as_primitive::<Date32Type>().value(at));
-            write_time(SignedDuration::from_secs(days * DAY_S), text)
-        }
-        DataType::Timestamp(unit, _) => write_time(since_1970(array, at, *unit), text),
-        DataType::List(_) => write_list(&array.as_list::<i32>().value(at), text),
-        DataType::LargeList(_) => write_list(&array.as_list::<i64>().value(at), text),
-        _ => Ok(()),
-    }
-}
-
-fn write_list(parts: &ArrayRef, text: &mut String) -> std::fmt::Result {
-    for part in 0..parts.len() {
-        if part > 0 {
-            text.push('|');
-        }
-        write(parts, part, text)?;
-    }
-    Ok(())
-}
-
-fn since_1970(array: &ArrayRef, at: usize, unit: TimeUnit) -> SignedDuration {
-    match unit {
-        TimeUnit::Second => {
-            SignedDuration::from_secs(array.as_primitive::<TimestampSecondType>().value(at))
-        }
-        TimeUnit::Millisecond => {
-            SignedDuration::from_millis(array.as_primitive::<TimestampMillisecondType>().value(at))
-        }
-        TimeUnit::Microsecond => {
-            SignedDuration::from_micros(array.as_primitive::<TimestampMicrosecondType>().value(at))
-        }
-        TimeUnit::Nanosecond => {
-            SignedDuration::from_nanos(array.as_primitive::<TimestampNanosecondType>().value(at))
-        }
-    }
-}
-
-/// A time outside the calendar is left empty, so that its row is malformed.
-fn write_time(since_1970: SignedDuration, text: &mut String) -> std::fmt::Result {
-    match Timestamp::from_duration(since_1970) {
-        Ok(instant) => write!(text, "{instant}"),
-        Err(_) => Ok(()),
-    }
+/// Whether a group is a list of plain values, in three levels or, as old writers did, in two.
+fn is_list(group: &Type) -> bool {
+    let info = group.get_basic_info();
+    let named = info.logical_type_ref() == Some(&LogicalType::List)
+        || info.converted_type() == ConvertedType::LIST;
+    let of_plain = match group.get_fields() {
+        [repeated] if repeated.is_primitive() => true,
+        [repeated] => matches!(repeated.get_fields(), [item] if item.is_primitive()),
+        _ => false,
+    };
+    named && of_plain
 }

@@ -1,12 +1,7 @@
-use std::fs::{self, File};
-use std::path::PathBuf;
-use std::sync::Arc;
+mod of_parquet;
 
-use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
-    TimestampMicrosecondArray, types::Int32Type,
-};
-use arrow_schema::{Field, Schema};
+use std::fs;
+use std::path::PathBuf;
 
 use super::*;
 
@@ -163,46 +158,4 @@ fn json_lines_hold_text_numbers_and_lists() {
         read(&file(&dir, "a.jsonl", text), Layout::JsonLines, &columns),
         expected
     );
-}
-
-#[test]
-fn parquet_columns_of_every_plain_type_are_text() {
-    let dir = tempfile::tempdir().unwrap();
-    let lists =
-        ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), Some(2)]), None]);
-    let arrays: Vec<(&str, ArrayRef)> = vec![
-        ("unused", Arc::new(Int64Array::from(vec![7, 7]))),
-        ("id", Arc::new(StringArray::from(vec![Some("x"), None]))),
-        ("score", Arc::new(Float64Array::from(vec![0.5, 2.0]))),
-        (
-            "at",
-            Arc::new(TimestampMicrosecondArray::from(vec![0, 1_500_000])),
-        ),
-        ("flag", Arc::new(BooleanArray::from(vec![true, false]))),
-        ("tags", Arc::new(lists)),
-    ];
-    let fields: Vec<Field> = arrays
-        .iter()
-        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
-        .collect();
-    let arrays = arrays.into_iter().map(|(_, array)| array).collect();
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
-    let path = dir.path().join("a.parquet");
-    let file = File::create(&path).unwrap();
-    let mut writer = ::parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-
-    let columns = ["tags", "id", "at", "score", "flag"].map(Column::required);
-    let expected = [
-        ok(1, &["1|2", "x", "1970-01-01T00:00:00Z", "0.5", "true"]),
-        ok(2, &["", "", "1970-01-01T00:00:01.5Z", "2", "false"]),
-    ];
-    assert_eq!(read(&path, Layout::Parquet, &columns), expected);
-    assert!(open(&path, Layout::Parquet, &[Column::required("none")]).is_err());
-    assert!(open(&file_of_text(&dir), Layout::Parquet, &columns).is_err());
-}
-
-fn file_of_text(dir: &tempfile::TempDir) -> PathBuf {
-    file(dir, "no.parquet", "not parquet at all")
 }
