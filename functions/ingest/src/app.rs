@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use guard::{Clock, Deadline};
+use guard::{Clock, Deadline, tuning::Limits};
 use http::Extensions;
 use http::request::Parts as RequestParts;
 use store::{Catalogue, Shared, Stream, Users};
 use web::{AdminGuard, Problem, Shell, Signer};
+
+use crate::doors::Doors;
 
 /// Longest time for a request, its body's arrival included.
 const REQUEST_BUDGET: Duration = Duration::from_secs(5);
@@ -26,6 +28,8 @@ pub struct Parts {
     pub signer: Signer,
     /// Who may use admin routes.
     pub admin: AdminGuard,
+    /// How often events may be sent, by everybody and from one network.
+    pub limits: Limits,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Request ids follow from it (see [`web::system_seed`]).
@@ -41,6 +45,7 @@ pub struct App {
     pub(crate) signer: Signer,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shell: Arc<Shell>,
+    pub(crate) doors: Doors,
     admin: AdminGuard,
 }
 
@@ -49,6 +54,7 @@ impl App {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
+            doors: Doors::new(&parts.limits, &parts.clock),
             shell: Arc::new(Shell::new(Arc::clone(&parts.clock), parts.seed)),
             stream: parts.stream,
             catalogue: parts.catalogue,

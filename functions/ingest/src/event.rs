@@ -119,7 +119,7 @@ pub(crate) fn read(value: Value, context: &Context<'_>) -> Result<Event, Refusal
         arms: SmolStr::default(),
     };
     if let Some(token) = params.text("token", TOKEN_BYTES_MAX)? {
-        attribute(&mut event, token, context.signer)?;
+        attribute(&mut event, token, context)?;
     }
     if event.event_id.is_empty() {
         event.event_id = id_of(&event);
@@ -141,8 +141,9 @@ fn millis(params: &Params, field: &'static str) -> Result<Option<u32>, Problem> 
     Ok(millis.and_then(|millis| u32::try_from(millis).ok()))
 }
 
-fn attribute(event: &mut Event, token: &str, signer: &Signer) -> Result<(), Refusal> {
-    let token = ItemToken::verify(token, signer, &event.user_id, &event.video_id)
+fn attribute(event: &mut Event, token: &str, context: &Context<'_>) -> Result<(), Refusal> {
+    let (user, video) = (&event.user_id, &event.video_id);
+    let token = ItemToken::verify(token, context.signer, user, video, context.now_ms)
         .map_err(|refusal| Refusal::at(refusal.code(), "token"))?;
     event.recommendation_id = token.slate_id;
     event.slate_position = Some(token.position);
@@ -324,7 +325,7 @@ mod tests {
         let signer = Signer::ephemeral(1);
         let (user, video) = (UserId::parse("u1").unwrap(), VideoId::parse("v1").unwrap());
         let audience = Audience::of(Some(&user), &signer);
-        let token = ItemToken::mint(&signer, "slate-9", 4, &video, "home=b", audience);
+        let token = ItemToken::mint(&signer, "slate-9", 4, &video, "home=b", audience, NOW_MS);
         let event = read_with(with("token", json!(token)), None).unwrap();
         assert_eq!(
             (event.recommendation_id.as_str(), event.slate_position),

@@ -45,6 +45,7 @@ pub(crate) struct EventsAnswer {
         (status = 400, description = "No event of it is valid", body = ProblemDocument),
         (status = 413, description = "Above 512 KiB", body = ProblemDocument),
         (status = 415, description = "Neither JSON nor a beacon", body = ProblemDocument),
+        (status = 429, description = "Too many requests", body = ProblemDocument),
         (status = 503, description = "Nothing was acknowledged, send it again", body = ProblemDocument),
     ),
 )]
@@ -54,6 +55,7 @@ pub(crate) async fn post_events(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let deadline = app.deadline(&parts.extensions);
+    let _inside = app.doors.enter(&parts, &deadline).await?;
     let body = read_json(&parts.headers, body, BodyRules::BEACON, &deadline).await?;
     let batch = batch(body)?;
     let sent = batch.len();

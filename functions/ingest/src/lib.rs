@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod doors;
 mod event;
 mod events;
 mod health;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::{Aws, AwsSettings, Service};
-use guard::{Clock, Deadline, Tasks};
+use guard::{Clock, Deadline, Tasks, tuning::Limits};
 use ingest::{App, Parts};
 use lambda::{Drain, Edge};
 use ops::RealClock;
@@ -41,6 +41,7 @@ async fn main() -> anyhow::Result<()> {
         signer,
         // API Gateway lets through whom IAM knows; there is no key besides.
         admin: AdminGuard::new(None),
+        limits: Limits::default(),
         clock: Arc::clone(&clock),
         seed: web::system_seed(clock.now().wall_ms.unsigned_abs()),
     });

@@ -2,4 +2,5 @@
 
 mod catalogue;
 mod events;
+mod hostile;
 mod world;

@@ -93,22 +93,36 @@ impl Service {
         profile::Job::new(parts, profile::Options::default())
     }
 
+    /// The consumer that keeps states and counters.
+    #[must_use]
+    pub fn clickstream(&self) -> clickstream::Clickstream {
+        clickstream::Clickstream::new(clickstream::Parts {
+            users: Arc::new(self.serving.users.clone()),
+            counters: Arc::clone(&self.backend.ports.tables),
+            dead: self.dead_letters(clickstream::Clickstream::NAME),
+            shared: self.serving.shared.clone().map(Arc::new),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    /// The consumer that writes the lake.
+    #[must_use]
+    pub fn archive(&self) -> archive::Archive {
+        archive::Archive::new(archive::Parts {
+            lake: Arc::clone(&self.lake),
+            dead: self.dead_letters(archive::Archive::NAME),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    fn dead_letters(&self, consumer: &'static str) -> DeadLetters {
+        DeadLetters::new(Arc::clone(&self.backend.ports.objects), consumer)
+    }
+
     /// Starts the consumers on this service's stream.
     #[must_use]
     pub fn start_pump(&self, stop: &CancellationToken) -> Pump {
-        let dead = |consumer| DeadLetters::new(Arc::clone(&self.backend.ports.objects), consumer);
-        let clickstream = clickstream::Clickstream::new(clickstream::Parts {
-            users: Arc::new(self.serving.users.clone()),
-            counters: Arc::clone(&self.backend.ports.tables),
-            dead: dead(clickstream::Clickstream::NAME),
-            shared: self.serving.shared.clone().map(Arc::new),
-            clock: Arc::clone(&self.clock),
-        });
-        let archive = archive::Archive::new(archive::Parts {
-            lake: Arc::clone(&self.lake),
-            dead: dead(archive::Archive::NAME),
-            clock: Arc::clone(&self.clock),
-        });
+        let (clickstream, archive) = (self.clickstream(), self.archive());
         let parts = pump::Parts {
             stream: Arc::clone(&self.backend.ports.stream),
             control: Arc::clone(&self.control),
@@ -189,6 +203,7 @@ impl Service {
             shared: self.serving.shared.clone(),
             signer: self.signer.clone(),
             admin: admin::guard(settings),
+            limits: self.serving.tuning.snapshot().guard.limits.clone(),
             clock: Arc::clone(&self.clock),
             seed: self.seed(),
         })

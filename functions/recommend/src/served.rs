@@ -1,8 +1,9 @@
 //! What left the building, told to the stream; nobody waits for it.
 
-use engine::{Event, EventKind, UserId};
-use smol_str::{SmolStr, format_smolstr};
+use engine::UserId;
+use smol_str::SmolStr;
 use store::Outbox;
+use store::outbox::ServedAnswer;
 
 use crate::page::Page;
 
@@ -25,22 +26,18 @@ pub(crate) struct Served<'a> {
 impl Served<'_> {
     /// Offers one event per item; what does not fit is lost and counted.
     pub fn offer(&self, page: &Page<'_>, outbox: &Outbox) {
-        let events = page.items.iter().map(|(place, item)| Event {
-            event_id: format_smolstr!("{:032x}-{place}", self.answer),
-            kind: EventKind::Served,
+        let items = page.items.iter();
+        outbox.offer(page.items.len(), || ServedAnswer {
+            number: self.answer,
             user_id: self.user.clone(),
-            video_id: item.video_id.clone(),
-            ts_ms: self.ts_ms,
-            watch_ms: None,
-            duration_ms: None,
+            slate_id: self.slate_id.clone(),
             scene: self.scene.clone(),
             market: self.market.clone(),
-            creator_id: None,
-            undo: false,
-            recommendation_id: self.slate_id.clone(),
-            slate_position: Some(*place),
             arms: SmolStr::default(),
+            ts_ms: self.ts_ms,
+            items: items
+                .map(|(place, item)| (*place, item.video_id.clone()))
+                .collect(),
         });
-        outbox.offer(events.collect());
     }
 }

@@ -254,7 +254,7 @@ impl Turn<'_> {
         let audience = Audience::of(self.asked.user(), signer);
         let items = page.items.iter().map(|(place, item)| {
             let id = &slate.slate_id;
-            let token = ItemToken::mint(signer, id, *place, &item.video_id, "", audience);
+            let token = ItemToken::mint(signer, id, *place, &item.video_id, "", audience, self.now_ms);
             let how = explained.and_then(|all| all.get(usize::from(*place)));
             AnswerItem {
                 explain: how.map(ItemExplain::of),

@@ -63,6 +63,7 @@ impl Default for StreamOptions {
 pub struct EmbeddedStream {
     shards: Arc<Vec<Arc<Shard>>>,
     blocking: Blocking,
+    only_read: bool,
 }
 
 impl EmbeddedStream {
@@ -109,6 +110,30 @@ impl EmbeddedStream {
         Ok(Self {
             shards: Arc::new(opened),
             blocking: Blocking::new(),
+            only_read: false,
+        })
+    }
+
+    /// Looks at a log that another process may be writing to: as it is at this moment, changing
+    /// nothing. What is not synced yet may be seen, and may be gone after a crash.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no log, `Corrupt` when what lies there is not one, `Unavailable` when
+    /// the folder cannot be read.
+    pub fn open_to_read(dir: &Path) -> Result<Self, Error> {
+        let what = || format!("read the event log in {}", dir.display());
+        let text = made_with(dir).map_err(|source| io_error(what(), source))?;
+        let text = text.ok_or_else(|| Error::new(ErrorKind::NotFound, what()))?;
+        let shards: u16 = text
+            .trim()
+            .parse()
+            .map_err(|e| Error::because(ErrorKind::Corrupt, what(), e))?;
+        let open = |number: u16| Shard::open_to_read(dir, format!("shard-{number:03}"));
+        let opened = (0..shards.min(SHARDS_MAX)).map(|number| open(number).map(Arc::new));
+        Ok(Self {
+            shards: Arc::new(opened.collect::<Result<Vec<_>, Error>>()?),
+            blocking: Blocking::new(),
+            only_read: true,
         })
     }
 
@@ -126,6 +151,10 @@ impl Stream for EmbeddedStream {
         records: Vec<Record>,
         deadline: &Deadline,
     ) -> Result<Vec<Result<Position, Error>>, Error> {
+        if self.only_read {
+            let what = "append records: the log was opened to be read";
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
         check("append records", deadline).await?;
         let arrived_ms = deadline.clock().now().wall_ms;
         let mut answers: Vec<_> = records

@@ -177,6 +177,17 @@ impl Builder {
         }
     }
 
+    /// As [`Self::new`] without an index, for this crate's tests.
+    #[cfg(test)]
+    pub(crate) fn of_rows(generation: &str, as_of_ms: i64, half_life_ms: u32, videos: usize) -> Self {
+        Self {
+            generation: SmolStr::new(generation),
+            as_of_ms,
+            half_life_ms: f64::from(half_life_ms),
+            rows: vec![Row::default(); videos],
+        }
+    }
+
     /// Adds what was counted around `at_ms`. Answers whether it was taken: a dense id that is not
     /// there, or a count that is no count, is not.
     pub fn add(&mut self, item: u32, at_ms: i64, counts: Row) -> bool {

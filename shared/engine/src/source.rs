@@ -10,6 +10,7 @@ pub mod latest;
 pub mod popular;
 mod tally;
 pub mod trending;
+pub mod trending_now;
 
 use async_trait::async_trait;
 

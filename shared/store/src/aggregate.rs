@@ -67,9 +67,15 @@ pub fn pack_items(items: Vec<(String, Bytes)>) -> Vec<Packed> {
     for (place, (key, data)) in items.into_iter().enumerate() {
         let next = slots.len();
         let slot = *slots.entry(key.clone()).or_insert(next);
-        packer.add(slot, || key, place, data.len(), |out| {
-            out.extend_from_slice(&data);
-        });
+        packer.add(
+            slot,
+            || key,
+            place,
+            data.len(),
+            |out| {
+                out.extend_from_slice(&data);
+            },
+        );
     }
     packer.finish()
 }

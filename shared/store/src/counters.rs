@@ -235,7 +235,10 @@ mod tests {
     fn only_the_newest_hours_are_kept_and_the_row_round_trips() {
         let mut counts = VideoCounts::default();
         for hour in 0..30_u32 {
-            counts.count(&place("1", hour), tick(EventKind::Watch, Some(i64::from(hour))));
+            counts.count(
+                &place("1", hour),
+                tick(EventKind::Watch, Some(i64::from(hour))),
+            );
         }
         let hours: Vec<i64> = counts.hours.keys().copied().collect();
         assert_eq!(hours, (6..30).collect::<Vec<_>>());
@@ -250,7 +253,10 @@ mod tests {
         let sequence = "49590338271490256608559692538361571095921575989136588898";
         for n in 0..24 * 5 * 400_u32 {
             let kind = EventKind::ALL[n as usize % 5];
-            counts.count(&place(sequence, n), tick(kind, Some(490_000 + i64::from(n % 24))));
+            counts.count(
+                &place(sequence, n),
+                tick(kind, Some(490_000 + i64::from(n % 24))),
+            );
         }
         let bytes = counts.encode().len();
         assert!(bytes < 1_000, "{bytes} bytes");
@@ -258,7 +264,8 @@ mod tests {
 
     #[test]
     fn rows_of_the_first_schema_are_read() {
-        let json = r#"{"at":{"sequence":"7","index":2},"totals":{"click":3},"hours":{"5":{"click":2}}}"#;
+        let json =
+            r#"{"at":{"sequence":"7","index":2},"totals":{"click":3},"hours":{"5":{"click":2}}}"#;
         let counts = VideoCounts::decode(&sealed::seal(1, json.as_bytes())).unwrap();
         assert_eq!(counts.at, place("7", 2));
         assert_eq!(counts.totals[&EventKind::Click], 3);

@@ -39,6 +39,7 @@ pub mod origin;
 pub mod outbox;
 pub mod ports;
 pub mod publish;
+pub mod realtime;
 pub mod redis;
 pub mod sealed;
 pub mod serving;
@@ -65,6 +66,7 @@ pub use ports::{
     StreamRecord, Table, Tables, Write, Written,
 };
 pub use publish::publish_events;
+pub use realtime::Realtime;
 pub use serving::{Ports, Serving, ServingSettings};
 pub use tiered::{Answer, TierOutcome, Tiered, TieredParts};
 pub use tuning::{LiveTuning, StoreTuning, Tuning, TuningFile};

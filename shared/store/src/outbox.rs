@@ -1,22 +1,28 @@
 //! Where `served` events wait for the stream, so that no answer does.
 //!
 //! ```text
-//! offer() ──► buffer (≤ 10,000) ──► due()? ──► flush() ──► stream
+//! offer() ──► buffer (≤ 10,000 events) ──► due()? ──► flush() ──► stream
 //!    └ full: refused, counted          └ failed: put back, or given up and counted
 //! ```
 //!
-//! Invariant: accepted = sent + dropped + waiting, at every moment nobody flushes. Nothing runs by
-//! itself: whoever hosts the outbox asks [`Outbox::due`] and flushes.
+//! An answer waits as it was given and becomes events when it is sent: what a request pays is one
+//! short list. Invariant: accepted = sent + dropped + waiting, at every moment nobody flushes.
+//! Nothing runs by itself: whoever hosts the outbox asks [`Outbox::due`] and flushes.
+//!
+//! What can be lost: at most [`OUTBOX_ANSWERS_MAX`] answers, or those of [`OUTBOX_AGE_MAX`], when a
+//! process is killed without warning, plus what was under way; nothing when it is told to stop and
+//! the stream answers.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::Event;
+use engine::{Event, EventKind, UserId, VideoId};
 use guard::{Clock, Deadline, Now};
 use metrics::{counter, gauge};
 use ops::metric;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::due::elapsed;
 use crate::ports::Stream;
@@ -56,10 +62,66 @@ pub struct OutboxCounts {
     pub waiting: u64,
 }
 
+/// One answer that left the building.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedAnswer {
+    /// Differs for every answer; with the place, an event's id.
+    pub number: u128,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The slate it was cut from.
+    pub slate_id: SmolStr,
+    /// The place in the product.
+    pub scene: SmolStr,
+    /// The viewer's country; empty when not known.
+    pub market: SmolStr,
+    /// The experiments it was part of, `layer=arm` joined by `;`.
+    pub arms: SmolStr,
+    /// When, Unix time in milliseconds.
+    pub ts_ms: i64,
+    /// Places in the slate, and which video is there.
+    pub items: Vec<(u16, VideoId)>,
+}
+
+impl ServedAnswer {
+    fn events(self) -> impl Iterator<Item = Event> {
+        let Self {
+            number,
+            user_id,
+            slate_id,
+            scene,
+            market,
+            arms,
+            ts_ms,
+            items,
+        } = self;
+        items.into_iter().map(move |(place, video_id)| Event {
+            event_id: format_smolstr!("{number:032x}-{place}"),
+            kind: EventKind::Served,
+            user_id: user_id.clone(),
+            video_id,
+            ts_ms,
+            watch_ms: None,
+            duration_ms: None,
+            scene: scene.clone(),
+            market: market.clone(),
+            creator_id: None,
+            undo: false,
+            recommendation_id: slate_id.clone(),
+            slate_position: Some(place),
+            arms: arms.clone(),
+        })
+    }
+}
+
 #[derive(Default)]
 struct Inside {
-    events: VecDeque<Event>,
+    /// What came back from the stream, oldest first; goes out before the answers.
+    again: VecDeque<Event>,
+    waiting: VecDeque<ServedAnswer>,
     answers: u64,
+    /// The last answer did not fit.
+    full: bool,
     oldest: Option<Now>,
     counts: OutboxCounts,
 }
@@ -77,23 +139,33 @@ impl Outbox {
         }
     }
 
-    /// Takes the events of one answer. Never waits; returns how many found no room.
-    pub fn offer(&self, events: Vec<Event>) -> usize {
+    /// Takes one answer of so many items, made only where there is room for any. Never waits; returns
+    /// how many of its items found no room.
+    pub fn offer(&self, items: usize, make: impl FnOnce() -> ServedAnswer) -> usize {
         let now = self.clock.now();
         let mut inside = self.lock();
         let room = OUTBOX_EVENTS_MAX.saturating_sub(inside.counts.waiting as usize);
-        let taken = events.len().min(room);
-        let refused = events.len() - taken;
+        let (taken, refused) = (items.min(room), items.saturating_sub(room));
+        // Said once for a whole outage: every answer of it would say the same.
+        let news = refused > 0 && !inside.full;
+        inside.full = refused > 0;
         inside.counts.accepted += taken as u64;
         inside.counts.waiting += taken as u64;
         inside.counts.refused += refused as u64;
-        inside.events.extend(events.into_iter().take(taken));
         if taken > 0 {
+            let mut answer = make();
+            answer.items.truncate(taken);
+            inside.waiting.push_back(answer);
             inside.answers += 1;
             inside.oldest.get_or_insert(now);
         }
         drop(inside);
-        lost(refused, "full");
+        if refused > 0 {
+            counter!(metric::SERVED_LOST, "cause" => "full").increment(refused as u64);
+        }
+        if news {
+            tracing::warn!("the outbox is full, served events are lost until there is room");
+        }
         refused
     }
 
@@ -108,7 +180,7 @@ impl Outbox {
         old || inside.answers >= OUTBOX_ANSWERS_MAX
     }
 
-    /// Sends what waits, at most [`FLUSH_EVENTS_MAX`]; returns how many the stream acknowledged.
+    /// Sends what waits, about [`FLUSH_EVENTS_MAX`]; returns how many the stream acknowledged.
     ///
     /// What fails for a reason that may pass waits for the next flush, also when this one is
     /// abandoned half way; the rest is given up. A second flush at the same time does nothing.
@@ -140,7 +212,10 @@ impl Outbox {
             gauge!(metric::SERVED_BUFFERED).set(counts.waiting as f64);
         }
         counter!(metric::SERVED_SENT).increment(sent as u64);
-        lost(dropped, "refused_by_stream");
+        if dropped > 0 {
+            counter!(metric::SERVED_LOST, "cause" => "refused_by_stream").increment(dropped as u64);
+            tracing::warn!(events.lost = dropped, "the stream refused served events");
+        }
         sent
     }
 
@@ -159,16 +234,27 @@ impl Outbox {
             events: Vec::new(),
         };
         let mut inside = self.lock();
-        let count = inside.events.len().min(FLUSH_EVENTS_MAX);
-        taken.events.extend(inside.events.drain(..count));
+        let again = inside.again.len().min(FLUSH_EVENTS_MAX);
+        taken.events.extend(inside.again.drain(..again));
+        while let Some(answer) = inside.waiting.front() {
+            let fits = taken.events.len() + answer.items.len() <= FLUSH_EVENTS_MAX;
+            // An answer larger than a flush goes alone.
+            if !fits && !taken.events.is_empty() {
+                break;
+            }
+            taken.events.extend(
+                inside
+                    .waiting
+                    .pop_front()
+                    .into_iter()
+                    .flat_map(ServedAnswer::events),
+            );
+        }
         inside.answers = 0;
-        inside.oldest = if inside.events.is_empty() {
-            None
-        } else {
-            Some(self.clock.now())
-        };
+        let empty = inside.again.is_empty() && inside.waiting.is_empty();
+        inside.oldest = (!empty).then(|| self.clock.now());
         drop(inside);
-        (count > 0).then_some(taken)
+        (!taken.events.is_empty()).then_some(taken)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -190,17 +276,10 @@ impl Drop for Taken<'_> {
             inside.oldest = Some(self.outbox.clock.now());
         }
         for event in self.events.drain(..).rev() {
-            inside.events.push_front(event);
+            inside.again.push_front(event);
         }
         drop(inside);
         self.outbox.flushing.store(false, Ordering::Release);
-    }
-}
-
-fn lost(events: usize, cause: &'static str) {
-    if events > 0 {
-        counter!(metric::SERVED_LOST, "cause" => cause).increment(events as u64);
-        tracing::warn!(events.lost = events, cause, "served events are lost");
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{Error, ErrorKind};
 
 /// Partition keys that users are spread over: enough for even shards, few enough for full
 /// aggregates. Raising it moves users between shards.
-pub const BUCKETS: u64 = 256;
+pub const BUCKETS: u64 = NONCES.len() as u64;
 /// Appends of one record, the first included.
 pub const ATTEMPTS_MAX: u32 = 6;
 
@@ -98,9 +98,15 @@ pub fn pack_events(events: &[Event]) -> Vec<Packed> {
     for (place, event) in events.iter().enumerate() {
         let slot = slot(&event.user_id);
         let bytes = events::encoded_len(event);
-        packer.add(slot as usize, || key_of(slot), place, bytes, |out| {
-            events::encode_into(event, out);
-        });
+        packer.add(
+            slot as usize,
+            || key_of(slot),
+            place,
+            bytes,
+            |out| {
+                events::encode_into(event, out);
+            },
+        );
     }
     packer.finish()
 }
@@ -116,7 +122,8 @@ fn slot(user_id: &UserId) -> u64 {
 }
 
 fn key_of(slot: u64) -> String {
-    format!("u{slot}")
+    let nonce = usize::try_from(slot).ok().and_then(|slot| NONCES.get(slot));
+    format!("u{slot}.{}", nonce.copied().unwrap_or_default())
 }
 
 /// Appends each record once; one answer per record, whatever the stream answers.
@@ -159,6 +166,24 @@ async fn rest(attempt: u32, open: &[Packed], deadline: &Deadline) -> bool {
         .await;
     slept.is_ok() && deadline.allows_stage()
 }
+
+/// Behind each bucket's number, so that the MD5 of its key, by which Kinesis chooses the shard, begins
+/// with that number: shards that share the hash space evenly then share the buckets evenly.
+const NONCES: [u16; 256] = [
+    8, 213, 64, 204, 150, 235, 237, 81, 88, 185, 97, 22, 136, 0, 444, 70, 290, 88, 137, 1121, 158,
+    103, 11, 352, 173, 80, 181, 0, 352, 677, 356, 28, 469, 47, 428, 81, 419, 119, 106, 588, 416,
+    365, 49, 56, 372, 386, 29, 199, 768, 214, 119, 149, 234, 105, 38, 289, 252, 570, 62, 976, 333,
+    348, 640, 288, 183, 5, 600, 46, 21, 67, 17, 15, 375, 178, 5, 140, 119, 215, 242, 221, 249, 171,
+    163, 128, 525, 335, 81, 137, 177, 721, 1, 487, 154, 234, 38, 48, 172, 407, 12, 168, 45, 159,
+    87, 604, 637, 126, 169, 582, 12, 18, 431, 204, 251, 24, 120, 72, 202, 134, 0, 29, 78, 166, 543,
+    318, 207, 449, 523, 439, 730, 180, 7, 134, 237, 166, 1058, 16, 431, 90, 32, 387, 212, 143,
+    1177, 664, 682, 127, 152, 411, 58, 112, 180, 96, 379, 243, 117, 562, 80, 73, 383, 54, 49, 266,
+    173, 61, 95, 232, 35, 186, 596, 360, 78, 15, 162, 147, 144, 6, 578, 499, 64, 117, 10, 19, 41,
+    29, 44, 25, 35, 450, 141, 145, 20, 113, 372, 421, 588, 376, 470, 100, 196, 209, 632, 392, 463,
+    504, 608, 264, 265, 308, 408, 14, 201, 32, 153, 590, 245, 146, 44, 151, 110, 104, 142, 235,
+    121, 340, 180, 27, 103, 747, 282, 382, 114, 1320, 48, 412, 63, 30, 402, 167, 84, 319, 298, 65,
+    11, 157, 25, 84, 212, 18, 657, 287, 212, 250, 168, 1059, 587, 514,
+];
 
 #[cfg(test)]
 mod tests;

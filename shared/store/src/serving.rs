@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::source::trending_now::TrendingNowSource;
 use guard::breaker::Breaker;
 use guard::{Clock, Deadline, Tasks};
 use ops::settings::Reader;
 
 use crate::{
-    Catalogue, Error, GenerationReader, LiveTuning, Objects, Origin, OriginParts, Outbox,
+    Catalogue, Error, GenerationReader, LiveTuning, Objects, Origin, OriginParts, Outbox, Realtime,
     RedisSettings, Shared, Stream, Tables, Tiered, TieredParts, Tuning, TuningFile, Upkeep, Users,
 };
 
@@ -61,7 +62,9 @@ pub struct Serving {
     pub generations: Arc<GenerationReader>,
     /// The hot document.
     pub tuning: Arc<LiveTuning>,
-    /// Keeps generation and tuning fresh.
+    /// What happens to videos now.
+    pub realtime: Arc<Realtime>,
+    /// Keeps generation, tuning and realtime table fresh.
     pub upkeep: Upkeep,
     /// Redis, when there is one.
     pub shared: Option<Shared>,
@@ -85,7 +88,8 @@ impl Serving {
         deadline: &Deadline,
     ) -> Result<Self, Error> {
         let users = Users::new(Arc::clone(&ports.tables));
-        let catalogue = Arc::new(Catalogue::new(ports.tables, Arc::clone(clock)));
+        let catalogue = Catalogue::new(Arc::clone(&ports.tables), Arc::clone(clock));
+        let catalogue = Arc::new(catalogue);
         let index_dir = settings.index_dir.clone();
         let generations = Arc::new(GenerationReader::new(
             ports.objects,
@@ -97,10 +101,19 @@ impl Serving {
             .tuning
             .clone()
             .map(|path| TuningFile::new(path, Arc::clone(&tuning), Arc::clone(clock)));
+        let realtime = Arc::new(Realtime::new(
+            ports.tables,
+            Arc::clone(&generations),
+            Arc::clone(clock),
+        ));
+        let mut pipeline = engine::Pipeline::standard();
+        let trending = TrendingNowSource::new(Arc::clone(realtime.table()));
+        pipeline.set_source(Box::new(trending));
         let upkeep = Upkeep::new(
             Arc::clone(&generations),
             Arc::clone(&tuning),
             file,
+            Arc::clone(&realtime),
             Arc::clone(clock),
             tasks.clone(),
         );
@@ -114,7 +127,7 @@ impl Serving {
             users: users.clone(),
             catalogue: Arc::clone(&catalogue),
             generations: Arc::clone(&generations),
-            pipeline: Arc::new(engine::Pipeline::standard()),
+            pipeline: Arc::new(pipeline),
             breaker: Breaker::new("users", breaker, Arc::clone(clock)),
             clock: Arc::clone(clock),
             builtin: Vec::new(),
@@ -133,6 +146,7 @@ impl Serving {
             catalogue,
             generations,
             tuning,
+            realtime,
             upkeep,
             shared,
             tiered,

@@ -102,9 +102,10 @@ impl Default for StoreBudgets {
 impl Default for Lives {
     fn default() -> Self {
         Self {
-            personal_soft_ms: 2_000,
+            // With the moment that an event takes to arrive: within two seconds.
+            personal_soft_ms: 1_500,
             personal_hard_ms: 600_000,
-            shared_soft_ms: 60_000,
+            shared_soft_ms: 30_000,
             shared_hard_ms: 7_200_000,
             absent_ms: 5_000,
         }

@@ -1,4 +1,4 @@
-//! What passing requests keep fresh: the generation and the tuning file.
+//! What passing requests keep fresh: the generation, the tuning file, the realtime table.
 //!
 //! Nothing runs between the requests of a Lambda environment, so the requests that pass look at the
 //! ages, and the first one that finds something too old starts one detached task for it.
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use guard::{Clock, Deadline, Tasks};
 
-use crate::{GenerationReader, LiveTuning, TuningFile};
+use crate::{GenerationReader, LiveTuning, Realtime, TuningFile};
 
 /// How long one round may take; a generation of a gigabyte has to be fetched within it.
 const ROUND_BUDGET: Duration = Duration::from_secs(120);
 
-/// Keeps the generation and the tuning fresh. Clones share one account.
+/// Keeps the generation, the tuning and the realtime table fresh. Clones share one account.
 #[derive(Clone)]
 pub struct Upkeep {
     inner: Arc<Inner>,
@@ -24,6 +24,7 @@ struct Inner {
     generations: Arc<GenerationReader>,
     tuning: Arc<LiveTuning>,
     file: Option<TuningFile>,
+    realtime: Arc<Realtime>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     busy: AtomicBool,
@@ -36,6 +37,7 @@ impl Upkeep {
         generations: Arc<GenerationReader>,
         tuning: Arc<LiveTuning>,
         file: Option<TuningFile>,
+        realtime: Arc<Realtime>,
         clock: Arc<dyn Clock>,
         tasks: Tasks,
     ) -> Self {
@@ -45,6 +47,7 @@ impl Upkeep {
                 generations,
                 tuning,
                 file,
+                realtime,
                 clock,
                 tasks,
                 busy,
@@ -62,6 +65,7 @@ impl Upkeep {
         }
         // A failure is counted and logged by the reader itself.
         let _ = self.inner.generations.refresh(deadline).await;
+        self.inner.look_around(deadline).await;
     }
 
     /// Starts a round in the background unless one is running; cheap when nothing is due.
@@ -89,6 +93,14 @@ impl Inner {
         let every = self.tuning.snapshot().store.generation_every();
         // A failure is counted and logged by the reader itself, which keeps the old generation.
         let _ = self.generations.refresh_if_due(every, &deadline).await;
+        self.look_around(&deadline).await;
+    }
+
+    /// Without it answers are as fresh as the generation.
+    async fn look_around(&self, deadline: &Deadline) {
+        if let Err(error) = self.realtime.refresh_if_due(deadline).await {
+            tracing::warn!(error = %error, "the realtime table was not refreshed, the last one stays");
+        }
     }
 }
 

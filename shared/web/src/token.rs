@@ -9,7 +9,10 @@ use crate::wire::{Reader, put_text};
 
 /// Longest text of a token.
 pub const TOKEN_BYTES_MAX: usize = 800;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Days after the one it was made on (UTC) on which a token is still good: events may be a day old.
+pub const GOOD_DAYS: i64 = 2;
+const DAY_MS: i64 = 24 * 3_600_000;
 
 /// For whom the item was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct ItemToken {
     pub arms: SmolStr,
     /// For whom.
     pub audience: Audience,
+    /// The day it was made on (UTC), counted from 1970. No finer, so that a page's bytes stay the same.
+    pub day: u16,
 }
 
 /// Why an event may not use a token.
@@ -42,6 +47,8 @@ pub struct ItemToken {
 pub enum TokenRefusal {
     /// Not ours, changed, or signed with a key that is gone.
     Invalid,
+    /// Made too long ago, or on a day to come.
+    Expired,
     /// Made for another user.
     OtherUser,
     /// Made for another video.
@@ -54,6 +61,7 @@ impl TokenRefusal {
     pub fn code(self) -> &'static str {
         match self {
             Self::Invalid => "token_invalid",
+            Self::Expired => "token_expired",
             Self::OtherUser => "token_user",
             Self::OtherVideo => "token_video",
         }
@@ -72,7 +80,7 @@ impl Audience {
 }
 
 impl ItemToken {
-    /// Makes the text for one item.
+    /// Makes the text for one item; the day of `now_ms` is all of the time that goes in.
     #[must_use]
     pub fn mint(
         signer: &Signer,
@@ -81,8 +89,10 @@ impl ItemToken {
         video_id: &VideoId,
         arms: &str,
         audience: Audience,
+        now_ms: i64,
     ) -> String {
-        let mut payload = Vec::with_capacity(20 + slate_id.len() + arms.len());
+        let mut payload = Vec::with_capacity(22 + slate_id.len() + arms.len());
+        payload.extend_from_slice(&day_of(now_ms).to_le_bytes());
         match audience {
             Audience::Shared => payload.push(0),
             Audience::User(pseudonym) => {
@@ -106,8 +116,14 @@ impl ItemToken {
         signer: &Signer,
         user_id: &UserId,
         video_id: &VideoId,
+        now_ms: i64,
     ) -> Result<Self, TokenRefusal> {
         let token = Self::open(text, signer).ok_or(TokenRefusal::Invalid)?;
+        // Another process' clock may have seen midnight first.
+        let age_days = i64::from(day_of(now_ms)) - i64::from(token.day);
+        if !(-1..=GOOD_DAYS).contains(&age_days) {
+            return Err(TokenRefusal::Expired);
+        }
         if let Audience::User(pseudonym) = token.audience
             && signer.pseudonym(token.key_id, user_id.as_str()) != Some(pseudonym)
         {
@@ -122,6 +138,7 @@ impl ItemToken {
     fn open(text: &str, signer: &Signer) -> Option<Self> {
         let (key_id, payload) = signer.open(Purpose::Token, VERSION, text, TOKEN_BYTES_MAX)?;
         let mut reader = Reader(&payload);
+        let day = reader.u16()?;
         let audience = match reader.u8()? {
             0 => Audience::Shared,
             1 => Audience::User(reader.u64()?),
@@ -139,8 +156,13 @@ impl ItemToken {
             video_hash,
             arms,
             audience,
+            day,
         })
     }
+}
+
+fn day_of(now_ms: i64) -> u16 {
+    u16::try_from(now_ms.div_euclid(DAY_MS)).unwrap_or(0)
 }
 
 fn video_hash(video_id: &VideoId) -> u64 {
@@ -153,6 +175,7 @@ mod tests {
 
     use super::*;
 
+    const NOW_MS: i64 = 1_760_000_000_000;
     const OLD: &str = "an old secret of enough bytes";
     const NEW: &str = "a new secret of enough bytes";
 
@@ -166,7 +189,8 @@ mod tests {
 
     fn mint(signer: &Signer, for_user: Option<&UserId>) -> String {
         let audience = Audience::of(for_user, signer);
-        ItemToken::mint(signer, "slate-1", 3, &video("v1"), "home_rank=b", audience)
+        let video = video("v1");
+        ItemToken::mint(signer, "slate-1", 3, &video, "home_rank=b", audience, NOW_MS)
     }
 
     #[test]
@@ -174,7 +198,7 @@ mod tests {
         let signer = Signer::from_secret(NEW).unwrap();
         let (mine, shared) = (mint(&signer, Some(&user("u1"))), mint(&signer, None));
         let verify = |text: &str, u: &str, v: &str| {
-            ItemToken::verify(text, &signer, &user(u), &video(v)).map(|token| token.position)
+            ItemToken::verify(text, &signer, &user(u), &video(v), NOW_MS).map(|token| token.position)
         };
         assert_eq!(verify(&mine, "u1", "v1"), Ok(3));
         assert_eq!(verify(&mine, "u2", "v1"), Err(TokenRefusal::OtherUser));
@@ -184,11 +208,33 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_good_for_two_more_days_and_the_same_all_day() {
+        let signer = Signer::from_secret(NEW).unwrap();
+        let midnight_ms = NOW_MS.div_euclid(DAY_MS) * DAY_MS;
+        let mint = |now_ms| {
+            let video = video("v1");
+            ItemToken::mint(&signer, "s", 0, &video, "", Audience::Shared, now_ms)
+        };
+        let text = mint(midnight_ms);
+        assert_eq!(mint(midnight_ms + DAY_MS - 1), text);
+        for (now_ms, good) in [
+            (midnight_ms - 1, true),
+            (midnight_ms - DAY_MS - 1, false),
+            (midnight_ms + 3 * DAY_MS - 1, true),
+            (midnight_ms + 3 * DAY_MS, false),
+        ] {
+            let verified = ItemToken::verify(&text, &signer, &user("u"), &video("v1"), now_ms);
+            assert_eq!(verified.is_ok(), good, "{now_ms}");
+            assert!(good || verified == Err(TokenRefusal::Expired));
+        }
+    }
+
+    #[test]
     fn a_token_of_the_previous_key_still_knows_its_user() {
         let text = mint(&Signer::from_secret(OLD).unwrap(), Some(&user("u1")));
         let both = Signer::from_secret(&format!("{NEW},{OLD}")).unwrap();
-        assert!(ItemToken::verify(&text, &both, &user("u1"), &video("v1")).is_ok());
-        let foreign = ItemToken::verify(&text, &both, &user("u2"), &video("v1"));
+        assert!(ItemToken::verify(&text, &both, &user("u1"), &video("v1"), NOW_MS).is_ok());
+        let foreign = ItemToken::verify(&text, &both, &user("u2"), &video("v1"), NOW_MS);
         assert_eq!(foreign, Err(TokenRefusal::OtherUser));
     }
 
@@ -196,7 +242,7 @@ mod tests {
     fn it_brings_back_what_was_put_in() {
         let signer = Signer::from_secret(NEW).unwrap();
         let text = mint(&signer, None);
-        let token = ItemToken::verify(&text, &signer, &user("u1"), &video("v1")).unwrap();
+        let token = ItemToken::verify(&text, &signer, &user("u1"), &video("v1"), NOW_MS).unwrap();
         assert_eq!(
             (token.slate_id.as_str(), token.arms.as_str()),
             ("slate-1", "home_rank=b")
@@ -208,7 +254,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[A-Za-z0-9_-]{0,120}") {
             let signer = Signer::ephemeral(1);
-            let refused = ItemToken::verify(&text, &signer, &user("u"), &video("v"));
+            let refused = ItemToken::verify(&text, &signer, &user("u"), &video("v"), NOW_MS);
             prop_assert_eq!(refused, Err(TokenRefusal::Invalid));
         }
     }

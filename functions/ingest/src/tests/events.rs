@@ -12,11 +12,11 @@ use web::{Audience, ItemToken};
 
 use super::world::*;
 
-fn click(user: &str, video: &str) -> Value {
+pub(super) fn click(user: &str, video: &str) -> Value {
     json!({"kind": "click", "user_id": user, "video_id": video, "ts": NOW_MS})
 }
 
-async fn post(world: &World, events: Vec<Value>) -> Reply {
+pub(super) async fn post(world: &World, events: Vec<Value>) -> Reply {
     world
         .json(Method::POST, "/events", &json!({ "events": events }))
         .await
@@ -98,7 +98,7 @@ async fn a_token_attributes_and_another_users_is_refused() {
     let world = World::new(None);
     let video = "v1".parse().unwrap();
     let audience = Audience::of(Some(&user("u1")), &signer());
-    let token = ItemToken::mint(&signer(), "slate-1", 5, &video, "", audience);
+    let token = ItemToken::mint(&signer(), "slate-1", 5, &video, "", audience, NOW_MS);
     let with = |who: &str, token: &str| {
         let mut event = click(who, "v1");
         event["token"] = json!(token);

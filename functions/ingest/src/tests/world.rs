@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use embedded::{Durability, EmbeddedStream, EmbeddedTables};
 use engine::{Event, UserId};
-use guard::{Deadline, ManualClock};
+use guard::{Deadline, ManualClock, tuning::Limits};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -46,6 +46,7 @@ pub struct Reply {
 pub struct Faulty {
     inner: EmbeddedStream,
     pub down: AtomicBool,
+    pub stalled: AtomicBool,
     pub refused_key: std::sync::Mutex<Option<String>>,
     pub appends: AtomicUsize,
 }
@@ -60,6 +61,9 @@ impl Stream for Faulty {
         self.appends.fetch_add(1, Ordering::Relaxed);
         if self.down.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Unavailable, "append"));
+        }
+        if self.stalled.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
         }
         let refused = self.refused_key.lock().unwrap().clone();
         let mut answers = Vec::new();
@@ -91,6 +95,11 @@ impl Stream for Faulty {
 impl World {
     /// A world whose admin routes need this key, or a local peer.
     pub fn new(admin_key: Option<&str>) -> Self {
+        Self::limited(admin_key, Limits::default())
+    }
+
+    /// The same, with limits of the caller's choice.
+    pub fn limited(admin_key: Option<&str>, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::starting_at(NOW_MS));
         let tables = EmbeddedTables::open_with(&dir.path().join("tables"), Durability::Buffered);
@@ -98,6 +107,7 @@ impl World {
         let stream = Arc::new(Faulty {
             inner: EmbeddedStream::open(&dir.path().join("stream"), SHARDS).unwrap(),
             down: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             refused_key: std::sync::Mutex::default(),
             appends: AtomicUsize::new(0),
         });
@@ -110,6 +120,7 @@ impl World {
             shared: None,
             signer: signer(),
             admin: AdminGuard::new(admin_key),
+            limits,
             clock: clock.clone(),
             seed: 7,
         }));

@@ -234,7 +234,8 @@ async fn a_token_names_the_item_and_its_user() {
     let reply = world.get("/recommend?user_id=u1&limit=2").await;
     let token = reply.json["items"][1]["token"].as_str().unwrap();
     let video = reply.ids()[1].parse().unwrap();
-    let verify = |user: usize| web::ItemToken::verify(token, &signer(), &user_id(user), &video);
+    let verify =
+        |user: usize| web::ItemToken::verify(token, &signer(), &user_id(user), &video, NOW_MS);
     let token_of_mine = verify(1).unwrap();
     assert_eq!(
         token_of_mine.slate_id,

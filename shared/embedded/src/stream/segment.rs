@@ -114,6 +114,21 @@ impl Segment {
         Ok((file, scanned))
     }
 
+    /// Finds the end of what is whole in the last segment, changing nothing.
+    pub(super) fn look(&self) -> Result<(File, Scanned), Error> {
+        let failed = |source| io_error(format!("read {}", self.path.display()), source);
+        let file = File::open(&self.path).map_err(failed)?;
+        let scanned = if self.check_header(&file)? {
+            self.scan(&file).map_err(failed)?
+        } else {
+            Scanned {
+                bytes: HEADER_BYTES,
+                next: self.first,
+            }
+        };
+        Ok((file, scanned))
+    }
+
     /// Reads frames from `offset` on.
     pub(super) fn reader(&self, offset: u64) -> io::Result<FrameReader<BufReader<File>>> {
         let mut file = File::open(&self.path)?;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Error, ErrorKind, Position, Record, StreamRecord};
 
 use super::frame::{Frame, Next, encode};
-use super::segment::{HEADER_BYTES, Segment};
+use super::segment::{HEADER_BYTES, Scanned, Segment};
 use super::{READ_BYTES_MAX, StreamOptions};
 use crate::durable::{create_dir, io_error, sync_dir};
 
@@ -78,15 +78,42 @@ impl Shard {
             .last()
             .ok_or_else(|| Error::new(ErrorKind::Corrupt, "open a shard"))?;
         let (file, scanned) = last.recover()?;
+        Ok(Self::standing(name, dir, options, segments, file, scanned, false))
+    }
+
+    /// Looks at a shard's folder as it is, changing nothing.
+    pub(super) fn open_to_read(log: &Path, name: String) -> Result<Self, Error> {
+        let dir = log.join(&name);
+        let failed = |source| io_error(format!("read {}", dir.display()), source);
+        let segments = Segment::all(&dir).map_err(failed)?;
+        let Some(last) = segments.last() else {
+            let what = format!("read {}: its segments are missing", dir.display());
+            return Err(Error::new(ErrorKind::Corrupt, what));
+        };
+        let (file, scanned) = last.look()?;
+        let options = StreamOptions::default();
+        // As after a failed sync: whatever comes, nothing is written.
+        Ok(Self::standing(name, dir, options, segments, file, scanned, true))
+    }
+
+    fn standing(
+        name: String,
+        dir: PathBuf,
+        options: StreamOptions,
+        segments: Vec<Segment>,
+        file: File,
+        scanned: Scanned,
+        broken: bool,
+    ) -> Self {
         let tail = Tail {
-            newest_ms: last.newest_ms,
+            newest_ms: segments.last().map_or(0, |last| last.newest_ms),
             segments,
             file: Arc::new(file),
             bytes: scanned.bytes,
             next: scanned.next,
-            broken: false,
+            broken,
         };
-        Ok(Self {
+        Self {
             name,
             dir,
             options,
@@ -94,7 +121,7 @@ impl Shard {
             tail: Mutex::new(tail),
             syncing: Mutex::new(()),
             cursors: Mutex::new(VecDeque::new()),
-        })
+        }
     }
 
     pub(super) fn name(&self) -> &str {

@@ -319,3 +319,21 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_log_that_is_written_to_can_be_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = EmbeddedStream::open_to_read(folder.path()).unwrap_err();
+    assert_eq!(missing.kind, ErrorKind::NotFound);
+    let payloads: Vec<Vec<u8>> = (0..5u8).map(|n| vec![n; 9]).collect();
+    acknowledged(folder.path(), &payloads).await;
+    let path = last_segment(folder.path());
+    let torn = [&fs::read(&path).unwrap()[..], &[7; 20]].concat();
+    fs::write(&path, &torn).unwrap();
+
+    let looking = EmbeddedStream::open_to_read(folder.path()).unwrap();
+    assert_eq!(read_all(&looking, "shard-000", 2).await.len(), 5);
+    assert_eq!(fs::read(&path).unwrap(), torn, "nothing is cut");
+    let refused = looking.append(vec![record("k", "x")], &deadline()).await;
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Invalid);
+}

@@ -218,7 +218,12 @@ mod tests {
         assert!(counts.count(&place(1), EventKind::Watch, watched, [true, true]));
         assert!(!counts.count(&place(1), EventKind::Watch, watched, [true, true]));
         assert!(counts.count(&place(2), EventKind::Watch, watched, [false, false]));
-        assert!(counts.count(&place(3), EventKind::Like, ArmTally::default(), [false, true]));
+        assert!(counts.count(
+            &place(3),
+            EventKind::Like,
+            ArmTally::default(),
+            [false, true]
+        ));
         assert_eq!(counts.users, 1);
         let watches = counts.kinds[&EventKind::Watch];
         assert_eq!((watches.events, watches.users), (2, 1));

@@ -262,7 +262,12 @@ mod tests {
     #[test]
     fn the_hottest_stay_and_what_cooled_down_goes() {
         let copies: Vec<(VideoId, HotVideo)> = (0..HOT_MAX + 50)
-            .map(|n| (id(n), HotVideo::of(&watched(&[(NOW, 1 + n as u32 % 90)]), NOW)))
+            .map(|n| {
+                (
+                    id(n),
+                    HotVideo::of(&watched(&[(NOW, 1 + n as u32 % 90)]), NOW),
+                )
+            })
             .collect();
         let mut hot = HotVideos::default();
         hot.join(copies.iter().map(|(id, video)| (id, video)), NOW);

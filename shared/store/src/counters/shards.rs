@@ -62,7 +62,10 @@ impl ShardNames {
                 return Ok(());
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, "name a shard that counts"))
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "name a shard that counts",
+        ))
     }
 
     async fn row(
@@ -97,11 +100,21 @@ mod tests {
     #[tokio::test]
     async fn names_are_added_once_also_against_others() {
         let (tables, deadline) = (MemoryTables::default(), deadline(&clock()));
-        assert!(ShardNames::load(&tables, &deadline).await.unwrap().is_empty());
+        assert!(
+            ShardNames::load(&tables, &deadline)
+                .await
+                .unwrap()
+                .is_empty()
+        );
         for shard in ["b", "a", "b"] {
-            tables.conflicts.store(2, std::sync::atomic::Ordering::Relaxed);
+            tables
+                .conflicts
+                .store(2, std::sync::atomic::Ordering::Relaxed);
             ShardNames::add(&tables, shard, &deadline).await.unwrap();
         }
-        assert_eq!(ShardNames::load(&tables, &deadline).await.unwrap(), ["a", "b"]);
+        assert_eq!(
+            ShardNames::load(&tables, &deadline).await.unwrap(),
+            ["a", "b"]
+        );
     }
 }

@@ -1,20 +1,26 @@
-use engine::EventKind;
 use guard::ManualClock;
 
 use super::*;
 use crate::ErrorKind;
-use crate::testing::{MemoryStream, Step, clock, event};
+use crate::testing::{MemoryStream, Step, clock, user, video};
 
-fn answer(first: usize, events: usize) -> Vec<Event> {
-    let served = |i| {
-        event(
-            EventKind::Served,
-            &format!("u{}", i % 7),
-            &format!("v{i}"),
-            i as i64,
-        )
-    };
-    (first..first + events).map(served).collect()
+fn answer(number: usize, items: usize) -> ServedAnswer {
+    ServedAnswer {
+        number: number as u128,
+        user_id: user(&format!("u{}", number % 7)),
+        slate_id: "s".into(),
+        scene: "home".into(),
+        market: "DE".into(),
+        arms: "home=b".into(),
+        ts_ms: number as i64,
+        items: (0..items as u16)
+            .map(|at| (at, video(&format!("v{at}"))))
+            .collect(),
+    }
+}
+
+fn offer(outbox: &Outbox, number: usize, items: usize) -> usize {
+    outbox.offer(items, || answer(number, items))
 }
 
 fn outbox(steps: impl IntoIterator<Item = Step>) -> (Arc<MemoryStream>, Arc<ManualClock>, Outbox) {
@@ -34,7 +40,7 @@ fn balanced(counts: OutboxCounts) -> bool {
 async fn a_flush_is_due_after_a_second_or_fifty_answers() {
     let (_, clock, outbox) = outbox([]);
     assert!(!outbox.due(), "nothing waits");
-    outbox.offer(answer(0, 20));
+    offer(&outbox, 0, 20);
     clock.advance(Duration::from_millis(999));
     assert!(!outbox.due());
     clock.advance(Duration::from_millis(1));
@@ -43,21 +49,43 @@ async fn a_flush_is_due_after_a_second_or_fifty_answers() {
     assert!(!outbox.due());
     for i in 0..OUTBOX_ANSWERS_MAX {
         assert!(!outbox.due(), "after {i} answers");
-        outbox.offer(answer(0, 1));
+        offer(&outbox, 0, 1);
     }
     assert!(outbox.due(), "fifty answers");
     outbox.flush(&deadline(OUTBOX_AGE_MAX)).await;
-    outbox.offer(answer(0, 1));
+    offer(&outbox, 0, 1);
     clock.step_wall_ms(60_000);
     assert!(outbox.due(), "also after a freeze");
 }
 
 #[tokio::test]
+async fn an_answer_is_told_item_by_item() {
+    let (stream, _, outbox) = outbox([]);
+    offer(&outbox, 12, 2);
+    assert_eq!(outbox.flush(&deadline(OUTBOX_AGE_MAX)).await, 2);
+    let events = stream.events();
+    let expected = answer(12, 2).events().collect::<Vec<_>>();
+    assert_eq!(events, expected);
+    assert_eq!(events[1].event_id, "0000000000000000000000000000000c-1");
+    assert_eq!(
+        (events[1].kind, events[1].slate_position),
+        (EventKind::Served, Some(1))
+    );
+    assert_eq!(
+        (
+            events[1].recommendation_id.as_str(),
+            events[1].arms.as_str()
+        ),
+        ("s", "home=b")
+    );
+}
+
+#[tokio::test]
 async fn a_full_buffer_refuses_and_counts() {
     let (stream, _, outbox) = outbox([]);
-    assert_eq!(outbox.offer(answer(0, OUTBOX_EVENTS_MAX - 5)), 0);
-    assert_eq!(outbox.offer(answer(0, 20)), 15);
-    assert_eq!(outbox.offer(answer(0, 20)), 20);
+    assert_eq!(offer(&outbox, 0, OUTBOX_EVENTS_MAX - 5), 0);
+    assert_eq!(offer(&outbox, 0, 20), 15);
+    assert_eq!(offer(&outbox, 0, 20), 20);
     let counts = outbox.counts();
     let accepted = OUTBOX_EVENTS_MAX as u64;
     assert_eq!(
@@ -67,14 +95,16 @@ async fn a_full_buffer_refuses_and_counts() {
     while outbox.flush(&deadline(OUTBOX_AGE_MAX)).await > 0 {}
     assert_eq!(outbox.counts().sent, accepted);
     assert_eq!(stream.events().len(), OUTBOX_EVENTS_MAX);
-    assert_eq!(outbox.offer(answer(0, 1)), 0, "there is room again");
+    assert_eq!(offer(&outbox, 0, 1), 0, "there is room again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_may_pass_later_waits_and_what_may_not_is_dropped() {
     let steps = (0..6).map(|_| Step::FailRecords(vec![0], ErrorKind::Throttled));
     let (stream, _, outbox) = outbox(steps.chain([Step::FailRecords(vec![0], ErrorKind::Invalid)]));
-    outbox.offer(answer(0, 7));
+    for number in 0..7 {
+        offer(&outbox, number, 1);
+    }
     assert_eq!(outbox.flush(&deadline(Duration::from_secs(60))).await, 6);
     let counts = outbox.counts();
     assert_eq!((counts.sent, counts.retried, counts.waiting), (6, 5, 1));
@@ -88,7 +118,9 @@ async fn what_may_pass_later_waits_and_what_may_not_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn an_abandoned_flush_loses_nothing_and_keeps_the_order() {
     let (stream, _, outbox) = outbox([Step::Hang]);
-    outbox.offer(answer(0, 14));
+    for number in 0..14 {
+        offer(&outbox, number, 3);
+    }
     let patient = deadline(Duration::from_secs(60));
     let flush = outbox.flush(&patient);
     assert!(
@@ -96,15 +128,18 @@ async fn an_abandoned_flush_loses_nothing_and_keeps_the_order() {
             .await
             .is_err()
     );
-    outbox.offer(answer(14, 7));
-    assert_eq!(outbox.counts().waiting, 21);
-    assert_eq!(outbox.flush(&patient).await, 21);
+    for number in 14..21 {
+        offer(&outbox, number, 3);
+    }
+    assert_eq!(outbox.counts().waiting, 63);
+    assert_eq!(outbox.flush(&patient).await, 63);
     let arrived = stream.events();
     for user in 0..7 {
         let of_user = arrived
             .iter()
             .filter(|event| event.user_id.as_str() == format!("u{user}"));
-        assert!(of_user.map(|event| event.ts_ms).is_sorted());
+        let order = of_user.map(|event| (event.ts_ms, event.slate_position));
+        assert!(order.is_sorted());
     }
     assert!(balanced(outbox.counts()));
 }
@@ -112,7 +147,7 @@ async fn an_abandoned_flush_loses_nothing_and_keeps_the_order() {
 #[tokio::test(start_paused = true)]
 async fn two_flushes_at_once_send_each_event_once() {
     let (stream, _, outbox) = outbox([Step::Fail(ErrorKind::Throttled)]);
-    outbox.offer(answer(0, 30));
+    offer(&outbox, 0, 30);
     let budget = deadline(Duration::from_secs(5));
     let (a, b) = tokio::join!(outbox.flush(&budget), outbox.flush(&budget));
     assert_eq!((a, b), (30, 0));
@@ -126,7 +161,7 @@ async fn ten_minutes_without_the_stream_lose_exactly_what_found_no_room() {
     let mut offered = 0;
     for _ in 0..60 {
         offered += 400;
-        outbox.offer(answer(offered, 400));
+        offer(&outbox, offered, 400);
         clock.advance(Duration::from_secs(10));
         if outbox.due() {
             outbox.flush(&deadline(Duration::from_millis(100))).await;

@@ -116,3 +116,12 @@ async fn nothing_outlives_the_deadline() {
     let waited = guard::Clock::now(&clock).mono - began;
     assert_eq!(waited.as_millis() / 10, 20);
 }
+
+#[test]
+fn buckets_lie_evenly_in_kinesis_hash_space() {
+    use md5::{Digest, Md5};
+    for slot in 0..BUCKETS {
+        let first = Md5::digest(key_of(slot).as_bytes())[0];
+        assert_eq!(u64::from(first), slot, "{}", key_of(slot));
+    }
+}
