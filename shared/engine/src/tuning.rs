@@ -51,8 +51,7 @@ pub struct Scene {
     pub fresh_share: f32,
     /// A video is new for so many hours after it was published, 1 to 8,760.
     pub fresh_hours: u32,
-    /// Chance of a place to go to a video drawn at random from those next in line, 0 to 0.2; how
-    /// likely each item's place was is told with the `served` event.
+    /// Chance of a place to go to a video drawn at random from those next in line, 0 (off) to 0.2.
     pub explore_share: f32,
     /// Videos next in line that exploration draws from, 2 to 200.
     pub explore_pool: u32,
@@ -92,10 +91,10 @@ impl Default for Scene {
             creator_max: 2,
             category_max: 4,
             diversity_window: 10,
-            mmr_weight: 0.1,
+            mmr_weight: 0.05,
             fresh_share: 0.1,
             fresh_hours: 48,
-            explore_share: 0.02,
+            explore_share: 0.0,
             explore_pool: 50,
         }
     }

@@ -55,11 +55,5 @@ fn near(asked: &Prepared<'_>, tally: &mut Tally) -> Proposals {
         }
         decay *= SEED_DECAY;
     }
-    let mut found = best(asked, tally.rows());
-    // Sums of cosines are flat: squared, the first stand out from the rest as in other sources.
-    found
-        .items
-        .iter_mut()
-        .for_each(|row| row.score *= row.score);
-    found
+    best(asked, tally.rows())
 }

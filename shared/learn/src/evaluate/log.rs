@@ -2,7 +2,7 @@
 
 use engine::interest::{Meeting, interest};
 use engine::{Event, EventKind, UserId, Video, VideoId};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
 use crate::BuildError;
@@ -38,7 +38,7 @@ pub struct LogBuilder {
     long_view_ms: u32,
     users: FxHashMap<UserId, u32>,
     videos: FxHashMap<VideoId, u32>,
-    candidates: FxHashMap<u32, i64>,
+    candidates: FxHashSet<u32>,
     deeds: Vec<Deed>,
     measured: bool,
 }
@@ -74,7 +74,7 @@ impl LogBuilder {
     pub fn add_video(&mut self, video: &Video) -> Result<(), BuildError> {
         let number = number(&mut self.videos, &video.video_id, "videos")?;
         if !video.hidden {
-            self.candidates.insert(number, video.published_at);
+            self.candidates.insert(number);
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl LogBuilder {
             (deed.user, deed.ts_ms, deed.video, strength)
         });
         let mut candidates = vec![false; videos.len()];
-        for old in self.candidates.into_keys() {
+        for old in self.candidates {
             if let Some(slot) = candidates.get_mut(renumber(&video_numbers, old) as usize) {
                 *slot = true;
             }
