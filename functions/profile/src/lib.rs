@@ -1,4 +1,4 @@
-//! The T+1 batch: profiles, index generation.
+//! The T+1 batch: profiles, index generation, ranker.
 //!
 //! ```text
 //! catalogue ─► add_video ─┐                       ┌─► profile table (Parquet, by user hash)
@@ -11,10 +11,12 @@
 //!   thinner than the day before. A forced run overlooks only the last.
 //! - Every event counts once: a day's rows are compared by position and by (user, event id). An
 //!   event lies in the day of its own time, wherever and however often it was sent.
+//! - The ranker is trained on the days before the newest and judged on the newest; one that loses to
+//!   the model that serves is left out, and that one stays.
 //! - Memory is bounded by users times what a state remembers, by videos, and by the rows of one day.
 //! - Writing states is a join: a run may be repeated, and live events are never overwritten.
 //!
-//! Read in the order `lib`, `days`, `reading`, `audience`, `publish`, `report`.
+//! Read in the order `lib`, `days`, `current`, `reading`, `audience`, `publish`, `report`.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -24,11 +26,12 @@ use guard::{Clock, Deadline};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use lake::Lake;
-use learn::{BuildError, BuildOptions, Built, GenerationBuilder};
+use learn::{BuildError, BuildOptions, Built, GenerationBuilder, TrainOptions};
 use metrics::{counter, histogram};
 use store::{Catalogue, Control, Error, ErrorKind, Generations, Objects, Users};
 
 mod audience;
+mod current;
 pub mod days;
 mod hold;
 mod publish;
@@ -86,7 +89,10 @@ impl Default for Options {
         Self {
             window_days: 400,
             force: false,
-            build: BuildOptions::default(),
+            build: BuildOptions {
+                ranker: Some(TrainOptions::default()),
+                ..BuildOptions::default()
+            },
         }
     }
 }
@@ -148,7 +154,10 @@ impl Job {
         } = &self.parts;
         let mut watch = Stopwatch::start(Arc::clone(clock));
         let (date, window) = self.window(date, deadline).await?;
-        let options = self.build_options(date, deadline).await?;
+        let mut options = self.build_options(date, deadline).await?;
+        if let Some(ranker) = &mut options.ranker {
+            ranker.current = current::model(&self.parts, deadline).await;
+        }
         let (generation, as_of_ms) = (options.generation.clone(), options.as_of_ms);
 
         let mut reading = Reading::new(&self.parts, options);
@@ -172,6 +181,7 @@ impl Job {
         watch.lap("build");
 
         hold.renew(deadline).await?;
+        let ranker = built.report.ranker.take();
         let profiles = std::mem::take(&mut built.profiles);
         let known = profiles.len() as u64;
         publish::write_profiles(lake, date, &profiles, deadline).await?;
@@ -198,6 +208,7 @@ impl Job {
             videos,
             users: known,
             users_changed: changed,
+            ranker,
             steps: watch.finish(),
         })
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use guard::Clock;
 use jiff::civil::Date;
+use learn::train::Trained;
 use serde::Serialize;
 
 /// What a run did.
@@ -25,6 +26,8 @@ pub struct Report {
     pub users: u64,
     /// Users whose state changed.
     pub users_changed: u64,
+    /// How the ranker was trained and judged.
+    pub ranker: Option<Trained>,
     /// How long each step took, in their order.
     pub steps: Vec<Step>,
 }

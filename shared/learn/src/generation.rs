@@ -10,6 +10,7 @@ mod lists;
 mod neighbours;
 mod parallel;
 mod profiles;
+mod rehearsal;
 mod sessions;
 mod shelf;
 mod trends;
@@ -25,10 +26,11 @@ use engine::{Event, Profile, UserId, Video};
 
 use crate::BuildOptions;
 use crate::options::Window;
+use crate::train::{Rows, Trained};
 use counts::{Counts, newest_ms};
-use diary::Diary;
-use diary::Once;
-use shelf::Shelf;
+use diary::{Diary, History, Once};
+use rehearsal::Rehearsal;
+use shelf::{Catalogue, Shelf};
 use trends::Trends;
 
 /// Takes in a catalogue and its events, in any order, and builds a generation.
@@ -37,6 +39,7 @@ pub struct GenerationBuilder {
     options: BuildOptions,
     shelf: Shelf,
     diary: Diary,
+    rehearsal: Rehearsal,
 }
 
 /// A built generation.
@@ -72,6 +75,8 @@ pub struct BuildReport {
     pub cf: CfKnobs,
     /// What was found out about tastes as a whole.
     pub findings: Findings,
+    /// How the ranker was trained; `None` where it was not asked for.
+    pub ranker: Option<Trained>,
 }
 
 /// A generation could not be built.
@@ -93,6 +98,7 @@ impl GenerationBuilder {
             options,
             shelf: Shelf::default(),
             diary: Diary::default(),
+            rehearsal: Rehearsal::default(),
         }
     }
 
@@ -111,6 +117,9 @@ impl GenerationBuilder {
     /// # Errors
     /// [`BuildError::TooMany`].
     pub fn add_event(&mut self, event: &Event) -> Result<(), BuildError> {
+        if self.options.ranker.is_some() {
+            self.rehearsal.add(event, &self.options);
+        }
         self.diary.add(event, &self.options)
     }
 
@@ -120,45 +129,73 @@ impl GenerationBuilder {
     /// [`BuildError::TooMany`] when it does not fit into one generation.
     pub fn finish(self) -> Result<Built, BuildError> {
         let options = self.options;
-        let mut index = IndexWriter::new(&options.generation, options.as_of_ms);
         let catalogue = self.shelf.arrange();
+        let ranker = options.ranker.as_ref().map(|train| {
+            self.rehearsal
+                .train(&catalogue, &self.diary, &options, train)
+        });
+        let ranker = ranker.transpose()?;
         let history = self.diary.arrange(&catalogue, &options)?;
-        let counts = Counts::new(&catalogue, &history, &options);
-        let mut report = BuildReport {
-            videos: catalogue.len(),
-            users: history.users.len(),
-            events: history.events,
-            unknown_videos: history.unknown_videos,
-            too_late: history.too_late,
-            interactions: history.interactions(&mut Once::new(catalogue.len())),
-            ..BuildReport::default()
-        };
-        let tastes = profiles::tastes(&catalogue, &history, &options);
-        let knobs = trial::choose(&catalogue, &history, &options);
-        report.cf = knobs;
-        report.sessions = sessions::put(&mut index, &catalogue, &history, knobs, &options);
-        neighbours::put(&mut index, &catalogue, &history, &options);
-        let content = content::neighbours(&catalogue, &counts, &options);
-        let found = findings::find(&catalogue, &history, &content, knobs, &options);
-        report.findings = found;
-        index.put(Kind::Findings, &[found]);
-        index.put_list(Kind::ContentStarts, Kind::Content, content.iter());
-        let window = Window {
-            half_life_ms: found.half_life_ms.get(),
-            longest_ms: found.window_ms.get(),
-        };
-        let now_ms = newest_ms(&history, &options);
-        let trends = Trends::new(&history, catalogue.len(), window, now_ms);
-        lists::put(&mut index, &catalogue, &counts, &trends, &options);
-        let cohorts = cohorts::put(&mut index, &catalogue, &history, &tastes, &options);
-        report.cohorts = cohorts.len();
-        catalogue.put(&mut index, &counts, &trends);
-        let profiles = profiles::finish(&catalogue, &history, tastes, &cohorts, &options);
-        Ok(Built {
-            index,
-            profiles,
-            report,
-        })
+        let mut built = build(&catalogue, &history, &options);
+        if let Some((model, trained)) = ranker {
+            if let Some(model) = model {
+                built.index.put_bytes(Kind::Model, model);
+            }
+            built.report.ranker = Some(trained);
+        }
+        Ok(built)
+    }
+
+    /// The rows a ranker would be trained and judged on, day by day, the newest first.
+    ///
+    /// # Errors
+    /// [`BuildError::TooMany`].
+    pub fn rehearse(self) -> Result<Vec<Rows>, BuildError> {
+        let catalogue = self.shelf.arrange();
+        let train = self.options.ranker.clone().unwrap_or_default();
+        self.rehearsal
+            .rows(&catalogue, &self.diary, &self.options, &train)
+    }
+}
+
+/// Everything of a generation but the model.
+fn build(catalogue: &Catalogue, history: &History, options: &BuildOptions) -> Built {
+    let mut index = IndexWriter::new(&options.generation, options.as_of_ms);
+    let counts = Counts::new(catalogue, history, options);
+    let mut report = BuildReport {
+        videos: catalogue.len(),
+        users: history.users.len(),
+        events: history.events,
+        unknown_videos: history.unknown_videos,
+        too_late: history.too_late,
+        interactions: history.interactions(&mut Once::new(catalogue.len())),
+        ..BuildReport::default()
+    };
+    let tastes = profiles::tastes(catalogue, history, options);
+    let knobs = trial::choose(catalogue, history, options);
+    report.cf = knobs;
+    report.sessions = sessions::put(&mut index, catalogue, history, knobs, options);
+    neighbours::put(&mut index, catalogue, history, options);
+    let content = content::neighbours(catalogue, &counts, options);
+    let found = findings::find(catalogue, history, &content, knobs, options);
+    report.findings = found;
+    index.put(Kind::Findings, &[found]);
+    index.put_list(Kind::ContentStarts, Kind::Content, content.iter());
+    let window = Window {
+        half_life_ms: found.half_life_ms.get(),
+        longest_ms: found.window_ms.get(),
+    };
+    let now_ms = newest_ms(history, options);
+    let trends = Trends::new(history, catalogue.len(), window, now_ms);
+    lists::put(&mut index, catalogue, &counts, &trends, options);
+    let cohorts = cohorts::put(&mut index, catalogue, history, &tastes, options);
+    report.cohorts = cohorts.len();
+    catalogue.put(&mut index, &counts, &trends);
+    let profiles = profiles::finish(catalogue, history, tastes, &cohorts, options);
+    Built {
+        index,
+        profiles,
+        report,
     }
 }
 

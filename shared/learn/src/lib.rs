@@ -9,12 +9,14 @@
 //!
 //! Events may come in any order: the same set gives the same bytes. Memory is bounded by the
 //! number of videos, of users and of interactions other than impressions, which are only counted.
-//! Read in the order `options`, `generation`, then what it holds, then `evaluate`.
+//! Read in the order `options`, `generation`, then what it holds, then `train`, `evaluate`.
 #![forbid(unsafe_code)]
 
 pub mod evaluate;
 pub mod generation;
 pub mod options;
+pub mod train;
 
 pub use generation::{BuildError, BuildReport, Built, GenerationBuilder};
 pub use options::{BuildOptions, LikingWeight, Window};
+pub use train::TrainOptions;

@@ -3,6 +3,8 @@
 use engine::event::LONG_VIEW_MS;
 use engine::index::format::CfKnobs;
 
+use crate::train::TrainOptions;
+
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
@@ -51,6 +53,8 @@ pub struct BuildOptions {
     /// How sessions and neighbours are used; shares and decay only where there are too few users
     /// to find out.
     pub cf: CfKnobs,
+    /// How the ranker is trained; `None` leaves the generation without a model.
+    pub ranker: Option<TrainOptions>,
     /// Threads that work side by side.
     pub threads: usize,
 }
@@ -117,6 +121,7 @@ impl Default for BuildOptions {
             long_term_max: 50,
             profile_categories_max: 8,
             cf: CfKnobs::default(),
+            ranker: None,
             threads: 2,
         }
     }

@@ -2,6 +2,9 @@
 
 use engine::UserState;
 use lake::LakeRow;
+use learn::TrainOptions;
+use learn::train::Outcome;
+use profile::Options;
 use store::{ErrorKind, Objects, apply_event};
 
 #[cfg(test)]
@@ -243,6 +246,52 @@ async fn a_kill_at_any_write_leaves_the_old_generation_serving() {
             again.generation
         );
     }
+}
+
+#[tokio::test]
+async fn a_night_publishes_a_ranker_and_one_that_loses_leaves_it() {
+    let world = World::new().await;
+    for day in -4..=1 {
+        world.shown(day, (day + 10) as u64).await;
+    }
+    let with = |train: TrainOptions| {
+        let mut options = Options::default();
+        options.build.ranker = Some(TrainOptions {
+            rows_min: 100,
+            trees_max: 20,
+            ..train
+        });
+        world.job_with(options)
+    };
+    let model = || async {
+        world.reader.refresh(&world.deadline).await.unwrap();
+        world.reader.current().unwrap().model().to_vec()
+    };
+    let first = with(TrainOptions::default());
+    let first = first.run(None, &world.deadline).await.unwrap();
+    let trained = first.ranker.unwrap();
+    assert_eq!(trained.outcome, Outcome::Published, "{trained:?}");
+    let published = model().await;
+    assert!(!published.is_empty());
+    // Nothing to learn from on a side: the model of before is carried over.
+    let few = TrainOptions::default();
+    let mut options = Options::default();
+    options.build.ranker = Some(few);
+    let again = world.job_with(options);
+    let again = again.run(None, &world.deadline).await.unwrap();
+    assert_eq!(again.ranker.unwrap().outcome, Outcome::Kept);
+    assert_eq!(model().await, published);
+    // Hardly a tree, against one that knows which half is watched.
+    let weak = with(TrainOptions {
+        trees_max: 1,
+        depth: 1,
+        feature_share: 0.01,
+        seed: 3,
+        ..TrainOptions::default()
+    });
+    let weak = weak.run(None, &world.deadline).await.unwrap();
+    assert_eq!(weak.ranker.unwrap().outcome, Outcome::Kept);
+    assert_eq!(model().await, published);
 }
 
 #[tokio::test]

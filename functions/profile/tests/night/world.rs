@@ -139,7 +139,39 @@ impl World {
     }
 
     pub fn job(&self) -> Job {
-        Job::new(self.parts.clone(), Options::default())
+        self.job_with(Options::default())
+    }
+
+    pub fn job_with(&self, options: Options) -> Job {
+        Job::new(self.parts.clone(), options)
+    }
+
+    /// A day on which everybody is shown every video; the lower half are watched long.
+    pub async fn shown(&self, day: i64, sequence: u64) {
+        let events = (0..600).flat_map(|n: usize| {
+            let watched = watch(n, (n / 30) as u64, day);
+            let long = (n % 30 < 15) == (n % 7 != 0);
+            let told = Event {
+                video_id: video(n % 30),
+                watch_ms: Some(if long { 19_000 } else { 500 }),
+                ..watched
+            };
+            let met = Event {
+                kind: EventKind::Impression,
+                event_id: format!("d{day}i{n}").into(),
+                watch_ms: None,
+                ..told.clone()
+            };
+            [met, told]
+        });
+        let row = |(n, event): (u32, Event)| LakeRow {
+            event,
+            shard: "shard-000".into(),
+            sequence: sequence.to_string().into(),
+            index: n,
+        };
+        let rows = (0..).zip(events).map(row).collect();
+        self.lake.write(rows, &self.deadline).await.unwrap();
     }
 
     /// A day of `total` watches by 20 users, in one object named by `sequence`.

@@ -53,6 +53,14 @@ impl Diary {
         self.videos.number(id.as_str())
     }
 
+    /// An empty diary that numbers videos alike, so that it fits the same catalogue.
+    pub(super) fn sibling(&self) -> Self {
+        Self {
+            videos: self.videos.clone(),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add(&mut self, event: &Event, options: &BuildOptions) -> Result<(), BuildError> {
         if matches!(event.kind, EventKind::Served | EventKind::Exposure) {
             return Ok(());

@@ -13,7 +13,7 @@ use super::counts::Counts;
 use super::trends::Trends;
 
 /// Numbers texts in the order they come.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Interner {
     numbers: FxHashMap<SmolStr, u32>,
     texts: Vec<SmolStr>,

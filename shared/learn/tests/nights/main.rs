@@ -9,6 +9,10 @@ mod evaluating;
 #[cfg(test)]
 mod kuairand;
 #[cfg(test)]
+mod kuairand_ranker;
+#[cfg(test)]
+mod ranker;
+#[cfg(test)]
 mod serenade;
 #[cfg(test)]
 mod town;
