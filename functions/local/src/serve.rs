@@ -134,6 +134,7 @@ async fn tend(service: Arc<Service>, stop: CancellationToken) {
             _ = sweep.tick() => service.backend.sweep(&service.deadline(STOP_BUDGET)).await,
         }
         service.serving.upkeep.pass();
+        service.measure();
         if service.serving.outbox.due() {
             service
                 .serving

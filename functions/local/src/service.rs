@@ -6,7 +6,7 @@ use std::time::Duration;
 use guard::breaker::BreakerState;
 use guard::{Clock, Deadline, Tasks};
 use lake::Lake;
-use ops::RealClock;
+use ops::{RealClock, metric};
 use store::serving::{Serving, ServingSettings};
 use store::{Control, DeadLetters, Generations};
 use tokio_util::sync::CancellationToken;
@@ -74,6 +74,26 @@ impl Service {
     #[must_use]
     pub fn deadline(&self, budget: Duration) -> Deadline {
         Deadline::after(Arc::clone(&self.clock), budget)
+    }
+
+    /// Writes down what is running, and where the breakers stand.
+    pub fn measure(&self) {
+        metrics::gauge!(metric::TASKS).set(self.tasks.running() as f64);
+        metrics::gauge!(metric::FLIGHTS).set(self.serving.tiered.in_flight() as f64);
+        let redis = self.serving.shared.as_ref().map(store::Shared::state);
+        let users = Some(self.serving.breaker.state());
+        for (name, state) in [("redis", redis), ("users", users)] {
+            let Some(state) = state else { continue };
+            let level = match state {
+                BreakerState::Closed => 0.0,
+                BreakerState::HalfOpen => 1.0,
+                BreakerState::Open => 2.0,
+            };
+            metrics::gauge!(metric::BREAKER_STATE, "breaker" => name).set(level);
+        }
+        let counts = self.serving.breaker.counts();
+        metrics::counter!(metric::BREAKER_OPENED, "breaker" => "users").absolute(counts.opened);
+        metrics::counter!(metric::BREAKER_REFUSED, "breaker" => "users").absolute(counts.refused);
     }
 
     /// The T+1 job over this service.

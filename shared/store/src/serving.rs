@@ -1,16 +1,18 @@
 //! Everything that answers questions for slates, put together over the three ports.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use engine::VideoId;
 use engine::source::trending_now::TrendingNowSource;
 use guard::breaker::Breaker;
 use guard::{Clock, Deadline, Tasks};
 use ops::settings::Reader;
 
 use crate::{
-    Catalogue, Error, GenerationReader, LiveTuning, Objects, Origin, OriginParts, Outbox, Realtime,
-    RedisSettings, Shared, Stream, Tables, Tiered, TieredParts, Tuning, TuningFile, Upkeep, Users,
+    Catalogue, Error, ErrorKind, GenerationReader, LiveTuning, Objects, Origin, OriginParts,
+    Outbox, Realtime, RedisSettings, Shared, Stream, Tables, Tiered, TieredParts, Tuning,
+    TuningFile, Upkeep, Users,
 };
 
 /// What the tier in the process may weigh, in MiB, when nothing is said.
@@ -36,6 +38,9 @@ pub struct ServingSettings {
     pub tuning: Option<PathBuf>,
     /// `REELWAY_LOCAL_TIER_MIB`: what the tier in this process may weigh.
     pub local_tier_mib: u64,
+    /// `REELWAY_BUILTIN`: a file of video ids, one a line, best first: shown when there is nothing
+    /// else; the list inside the binary otherwise.
+    pub builtin: Option<PathBuf>,
     /// The shared tier, when there is one.
     pub redis: Option<RedisSettings>,
 }
@@ -47,6 +52,7 @@ impl ServingSettings {
             index_dir: PathBuf::from(reader.text("REELWAY_INDEX_DIR", "/tmp/reelway")),
             tuning: reader.optional("REELWAY_TUNING").map(PathBuf::from),
             local_tier_mib: reader.parse("REELWAY_LOCAL_TIER_MIB", LOCAL_TIER_MIB),
+            builtin: reader.optional("REELWAY_BUILTIN").map(PathBuf::from),
             redis: RedisSettings::read(reader),
         }
     }
@@ -68,6 +74,8 @@ pub struct Serving {
     pub upkeep: Upkeep,
     /// Redis, when there is one.
     pub shared: Option<Shared>,
+    /// Guards the reading of user states.
+    pub breaker: Breaker,
     /// Slates.
     pub tiered: Tiered,
     /// `served` events on their way.
@@ -122,15 +130,16 @@ impl Serving {
             connect(settings.redis.as_ref(), clock, tasks, deadline)
         );
         let shared = shared?;
-        let breaker = tuning.snapshot().guard.breaker.clone();
+        let breaker = tuning.snapshot().guard.breaker;
+        let breaker = Breaker::new("users", breaker, Arc::clone(clock));
         let origin = Origin::new(OriginParts {
             users: users.clone(),
             catalogue: Arc::clone(&catalogue),
             generations: Arc::clone(&generations),
             pipeline: Arc::new(pipeline),
-            breaker: Breaker::new("users", breaker, Arc::clone(clock)),
+            breaker: breaker.clone(),
             clock: Arc::clone(clock),
-            builtin: Vec::new(),
+            builtin: builtin(settings.builtin.as_deref()).await?,
         });
         let tiered = Tiered::new(TieredParts {
             origin,
@@ -149,10 +158,25 @@ impl Serving {
             realtime,
             upkeep,
             shared,
+            breaker,
             tiered,
             outbox,
         })
     }
+}
+
+/// The last rung: the file's list, or the one inside the binary.
+async fn builtin(file: Option<&Path>) -> Result<Vec<VideoId>, Error> {
+    let Some(file) = file else {
+        return Ok(engine::builtin::packaged());
+    };
+    let text = tokio::fs::read_to_string(file).await;
+    let text = text.map_err(|e| Error::because(ErrorKind::Invalid, "read the built-in list", e))?;
+    let listed = engine::builtin::listed(&text);
+    if listed.is_empty() {
+        return Err(Error::new(ErrorKind::Invalid, "no id in the built-in list"));
+    }
+    Ok(listed)
 }
 
 /// Connects to Redis, where there is one.
