@@ -129,7 +129,7 @@ impl GenerationBuilder {
     /// [`BuildError::TooMany`] when it does not fit into one generation.
     pub fn finish(self) -> Result<Built, BuildError> {
         let options = self.options;
-        let catalogue = self.shelf.arrange();
+        let catalogue = self.shelf.arrange(self.diary.markets());
         let ranker = options.ranker.as_ref().map(|train| {
             self.rehearsal
                 .train(&catalogue, &self.diary, &options, train)
@@ -151,7 +151,7 @@ impl GenerationBuilder {
     /// # Errors
     /// [`BuildError::TooMany`].
     pub fn rehearse(self) -> Result<Vec<Rows>, BuildError> {
-        let catalogue = self.shelf.arrange();
+        let catalogue = self.shelf.arrange(self.diary.markets());
         let train = self.options.ranker.clone().unwrap_or_default();
         self.rehearsal
             .rows(&catalogue, &self.diary, &self.options, &train)

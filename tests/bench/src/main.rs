@@ -12,8 +12,11 @@ use anyhow::{Context, ensure};
 
 use measure::{Report, page};
 
+mod build;
+mod cf;
 mod features;
 mod measure;
+mod options;
 mod world;
 
 /// A benchmark.
@@ -27,11 +30,28 @@ struct Bench {
 }
 
 /// Every benchmark, in the order of the page.
-const BENCHES: &[Bench] = &[Bench {
-    name: "features",
-    title: "Row 5: feature table get",
-    run: features::run,
-}];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "cf",
+        title: "Row 4: one prediction of collaborative filtering",
+        run: cf::run,
+    },
+    Bench {
+        name: "features",
+        title: "Row 5: feature table get",
+        run: features::run,
+    },
+    Bench {
+        name: "build",
+        title: "Row 15: building an index of ten million interactions",
+        run: build::run,
+    },
+    Bench {
+        name: "options",
+        title: "Optional weights of collaborative filtering",
+        run: options::run,
+    },
+];
 
 fn main() -> anyhow::Result<ExitCode> {
     let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();

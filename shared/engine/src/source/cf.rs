@@ -106,18 +106,30 @@ pub fn predict_best<'a>(
 ) -> &'a [Proposal] {
     let mut found = std::mem::take(&mut scratch.found);
     found.clear();
-    found.extend(predict(index, knobs, seeds, scratch).filter(|row| keeps(row.item)));
-    let order = |a: &Proposal, b: &Proposal| {
-        let higher = b.score.total_cmp(&a.score);
-        higher.then_with(|| a.item.cmp(&b.item))
-    };
+    let share = knobs.session_share.get();
+    scratch.collaborate(index, knobs, seeds, &[], || true);
+    if share >= 1.0 {
+        let scale = 1.0 / scratch.sessions.highest().max(f32::MIN_POSITIVE);
+        let rows = scratch.sessions.rows().filter(|row| keeps(row.item));
+        found.extend(rows.map(|row| Proposal {
+            score: row.score * scale,
+            ..row
+        }));
+    } else {
+        found.extend(scratch.scores(share).filter(|row| keeps(row.item)));
+    }
     if most > 0 && found.len() > most {
-        found.select_nth_unstable_by(most - 1, order);
+        found.select_nth_unstable_by_key(most - 1, best_first);
     }
     found.truncate(most);
-    found.sort_unstable_by(order);
+    found.sort_unstable_by_key(best_first);
     scratch.found = found;
     &scratch.found
+}
+
+/// Orders scores of at least 0 like floats, highest first, ties by id, as one integer.
+fn best_first(row: &Proposal) -> u64 {
+    u64::from(!row.score.max(0.0).to_bits()) << 32 | u64::from(row.item)
 }
 
 impl Scratch {

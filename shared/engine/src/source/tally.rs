@@ -69,6 +69,12 @@ impl Tally {
         self.touched.is_empty()
     }
 
+    /// The highest score, at least 0.
+    pub(super) fn highest(&self) -> f32 {
+        let scores = self.touched.iter().filter_map(|item| self.get(*item));
+        scores.map(|(score, _)| score).fold(0.0, f32::max)
+    }
+
     /// Every video with its score and strongest seed.
     pub(super) fn rows(&self) -> impl Iterator<Item = Proposal> {
         self.touched.iter().filter_map(|item| {

@@ -19,7 +19,11 @@ const SCHEMA_1: &[u8] = include_bytes!("../golden/schema-1.idx");
 #[test]
 fn a_generation_of_the_schema_before_is_served() {
     let (header, _) = Header::ref_from_prefix(SCHEMA_1).unwrap();
-    assert_eq!(header.schema.get() + 1, SCHEMA, "keep a golden file of each last schema");
+    assert_eq!(
+        header.schema.get() + 1,
+        SCHEMA,
+        "keep a golden file of each last schema"
+    );
     let index = Index::open(Arc::new(SCHEMA_1)).unwrap();
     assert_eq!(index.generation(), "2026-01-04.1");
     assert_eq!(index.videos(), 24);
@@ -51,7 +55,11 @@ fn a_generation_of_the_schema_before_is_served() {
         let ranked = Pipeline::standard().run(&query).now_or_never().unwrap();
         let shown: BTreeSet<_> = ranked.items.iter().map(|item| &item.video_id).collect();
         assert_eq!(shown.len(), 10, "{recipe:?}");
-        assert!(ranked.degraded.is_empty(), "{recipe:?} {:?}", ranked.degraded);
+        assert!(
+            ranked.degraded.is_empty(),
+            "{recipe:?} {:?}",
+            ranked.degraded
+        );
     }
 }
 
@@ -59,7 +67,11 @@ fn a_generation_of_the_schema_before_is_served() {
 fn a_generation_of_a_schema_that_nobody_knows_is_refused() {
     for schema in [0, SCHEMA + 1, u32::MAX] {
         let mut bytes = SCHEMA_1.to_vec();
-        Header::mut_from_prefix(&mut bytes).unwrap().0.schema.set(schema);
+        Header::mut_from_prefix(&mut bytes)
+            .unwrap()
+            .0
+            .schema
+            .set(schema);
         reseal(&mut bytes);
         let refused = Index::open(Arc::new(bytes)).err();
         assert_eq!(refused, Some(IndexError::Schema(schema)));

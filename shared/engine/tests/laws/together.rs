@@ -86,7 +86,10 @@ fn by_definition(world: &World, knobs: &CfKnobs, seeds: &[Seed]) -> Scores {
         };
         let vote = similarity * (1.0 - 0.1 * (newest + 1) as f64) * faded;
         for film in &sessions[number] {
-            let with = sessions.iter().filter(|session| session.contains(film)).count();
+            let with = sessions
+                .iter()
+                .filter(|session| session.contains(film))
+                .count();
             let idf = (sessions.len() as f64 / with as f64).ln();
             *scores.entry(*film).or_default() += vote * idf;
         }
@@ -111,7 +114,10 @@ fn neighbours(world: &World, knobs: &CfKnobs, seeds: &[Seed]) -> Scores {
 
 fn scaled(scores: Scores) -> Scores {
     let highest = scores.values().copied().fold(f64::MIN_POSITIVE, f64::max);
-    scores.into_iter().map(|(film, score)| (film, score / highest)).collect()
+    scores
+        .into_iter()
+        .map(|(film, score)| (film, score / highest))
+        .collect()
 }
 
 fn predicted(index: &Index, knobs: &CfKnobs, seeds: &[Seed], scratch: &mut Scratch) -> Scores {
@@ -121,9 +127,16 @@ fn predicted(index: &Index, knobs: &CfKnobs, seeds: &[Seed], scratch: &mut Scrat
 }
 
 fn same(found: &Scores, expected: &Scores) -> Result<(), TestCaseError> {
-    prop_assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    prop_assert_eq!(
+        found.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
     for (film, score) in expected {
-        prop_assert!((found[film] - score).abs() < 1e-4, "{film}: {} {score}", found[film]);
+        prop_assert!(
+            (found[film] - score).abs() < 1e-4,
+            "{film}: {} {score}",
+            found[film]
+        );
     }
     Ok(())
 }

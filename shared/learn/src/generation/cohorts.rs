@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 
 use super::counts::{half, newest_ms};
 use super::diary::{History, Once, Reader};
-use super::neighbours::best;
+use super::neighbours::{best, key};
 use super::profiles::Taste;
 use super::shelf::Catalogue;
 use crate::BuildOptions;
@@ -107,13 +107,14 @@ pub(super) fn put(
     let keys = cohorts.keys.iter().map(SmolStr::as_str);
     index.put_texts(Kind::CohortKeyStarts, Kind::CohortKeyBytes, keys);
     let total: f64 = everybody.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-    let slates = sums.iter().zip(&cohorts.keys).map(|(own, key)| {
-        if key == EVERYBODY {
+    let slates = sums.iter().zip(&cohorts.keys).map(|(own, name)| {
+        if name == EVERYBODY {
             let rows = (0u32..)
                 .zip(&everybody)
                 .map(|(item, sum)| (item, *sum as f32));
             let shown = rows.filter(|(item, sum)| *sum > 0.0 && !catalogue.hidden(*item));
-            return best(&mut shown.collect(), options.list_max);
+            let mut keys = shown.map(|(item, sum)| key(item, sum)).collect();
+            return best(&mut keys, options.list_max);
         }
         slate(catalogue, own, &everybody, total, options)
     });
@@ -140,7 +141,7 @@ fn slate(
             let common = everybody.get(item as usize).copied().unwrap_or(0.0) / total;
             let chance = (sum + PRIOR_LIKINGS * common) / (likings + PRIOR_LIKINGS);
             let lift = (chance / common.max(f64::MIN_POSITIVE)).powf(LIFT);
-            (item, (chance * lift) as f32)
+            key(item, (chance * lift) as f32)
         });
     best(&mut scored.collect(), options.list_max)
 }

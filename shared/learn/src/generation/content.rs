@@ -3,7 +3,7 @@
 use engine::index::format::{NONE, Scored};
 
 use super::counts::Counts;
-use super::neighbours::best;
+use super::neighbours::{best, key};
 use super::parallel;
 use super::shelf::{Book, Catalogue};
 use crate::BuildOptions;
@@ -61,7 +61,7 @@ pub(super) fn neighbours(
 struct Scratch {
     sums: Vec<f32>,
     touched: Vec<u32>,
-    row: Vec<(u32, f32)>,
+    row: Vec<u64>,
 }
 
 struct Table {
@@ -154,7 +154,7 @@ impl Table {
             };
             let lift = self.lift.get(other as usize).copied().unwrap_or(1.0);
             if other as usize != item {
-                scratch.row.push((other, sum * lift));
+                scratch.row.push(key(other, sum * lift));
             }
         }
         best(&mut scratch.row, most)

@@ -61,6 +61,11 @@ impl Diary {
         }
     }
 
+    /// Where viewers came from, in the order they came; the empty one is "not known".
+    pub(super) fn markets(&self) -> &[SmolStr] {
+        self.markets.texts()
+    }
+
     pub(super) fn add(&mut self, event: &Event, options: &BuildOptions) -> Result<(), BuildError> {
         if matches!(event.kind, EventKind::Served | EventKind::Exposure) {
             return Ok(());

@@ -18,8 +18,8 @@ use zerocopy::little_endian::{F32, I64};
 use super::counts::newest_ms;
 use super::diary::{History, Liked, Reader};
 use super::shelf::Catalogue;
-use super::trends::Trends;
-use super::trial::{PLACES, SEEDS_MAX, USERS_MAX, mean, small, standard_error};
+use super::trends::by_window;
+use super::trial::{PLACES, SEEDS_MAX, USERS_MAX, mean, small};
 use crate::BuildOptions;
 use crate::options::Window;
 
@@ -77,19 +77,16 @@ pub(super) fn find(
     let Some((cut_ms, exams)) = exams.filter(|(_, exams)| exams.len() >= JUDGED_MIN) else {
         return with(options.trending);
     };
-    let trending = |window: &Window| {
-        let trends = Trends::new(history, catalogue.len(), *window, cut_ms);
-        trends.everywhere(catalogue, ROWS)
-    };
-    let judged = WINDOWS.iter().map(|window| {
-        let list = trending(window);
+    let lists = by_window(history, catalogue, &WINDOWS, cut_ms, ROWS);
+    let judged = WINDOWS.iter().zip(lists).map(|(window, list)| {
         let items = || list.iter().map(|row| row.item.get());
         let gains: Vec<f64> = exams.iter().map(|exam| exam.gain(items())).collect();
-        (window, mean(&gains))
+        (window, list.clone(), mean(&gains))
     });
-    let best = judged.max_by(|a, b| a.1.total_cmp(&b.1));
-    let window = best.map_or(options.trending, |(window, _)| *window);
-    let shown = trending(&window);
+    let best = judged.max_by(|a, b| a.2.total_cmp(&b.2));
+    let Some((window, shown)) = best.map(|(window, shown, _)| (*window, shown)) else {
+        return with(options.trending);
+    };
     let found = with(window);
     let Some(index) = before(catalogue, history, content, &exams, options) else {
         return found;
@@ -214,36 +211,20 @@ impl<'a> Exam<'a> {
     }
 }
 
-/// The share of what everybody watches that predicts best; the default one where no other is
-/// better by more than one standard error of the paired differences.
+/// The share of what everybody watches that predicts best.
 fn common_share(
     exams: &[Exam<'_>],
     proposed: &[[Vec<Proposal>; 3]],
     found: &Findings,
 ) -> Option<f32> {
-    let default = found.common_share.get();
-    let judged: Vec<(f32, Vec<f64>)> = COMMON_SHARES
-        .iter()
-        .map(|share| {
-            let gains = exams.iter().zip(proposed);
-            let gains = gains.map(|(exam, own)| exam.blended(own, *share, found));
-            (*share, gains.collect())
-        })
-        .collect();
-    let (best, gains) = judged
-        .iter()
-        .max_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)))?;
-    let (_, usual) = judged.iter().find(|(share, _)| *share == default)?;
-    let better: Vec<f64> = gains
-        .iter()
-        .zip(usual)
-        .map(|(best, usual)| best - usual)
-        .collect();
-    Some(if mean(&better) > standard_error(&better) {
-        *best
-    } else {
-        default
-    })
+    let judged = COMMON_SHARES.iter().map(|share| {
+        let gains = exams.iter().zip(proposed);
+        let gains = gains.map(|(exam, own)| exam.blended(own, *share, found));
+        (*share, mean(&gains.collect::<Vec<f64>>()))
+    });
+    judged
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(share, _)| share)
 }
 
 /// A generation of what those who are judged, and others, liked before the stretch.
@@ -314,7 +295,7 @@ impl Exam<'_> {
         let mut content: Vec<Proposal> = sums
             .into_iter()
             .filter(|(item, _)| new(item))
-            .map(|(item, sum)| proposal(item, sum * sum))
+            .map(|(item, sum)| proposal(item, sum))
             .collect();
         content.sort_unstable_by(|a, b| {
             b.score

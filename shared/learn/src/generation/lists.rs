@@ -5,7 +5,7 @@ use engine::index::format::{Kind, Scored};
 use zerocopy::little_endian::U32;
 
 use super::counts::Counts;
-use super::neighbours::best;
+use super::neighbours::{best, key};
 use super::shelf::Catalogue;
 use super::trends::Trends;
 use crate::BuildOptions;
@@ -21,7 +21,7 @@ pub(super) fn put(
     let everything = 0..catalogue.len() as u32;
     let mut liked = everything
         .clone()
-        .map(|item| (item, counts.popularity(item)))
+        .map(|item| key(item, counts.popularity(item)))
         .collect();
     let popular = best(&mut liked, catalogue.len());
     index.put(Kind::Popular, &popular);

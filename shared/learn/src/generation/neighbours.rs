@@ -43,7 +43,7 @@ pub(super) fn put(
 struct Scratch {
     sums: Vec<f32>,
     touched: Vec<u32>,
-    row: Vec<(u32, f32)>,
+    row: Vec<u64>,
 }
 
 /// A video and what its liking weighs, or a user and what a liking of theirs weighs.
@@ -162,7 +162,7 @@ impl Table {
             let theirs = self.norms.get(other as usize).copied().unwrap_or(0.0);
             let score = sum / (own * theirs + SHRINK);
             if other != item && score.is_finite() {
-                scratch.row.push((other, score));
+                scratch.row.push(key(other, score));
             }
         }
         best(&mut scratch.row, most)
@@ -176,15 +176,19 @@ fn span_of<'a, T>(of: &'a [T], span: &[usize]) -> &'a [T] {
     }
 }
 
-/// The best rows, best first, ties by id; what was given is used up.
-pub(super) fn best(row: &mut Vec<(u32, f32)>, most: usize) -> Vec<Scored> {
-    let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0));
-    if row.len() > most && most > 0 {
-        row.select_nth_unstable_by(most - 1, order);
+/// A row as one integer that sorts best first, ties by id. Scores below 0 count as 0.
+pub(super) fn key(item: u32, score: f32) -> u64 {
+    u64::from(!score.max(0.0).to_bits()) << 32 | u64::from(item)
+}
+
+/// The best rows, best first, of their [`key`]s; what was given is used up.
+pub(super) fn best(keys: &mut Vec<u64>, most: usize) -> Vec<Scored> {
+    if keys.len() > most && most > 0 {
+        keys.select_nth_unstable(most - 1);
     }
-    row.truncate(most);
-    row.sort_unstable_by(order);
-    row.iter()
-        .map(|(item, score)| Scored::new(*item, *score))
+    keys.truncate(most);
+    keys.sort_unstable();
+    keys.iter()
+        .map(|key| Scored::new(*key as u32, f32::from_bits(!((key >> 32) as u32))))
         .collect()
 }

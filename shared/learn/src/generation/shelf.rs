@@ -44,6 +44,11 @@ impl Interner {
         Ok(number)
     }
 
+    /// Texts in the order they came.
+    pub(super) fn texts(&self) -> &[SmolStr] {
+        &self.texts
+    }
+
     /// Texts ascending, and the new number of every old one.
     pub(super) fn sorted(&self) -> (Vec<SmolStr>, Vec<u32>) {
         let mut order: Vec<u32> = (0..self.texts.len() as u32).collect();
@@ -124,8 +129,13 @@ impl Shelf {
         Ok(())
     }
 
-    /// Orders the catalogue by id and every dictionary by text.
-    pub(super) fn arrange(self) -> Catalogue {
+    /// Orders the catalogue by id and every dictionary by text. Markets are those that videos name
+    /// and those that `viewers` come from: each has a list of its own.
+    pub(super) fn arrange(mut self, viewers: &[SmolStr]) -> Catalogue {
+        for market in viewers.iter().filter(|market| !market.is_empty()) {
+            // There are as many numbers as there are texts in the diary already.
+            let _ = self.markets.number(market);
+        }
         let mut numbered: Vec<(usize, Book)> = Vec::with_capacity(self.books.len());
         let known = self.books.len();
         for (number, book) in self.books.into_iter().enumerate() {

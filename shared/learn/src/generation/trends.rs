@@ -6,13 +6,15 @@ use smol_str::SmolStr;
 
 use super::counts::half;
 use super::diary::{History, Liked, Once};
-use super::neighbours::best;
+use super::neighbours::{best, key};
 use super::shelf::Catalogue;
 use crate::options::Window;
 
 const HOUR_MS: i64 = 3_600_000;
 /// Decayed impressions that a video's own rate has to outweigh.
 const PRIOR_IMPRESSIONS: f64 = 20.0;
+/// An hour that counts for less does not count.
+const WEIGHT_MIN: f64 = 1e-9;
 /// Less than this is no trend, only history.
 const MOMENTUM_MIN: f64 = 1e-6;
 
@@ -28,10 +30,13 @@ struct Trend {
 pub(super) struct Trends {
     /// By dense id.
     everywhere: Vec<Trend>,
-    markets: FxHashMap<SmolStr, FxHashMap<u32, Trend>>,
+    /// By the history's number of the market.
+    markets: Vec<FxHashMap<u32, Trend>>,
+    names: Vec<SmolStr>,
 }
 
 /// What an hour counts for.
+#[derive(Debug, Clone, Copy)]
 struct Hours {
     window: Window,
     now_hour: i64,
@@ -39,60 +44,115 @@ struct Hours {
 }
 
 impl Hours {
+    fn new(window: Window, now_ms: i64) -> Self {
+        Self {
+            window,
+            now_hour: now_ms.div_euclid(HOUR_MS),
+            last: (i64::MAX, 0.0),
+        }
+    }
+
     fn weight(&mut self, hour: i64) -> f64 {
         if self.last.0 != hour {
             let age_ms = self.now_hour.saturating_sub(hour).saturating_mul(HOUR_MS);
             let counts = hour <= self.now_hour && age_ms < self.window.longest_ms;
             let weight = half(age_ms, self.window.half_life_ms);
+            let counts = counts && weight > WEIGHT_MIN;
             self.last = (hour, if counts { weight } else { 0.0 });
         }
         self.last.1
     }
 }
 
+/// Something that happened: a liking, or a number of impressions.
+struct Happened {
+    item: u32,
+    market: u32,
+    hour: i64,
+    likes: f64,
+    shown: f64,
+}
+
+/// Tells what has happened by `now_ms`; a user is told once per video and hour.
+fn tell(history: &History, videos: usize, now_ms: i64, mut take: impl FnMut(&Happened)) {
+    let mut once = Once::new(videos);
+    for user in &history.users {
+        let mut now = i64::MIN;
+        // What was liked before impressions were reported cannot be corrected for them.
+        let counts = |liked: &&Liked| liked.ts_ms >= history.rated_from_ms && liked.ts_ms <= now_ms;
+        for liked in history.liked(user).iter().filter(counts) {
+            let hour = liked.ts_ms.div_euclid(HOUR_MS);
+            if std::mem::replace(&mut now, hour) != hour {
+                once.begin();
+            }
+            if once.first(liked.item) {
+                take(&Happened {
+                    item: liked.item,
+                    market: liked.market,
+                    hour,
+                    likes: 1.0,
+                    shown: 0.0,
+                });
+            }
+        }
+    }
+    for (shown, count) in &history.shown {
+        take(&Happened {
+            item: shown.item,
+            market: shown.market,
+            hour: shown.hour,
+            likes: 0.0,
+            shown: f64::from(*count),
+        });
+    }
+}
+
+/// The best everywhere by `now_ms` as each of the windows counts it, found in one pass.
+pub(super) fn by_window<const N: usize>(
+    history: &History,
+    catalogue: &Catalogue,
+    windows: &[Window; N],
+    now_ms: i64,
+    most: usize,
+) -> Vec<Vec<Scored>> {
+    let mut hours = windows.map(|window| Hours::new(window, now_ms));
+    let mut trends = vec![[Trend::default(); N]; catalogue.len()];
+    tell(history, catalogue.len(), now_ms, |one| {
+        let own = trends.get_mut(one.item as usize);
+        for (trend, hours) in own.into_iter().flatten().zip(&mut hours) {
+            trend.grow(one, hours.weight(one.hour));
+        }
+    });
+    let of_window = |window: usize| {
+        let own = trends.iter().filter_map(|all| all.get(window).copied());
+        let rows = (0u32..).zip(own).filter(|(_, trend)| trend.happened());
+        list(catalogue, rows.collect(), most)
+    };
+    (0..N).map(of_window).collect()
+}
+
 impl Trends {
     /// What has happened by `now_ms`, as `window` counts it. One user counts once per video and
     /// hour; an hour counts by its age.
     pub(super) fn new(history: &History, videos: usize, window: Window, now_ms: i64) -> Self {
-        let now_hour = now_ms.div_euclid(HOUR_MS);
-        let last = (i64::MAX, 0.0);
-        let mut hours = Hours {
-            window,
-            now_hour,
-            last,
-        };
+        let mut hours = Hours::new(window, now_ms);
         let mut trends = Self {
             everywhere: vec![Trend::default(); videos],
-            markets: FxHashMap::default(),
+            markets: vec![FxHashMap::default(); history.markets.len()],
+            names: history.markets.clone(),
         };
-        let mut once = Once::new(videos);
-        for user in &history.users {
-            let mut now = i64::MIN;
-            // What was liked before impressions were reported cannot be corrected for them.
-            let counts =
-                |liked: &&Liked| liked.ts_ms >= history.rated_from_ms && liked.ts_ms <= now_ms;
-            for liked in history.liked(user).iter().filter(counts) {
-                let hour = liked.ts_ms.div_euclid(HOUR_MS);
-                if std::mem::replace(&mut now, hour) != hour {
-                    once.begin();
-                }
-                let likes = hours.weight(hour);
-                if once.first(liked.item) && likes > 0.0 {
-                    let trend = Trend { likes, shown: 0.0 };
-                    trends.add(history, liked.market, liked.item, trend);
-                }
+        tell(history, videos, now_ms, |one| {
+            let weight = hours.weight(one.hour);
+            if weight <= 0.0 {
+                return;
             }
-        }
-        for (shown, count) in &history.shown {
-            let weight = hours.weight(shown.hour);
-            let trend = Trend {
-                likes: 0.0,
-                shown: weight * f64::from(*count),
-            };
-            if weight > 0.0 {
-                trends.add(history, shown.market, shown.item, trend);
+            if let Some(own) = trends.everywhere.get_mut(one.item as usize) {
+                own.grow(one, weight);
             }
-        }
+            if let Some(own) = trends.markets.get_mut(one.market as usize) {
+                own.entry(one.item).or_default().grow(one, weight);
+            }
+        });
         trends
     }
 
@@ -114,7 +174,8 @@ impl Trends {
         market: &SmolStr,
         most: usize,
     ) -> Vec<Scored> {
-        let trended = self.markets.get(market);
+        let number = self.names.binary_search(market).ok();
+        let trended = number.and_then(|number| self.markets.get(number));
         let mut rows: Vec<(u32, Trend)> = trended
             .into_iter()
             .flatten()
@@ -142,29 +203,18 @@ impl Trends {
 
     fn rows(&self) -> Vec<(u32, Trend)> {
         let all = (0u32..).zip(self.everywhere.iter().copied());
-        all.filter(|(_, trend)| trend.likes > 0.0 || trend.shown > 0.0)
-            .collect()
-    }
-
-    fn add(&mut self, history: &History, market: u32, item: u32, trend: Trend) {
-        let market = history.markets.get(market as usize);
-        if let Some(market) = market.filter(|market| !market.is_empty()) {
-            let own = match self.markets.get_mut(market) {
-                Some(own) => own,
-                None => self.markets.entry(market.clone()).or_default(),
-            };
-            own.entry(item).or_default().grow(trend);
-        }
-        if let Some(own) = self.everywhere.get_mut(item as usize) {
-            own.grow(trend);
-        }
+        all.filter(|(_, trend)| trend.happened()).collect()
     }
 }
 
 impl Trend {
-    fn grow(&mut self, by: Self) {
-        self.likes += by.likes;
-        self.shown += by.shown;
+    fn grow(&mut self, by: &Happened, weight: f64) {
+        self.likes += weight * by.likes;
+        self.shown += weight * by.shown;
+    }
+
+    fn happened(&self) -> bool {
+        self.likes > 0.0 || self.shown > 0.0
     }
 
     /// Likings, lifted by the root of how much better than average the video does where it is
@@ -186,6 +236,6 @@ fn list(catalogue: &Catalogue, rows: Vec<(u32, Trend)>, most: usize) -> Vec<Scor
     let scored = rows
         .into_iter()
         .filter(|(item, trend)| trend.likes > MOMENTUM_MIN && !catalogue.hidden(*item))
-        .map(|(item, trend)| (item, trend.corrected(rate) as f32));
+        .map(|(item, trend)| key(item, trend.corrected(rate) as f32));
     best(&mut scored.collect(), most)
 }

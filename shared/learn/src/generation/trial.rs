@@ -129,7 +129,7 @@ pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-pub(super) fn standard_error(values: &[f64]) -> f64 {
+fn standard_error(values: &[f64]) -> f64 {
     let (mean, count) = (mean(values), values.len().max(1) as f64);
     let spread: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     (spread / count).sqrt() / count.sqrt()

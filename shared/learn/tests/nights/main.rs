@@ -5,6 +5,10 @@
 #[cfg(test)]
 mod building;
 #[cfg(test)]
+mod exact;
+#[cfg(test)]
+mod films;
+#[cfg(test)]
 mod evaluating;
 #[cfg(test)]
 mod kuairand;
@@ -16,3 +20,5 @@ mod ranker;
 mod serenade;
 #[cfg(test)]
 mod town;
+#[cfg(test)]
+mod trending;
