@@ -74,18 +74,12 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
         format!("{intake:.1} / {:.1} / {:.1}", finishing.cpu, writing.cpu),
     );
     report.tell("wall time on two cores", format!("{wall:.1} s"));
-    report.tell("peak memory", format!("{:.2} GiB", peak as f64 / (1 << 30) as f64));
+    report.tell(
+        "peak memory",
+        format!("{:.2} GiB", peak as f64 / (1 << 30) as f64),
+    );
     let weights = weights(&bytes)?;
-    for per in ["video", "interaction", "whole"] {
-        let own = weights.iter().filter(|weight| weight.per == per);
-        let sum: u64 = own.map(|weight| weight.bytes).sum();
-        let each = match per {
-            "video" => sum as f64 / VIDEOS as f64,
-            "interaction" => sum as f64 / INTERACTIONS as f64,
-            _ => sum as f64,
-        };
-        report.tell(&format!("bytes per {per}"), format!("{each:.1}"));
-    }
+    tell(report, &weights);
     let size = bytes.len();
     let (opened, opening) = timed(&clock, || Index::open(Arc::new(bytes)));
     opened?;
@@ -106,9 +100,32 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     ));
     report.note(facts);
     report.keep("sections", &weights);
-    report.keep("seconds", [making.cpu, adding.cpu, finishing.cpu, writing.cpu, opening.cpu]);
+    report.keep(
+        "seconds",
+        [
+            making.cpu,
+            adding.cpu,
+            finishing.cpu,
+            writing.cpu,
+            opening.cpu,
+        ],
+    );
     report.keep("peak_bytes", peak);
     Ok(())
+}
+
+/// What a video, an interaction and the whole weigh.
+fn tell(report: &mut Report, weights: &[Weight]) {
+    for per in ["video", "interaction", "whole"] {
+        let own = weights.iter().filter(|weight| weight.per == per);
+        let sum: u64 = own.map(|weight| weight.bytes).sum();
+        let each = match per {
+            "video" => sum as f64 / VIDEOS as f64,
+            "interaction" => sum as f64 / INTERACTIONS as f64,
+            _ => sum as f64,
+        };
+        report.tell(&format!("bytes per {per}"), format!("{each:.1}"));
+    }
 }
 
 struct Spent {
@@ -139,10 +156,11 @@ fn weights(bytes: &[u8]) -> anyhow::Result<Vec<Weight>> {
     let broken = |_| anyhow::anyhow!("the generation has no header");
     let (header, rest) = Header::ref_from_prefix(bytes).map_err(|_| broken(()))?;
     let count = header.sections.get() as usize;
-    let (table, _) =
-        <[Entry]>::ref_from_prefix_with_elems(rest, count).map_err(|_| broken(()))?;
+    let (table, _) = <[Entry]>::ref_from_prefix_with_elems(rest, count).map_err(|_| broken(()))?;
     let weights = table.iter().map(|entry| {
-        let kind = Kind::ALL.iter().find(|kind| kind.number() == entry.kind.get());
+        let kind = Kind::ALL
+            .iter()
+            .find(|kind| kind.number() == entry.kind.get());
         let per = match kind {
             Some(Kind::SessionStarts | Kind::SessionItems | Kind::Postings) => "interaction",
             Some(
@@ -202,7 +220,10 @@ impl Town {
         let mut random = Random(number as u64);
         let mut video = Video::new(VideoId::parse(&format!("video-{number:06}"))?);
         video.title = format!("A made film of number {number}");
-        video.creator = Some(CreatorId::parse(&format!("creator-{}", random.below(CREATORS)))?);
+        video.creator = Some(CreatorId::parse(&format!(
+            "creator-{}",
+            random.below(CREATORS)
+        ))?);
         video.categories = vec![format_smolstr!("category-{}", number % CATEGORIES)];
         video.tags = (0..3)
             .map(|_| format_smolstr!("tag-{}", random.below(2_000)))
@@ -228,9 +249,12 @@ impl Town {
                     5..8 => likes.last(),
                     _ => None,
                 };
-                let category = category.copied().unwrap_or_else(|| random.below(CATEGORIES));
+                let category = category
+                    .copied()
+                    .unwrap_or_else(|| random.below(CATEGORIES));
                 let video = (rank * CATEGORIES + category).min(VIDEOS - 1);
-                let (Some(user_id), Some(video_id)) = (self.users.get(user), self.videos.get(video))
+                let (Some(user_id), Some(video_id)) =
+                    (self.users.get(user), self.videos.get(video))
                 else {
                     continue;
                 };

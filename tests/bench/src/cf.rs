@@ -79,7 +79,15 @@ fn one(
     let mut scratch = Scratch::default();
     let mut predict = |seeds: &[Seed]| {
         let current = seeds.first().map(|seed| seed.item);
-        predict_best(index, knobs, seeds, PLACES, |item| Some(item) != current, &mut scratch).len()
+        predict_best(
+            index,
+            knobs,
+            seeds,
+            PLACES,
+            |item| Some(item) != current,
+            &mut scratch,
+        )
+        .len()
     };
     asked.iter().for_each(|seeds| {
         black_box(predict(seeds));

@@ -34,29 +34,44 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     let flat = BuildOptions::default;
     let neighbours = [
         ("likings alike", flat()),
-        ("by share watched", BuildOptions {
-            neighbour_weight: LikingWeight::WatchRatio,
-            ..flat()
-        }),
-        ("half after 60 days", BuildOptions {
-            neighbour_half_life_ms: 60 * DAY_MS,
-            ..flat()
-        }),
-        ("half after 14 days", BuildOptions {
-            neighbour_half_life_ms: 14 * DAY_MS,
-            ..flat()
-        }),
-        ("by share watched, half after 60 days", BuildOptions {
-            neighbour_weight: LikingWeight::WatchRatio,
-            neighbour_half_life_ms: 60 * DAY_MS,
-            ..flat()
-        }),
+        (
+            "by share watched",
+            BuildOptions {
+                neighbour_weight: LikingWeight::WatchRatio,
+                ..flat()
+            },
+        ),
+        (
+            "half after 60 days",
+            BuildOptions {
+                neighbour_half_life_ms: 60 * DAY_MS,
+                ..flat()
+            },
+        ),
+        (
+            "half after 14 days",
+            BuildOptions {
+                neighbour_half_life_ms: 14 * DAY_MS,
+                ..flat()
+            },
+        ),
+        (
+            "by share watched, half after 60 days",
+            BuildOptions {
+                neighbour_weight: LikingWeight::WatchRatio,
+                neighbour_half_life_ms: 60 * DAY_MS,
+                ..flat()
+            },
+        ),
     ];
     for (name, options) in neighbours {
         let found = feed(&views, options)?;
         report.tell(
             &format!("short videos, neighbours alone, {name}: Recall@20, NDCG@20"),
-            format!("{:.4}, {:.4} ({} users)", found.recall, found.ndcg, found.users),
+            format!(
+                "{:.4}, {:.4} ({} users)",
+                found.recall, found.ndcg, found.users
+            ),
         );
     }
     let clicks = read(&data.join("serenade/train.txt"))?;
@@ -64,21 +79,30 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
         ("all sessions alike", 1.0, 0),
         ("half after 10,000 newer sessions", 1.0, 10_000),
         ("half after 2,000 newer sessions", 1.0, 2_000),
-        ("sessions above the 99.5th percentile of lengths left out", 0.995, 0),
+        (
+            "sessions above the 99.5th percentile of lengths left out",
+            0.995,
+            0,
+        ),
     ];
     for (name, quantile, half_life) in sessions {
         let found = shop(&clicks, quantile, half_life)?;
         report.tell(
             &format!("shop, sessions alone, {name}: MRR@20, HR@20"),
-            format!("{:.4}, {:.4} ({} clicks)", found.mrr, found.hit_rate, found.users),
+            format!(
+                "{:.4}, {:.4} ({} clicks)",
+                found.mrr, found.hit_rate, found.users
+            ),
         );
     }
     report.note(
         "short videos: learned from the history and the days before, asked for the long views of the \
          day before the last; the history has an order and no time and is laid out six hours a view",
     );
-    report.note("shop: learned from the training sessions that end before their last day, asked for \
-         each next click of that day's sessions; m=500 k=50 last=5");
+    report.note(
+        "shop: learned from the training sessions that end before their last day, asked for \
+         each next click of that day's sessions; m=500 k=50 last=5",
+    );
     Ok(())
 }
 
@@ -98,7 +122,10 @@ fn day(ts_ms: i64) -> i64 {
 /// Every watch of the feed but those of its last day, oldest first.
 fn views(folder: &Path) -> anyhow::Result<Vec<View>> {
     let mut views = Vec::new();
-    for line in std::fs::read_to_string(folder.join("impressions_0425_0430.tsv"))?.lines().skip(1) {
+    for line in std::fs::read_to_string(folder.join("impressions_0425_0430.tsv"))?
+        .lines()
+        .skip(1)
+    {
         let cells: Vec<&str> = line.split('\t').collect();
         let cell = |place: usize| cells.get(place).copied().unwrap_or_default();
         views.push(View {
@@ -114,7 +141,13 @@ fn views(folder: &Path) -> anyhow::Result<Vec<View>> {
     views.retain(|view| day(view.ts_ms) < last);
     let mut end_ms: BTreeMap<String, i64> = BTreeMap::new();
     let history = std::fs::read_to_string(folder.join("history_before_0425_longview.tsv"))?;
-    for line in history.lines().skip(1).collect::<Vec<_>>().into_iter().rev() {
+    for line in history
+        .lines()
+        .skip(1)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
         let mut cells = line.split('\t');
         let (Some(user), Some(_), Some(video)) = (cells.next(), cells.next(), cells.next()) else {
             continue;
@@ -148,11 +181,16 @@ fn feed(views: &[View], options: BuildOptions) -> anyhow::Result<Figures> {
     for view in views {
         if view.ts_ms > as_of_ms {
             if view.long {
-                wanted.entry(&view.user).or_default().push(view.video.clone());
+                wanted
+                    .entry(&view.user)
+                    .or_default()
+                    .push(view.video.clone());
             }
             continue;
         }
-        met.entry(&view.user).or_default().push((&view.video, view.long));
+        met.entry(&view.user)
+            .or_default()
+            .push((&view.video, view.long));
         builder.add_video(&Video::new(view.video.clone()))?;
         builder.add_event(&Event {
             kind: EventKind::Watch,
@@ -169,7 +207,10 @@ fn feed(views: &[View], options: BuildOptions) -> anyhow::Result<Figures> {
     let (mut figures, mut scratch) = (Figures::default(), Scratch::default());
     for (user, wanted) in &wanted {
         let own = met.get(user).map_or(&[][..], Vec::as_slice);
-        let known: BTreeSet<u32> = own.iter().filter_map(|(v, _)| index.find(v.as_str())).collect();
+        let known: BTreeSet<u32> = own
+            .iter()
+            .filter_map(|(v, _)| index.find(v.as_str()))
+            .collect();
         let mut once = BTreeSet::new();
         let liked = own.iter().rev().filter(|(_, long)| *long);
         let seeds: Vec<Seed> = liked
@@ -185,8 +226,10 @@ fn feed(views: &[View], options: BuildOptions) -> anyhow::Result<Figures> {
             .collect();
         let keeps = |item| !known.contains(&item);
         let best = predict_best(&index, &knobs, &seeds, PLACES, keeps, &mut scratch);
-        let list: Vec<VideoId> =
-            best.iter().filter_map(|row| index.typed_video_id(row.item)).collect();
+        let list: Vec<VideoId> = best
+            .iter()
+            .filter_map(|row| index.typed_video_id(row.item))
+            .collect();
         figures.add(&list, &new, PLACES);
     }
     Ok(figures)
@@ -195,14 +238,19 @@ fn feed(views: &[View], options: BuildOptions) -> anyhow::Result<Figures> {
 /// Sessions alone, asked for each next click of the newest day's sessions.
 fn shop(clicks: &Clicks, quantile: f64, half_life: u32) -> anyhow::Result<Figures> {
     let ended = |clicks: &[(i64, VideoId)]| clicks.last().map_or(0, |(ts_ms, _)| *ts_ms);
-    let newest = clicks.values().map(|clicks| ended(clicks)).max().unwrap_or(0);
+    let newest = clicks
+        .values()
+        .map(|clicks| ended(clicks))
+        .max()
+        .unwrap_or(0);
     let mut builder = GenerationBuilder::new(BuildOptions {
         session_gap_ms: i64::MAX,
         session_quantile: quantile,
         ..BuildOptions::new("options", i64::MAX)
     });
-    let (asked, known): (Vec<_>, Vec<_>) =
-        clicks.iter().partition(|(_, clicks)| ended(clicks) > newest - DAY_MS);
+    let (asked, known): (Vec<_>, Vec<_>) = clicks
+        .iter()
+        .partition(|(_, clicks)| ended(clicks) > newest - DAY_MS);
     for (session, clicks) in known {
         for (ts_ms, video) in clicks {
             builder.add_video(&Video::new(video.clone()))?;
@@ -229,8 +277,10 @@ fn shop(clicks: &Clicks, quantile: f64, half_life: u32) -> anyhow::Result<Figure
             let current = seeds.first().map(|seed| seed.item);
             let keeps = |item| Some(item) != current;
             let best = predict_best(&index, &knobs, &seeds, PLACES, keeps, &mut scratch);
-            let list: Vec<VideoId> =
-                best.iter().filter_map(|row| index.typed_video_id(row.item)).collect();
+            let list: Vec<VideoId> = best
+                .iter()
+                .filter_map(|row| index.typed_video_id(row.item))
+                .collect();
             figures.add(&list, std::slice::from_ref(wanted), PLACES);
         }
     }
