@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::Rung;
 use guard::{Clock, Deadline};
 use http::Extensions;
 use http::request::Parts as RequestParts;
@@ -10,10 +11,20 @@ use store::{Catalogue, GenerationReader, LiveTuning, Outbox, Tiered, Tuning, Upk
 use web::{Ids, Prefix, Shell, Signer};
 
 use crate::limits::Limits;
+use crate::pages::Pages;
 use crate::reading::Reading;
 
 /// How long a body may take to arrive.
 const BODY_BUDGET: Duration = Duration::from_secs(5);
+
+/// The rungs in their order.
+const RUNGS: [Rung; 5] = [
+    Rung::Personal,
+    Rung::Stale,
+    Rung::Cohort,
+    Rung::Trending,
+    Rung::Builtin,
+];
 
 /// What an [`App`] is made of.
 pub struct Parts {
@@ -63,6 +74,9 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) reading: Reading,
+    pub(crate) pages: Pages,
+    /// Answers by rung, best first.
+    pub(crate) slates: [metrics::Counter; 5],
     pub(crate) ids: Ids,
     pub(crate) shell: Arc<Shell>,
 }
@@ -71,10 +85,14 @@ impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let limits = Limits::new(&parts.tuning.snapshot().guard.limits, &parts.clock);
+        let tuning = parts.tuning.snapshot();
+        let limits = Limits::new(&tuning.guard, &parts.tiered, &parts.clock);
         Arc::new(Self {
             limits,
             reading: Reading::default(),
+            pages: Pages::default(),
+            slates: RUNGS
+                .map(|rung| metrics::counter!(ops::metric::SLATES, "rung" => rung.as_str())),
             ids: Ids::seeded(parts.seed),
             // Another sequence than that of the slates.
             shell: Arc::new(Shell::new(

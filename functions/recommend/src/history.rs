@@ -72,7 +72,7 @@ pub(crate) async fn history(
     Caller::of(&parts.extensions).may_act_for(&user)?;
     let tuning = app.tuning();
     app.limits
-        .take(&tuning.guard.limits, app.prefix(&parts), Some(&user))?;
+        .take(&tuning.guard, app.prefix(&parts), Some(&user))?;
     let deadline = app.deadline(&tuning, &parts.extensions);
     let found = app
         .users
@@ -92,7 +92,12 @@ pub(crate) async fn history(
         items: newest.map(HistoryItem::of).collect(),
     };
     let body = serde_json::to_vec(&answer).map_err(|_| Problem::internal())?;
-    Ok(respond(body, Freshness::Private, &parts.headers))
+    Ok(respond(
+        body.into(),
+        None,
+        Freshness::Private,
+        &parts.headers,
+    ))
 }
 
 impl<'a> HistoryItem<'a> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! query │ body ─► SlateRequest ─► Limits ─► Tiered::slate ─► Page ─► SlateAnswer
-//!                    400            429      never fails      │       ETag, Cache-Control
+//!                    400         429, 503   never fails      │       ETag, Cache-Control
 //!                                       exclude, hidden, cursor, tokens
 //!                                                             └─► `served` ─► Outbox
 //! ```
@@ -13,8 +13,8 @@
 //!   lives here; what was hidden since is left out of old slates too.
 //! - Bodies depend on the slate and the page alone; request id and age travel in headers.
 //!
-//! Read in the order `app`, `routes`, `slates`, `request`, `limits`, `serving`, `page`, `reading`,
-//! `answer`, `served`.
+//! Read in the order `app`, `routes`, `slates`, `request`, `limits`, `serving`, `source`, `page`,
+//! `pages`, `probe`, `reading`, `render`, `answer`, `splice`, `served`.
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -24,13 +24,18 @@ mod history;
 mod limits;
 mod openapi;
 mod page;
+mod pages;
+mod probe;
 mod reading;
+mod render;
 mod request;
 mod respond;
 mod routes;
 mod served;
 mod serving;
 mod slates;
+mod source;
+mod splice;
 mod videos;
 
 #[cfg(test)]

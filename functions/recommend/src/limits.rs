@@ -1,41 +1,80 @@
-//! Who may ask how often: everybody together, one network, one user.
+//! Who may ask how often: everybody together, one network, one user; and how much is at work.
+//!
+//! From the widest to the narrowest. The interface's buckets and a network's are of this process
+//! (the fleet is bounded by the gateway); a user's is shared: what other processes admitted comes
+//! back on the way of misses. A refused request consults no breaker and asks nobody.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::{UserId, UserState};
-use guard::{Clock, KeyedLimiter, Limiter, tuning::Limits as Rates};
+use guard::concurrency::Entry;
+use guard::tuning::Limits as Rates;
+use guard::{BreakerState, Clock, Concurrency, Deadline, GuardTuning, KeyedLimiter, Limiter, Rate};
 use ops::metric;
+use store::Tiered;
+use store::tiered::CALLERS_MAX;
 use web::{Prefix, Problem};
 
-/// Users, and networks, whose buckets are remembered.
-const KEYS_MAX: usize = 65_536;
+#[cfg(test)]
+mod tests;
 
-/// The three limits, from the widest to the narrowest.
-#[derive(Debug)]
+/// The limits of one process.
 pub(crate) struct Limits {
     interface: Limiter,
     region: KeyedLimiter,
-    user: KeyedLimiter,
-    applied: Mutex<Rates>,
+    user: Arc<KeyedLimiter>,
+    concurrency: Concurrency,
+    /// Whether other processes cannot be heard of, although they should.
+    is_alone: Box<dyn Fn() -> bool + Send + Sync>,
+    applied: Mutex<Applied>,
+}
+
+/// What is in force.
+#[derive(Debug)]
+struct Applied {
+    rates: Rates,
+    alone: bool,
+    vip: HashSet<u64>,
 }
 
 impl Limits {
-    /// Limits at these rates.
-    pub fn new(rates: &Rates, clock: &Arc<dyn Clock>) -> Self {
-        let Rates {
-            interface,
-            user,
-            region,
-        } = *rates;
-        let keyed = |rate: guard::Rate| {
-            KeyedLimiter::new(rate.per_second, rate.burst, KEYS_MAX, Arc::clone(clock))
+    /// Limits as tuned; the users' own are shared as far as the tiers are.
+    pub fn new(tuning: &GuardTuning, tiered: &Tiered, clock: &Arc<dyn Clock>) -> Self {
+        let shared = tiered.shared().cloned();
+        let is_alone = move || {
+            let state = shared.as_ref().map(store::Shared::state);
+            state.is_some_and(|state| state != BreakerState::Closed)
         };
+        Self::of(tuning, tiered.user_limit(), Box::new(is_alone), clock)
+    }
+
+    fn of(
+        tuning: &GuardTuning,
+        user: Arc<KeyedLimiter>,
+        is_alone: Box<dyn Fn() -> bool + Send + Sync>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let Rates {
+            interface, region, ..
+        } = &tuning.limits;
         Self {
             interface: Limiter::new(interface.per_second, interface.burst, Arc::clone(clock)),
-            region: keyed(region),
-            user: keyed(user),
-            applied: Mutex::new(rates.clone()),
+            region: KeyedLimiter::new(
+                region.per_second,
+                region.burst,
+                CALLERS_MAX,
+                Arc::clone(clock),
+            ),
+            user,
+            concurrency: Concurrency::new(tuning.concurrency, Arc::clone(clock)),
+            is_alone,
+            applied: Mutex::new(Applied {
+                vip: hashes(&tuning.limits),
+                rates: tuning.limits.clone(),
+                alone: false,
+            }),
         }
     }
 
@@ -45,42 +84,80 @@ impl Limits {
     /// 429 with whole seconds to wait, rounded up.
     pub fn take(
         &self,
-        rates: &Rates,
+        tuning: &GuardTuning,
         prefix: Option<Prefix>,
         user: Option<&UserId>,
     ) -> Result<(), Problem> {
-        self.follow(rates);
-        refused("interface", "interface_limit", self.interface.take())?;
+        let user = user.map(UserState::user_hash);
+        let may_take_all = self.follow(&tuning.limits, user);
+        let Rates {
+            interface,
+            region,
+            vip_share,
+            ..
+        } = &tuning.limits;
+        let kept = |rate: &Rate| if may_take_all { 0.0 } else { rate.burst * vip_share };
+        let taken = self.interface.take_leaving(kept(interface));
+        refused("interface", "interface_limit", taken)?;
         if let Some(Prefix(network)) = prefix {
-            refused("region", "region_limit", self.region.take(network))?;
+            let taken = self.region.take_leaving(network, kept(region));
+            refused("region", "region_limit", taken)?;
         }
         if let Some(user) = user {
-            refused(
-                "user",
-                "user_limit",
-                self.user.take(UserState::user_hash(user)),
-            )?;
+            refused("user", "user_limit", self.user.take(user))?;
         }
         Ok(())
     }
 
-    /// Applies rates that changed.
-    fn follow(&self, rates: &Rates) {
-        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        if *applied == *rates {
-            return;
-        }
-        let Rates {
-            interface,
-            user,
-            region,
-        } = *rates;
-        self.interface
-            .reconfigure(interface.per_second, interface.burst);
-        self.region.reconfigure(region.per_second, region.burst);
-        self.user.reconfigure(user.per_second, user.burst);
-        *applied = rates.clone();
+    /// Begins to work on a request that was let through.
+    ///
+    /// # Errors
+    /// 503 with a second to wait, at once, when as much as may be is at work.
+    pub async fn enter(
+        &self,
+        tuning: &GuardTuning,
+        deadline: &Deadline,
+    ) -> Result<Entry<'_>, Problem> {
+        self.concurrency.tune(tuning.concurrency);
+        self.concurrency.enter(deadline).await.map_err(|_| {
+            metrics::counter!(metric::LIMITED, "level" => "process").increment(1);
+            Problem::overloaded()
+        })
     }
+
+    /// Applies what changed: the rates, and whether other processes are heard of. Answers whether
+    /// this one may take it all: a share is kept for others only where there are any.
+    fn follow(&self, rates: &Rates, user: Option<u64>) -> bool {
+        let alone = (self.is_alone)();
+        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        if applied.rates != *rates || applied.alone != alone {
+            let Rates {
+                interface,
+                user,
+                region,
+                user_share_alone,
+                ..
+            } = rates;
+            let share = if alone { *user_share_alone } else { 1.0 };
+            self.interface
+                .reconfigure(interface.per_second, interface.burst);
+            self.region.reconfigure(region.per_second, region.burst);
+            self.user
+                .reconfigure(user.per_second * share, user.burst * share);
+            *applied = Applied {
+                vip: hashes(rates),
+                rates: rates.clone(),
+                alone,
+            };
+        }
+        applied.vip.is_empty() || user.is_some_and(|user| applied.vip.contains(&user))
+    }
+}
+
+/// The users for whom a share is kept; a name that is no id is nobody's.
+fn hashes(rates: &Rates) -> HashSet<u64> {
+    let ids = rates.vip.iter().filter_map(|id| UserId::parse(id).ok());
+    ids.map(|id| UserState::user_hash(&id)).collect()
 }
 
 fn refused(
@@ -93,58 +170,4 @@ fn refused(
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Problem::too_many(code, u32::try_from(seconds.max(1)).unwrap_or(u32::MAX))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use guard::{ManualClock, Rate};
-
-    use super::*;
-
-    fn rates(interface: f64, region: f64, user: f64) -> Rates {
-        let rate = |burst| Rate {
-            per_second: 0.5,
-            burst,
-        };
-        Rates {
-            interface: rate(interface),
-            region: rate(region),
-            user: rate(user),
-        }
-    }
-
-    fn id(text: &str) -> UserId {
-        UserId::parse(text).unwrap()
-    }
-
-    #[test]
-    fn the_narrowest_limit_that_is_empty_answers_with_its_wait() {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-        let rates = rates(4.0, 3.0, 1.0);
-        let limits = Limits::new(&rates, &clock);
-        let network = Some(Prefix(7));
-        let take = |user: &str| {
-            limits
-                .take(&rates, network, Some(&id(user)))
-                .map_err(|p| p.code())
-        };
-        assert_eq!(take("a"), Ok(()));
-        assert_eq!(take("a"), Err("user_limit"));
-        assert_eq!(take("b"), Ok(()));
-        assert_eq!(take("c"), Err("region_limit"));
-        assert_eq!(take("c"), Err("interface_limit"));
-    }
-
-    #[test]
-    fn changed_rates_are_followed() {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-        let limits = Limits::new(&rates(9.0, 9.0, 9.0), &clock);
-        let narrow = rates(1.0, 9.0, 9.0);
-        assert!(limits.take(&narrow, None, None).is_ok());
-        let refused = limits.take(&narrow, None, None).unwrap_err();
-        assert_eq!(
-            (refused.status().as_u16(), refused.code()),
-            (429, "interface_limit")
-        );
-    }
 }

@@ -2,15 +2,21 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use web::{ETag, Freshness};
 
-/// Answers with the body, or with 304 when the client has it.
-pub(crate) fn respond(body: Vec<u8>, freshness: Freshness, asked: &HeaderMap) -> Response {
+/// Answers with the body, or with 304 when the client has it. `tag` is the body's, if it is known.
+pub(crate) fn respond(
+    body: Bytes,
+    tag: Option<ETag>,
+    freshness: Freshness,
+    asked: &HeaderMap,
+) -> Response {
     let mut response = Response::default();
     if freshness != Freshness::NoStore {
-        let tag = ETag::of(&body);
+        let tag = tag.unwrap_or_else(|| ETag::of(&body));
         tag.write(response.headers_mut());
         if tag.is_held(asked) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -25,6 +25,7 @@ use crate::serving::serve;
         (status = 403, description = "Another user's", body = ProblemDocument),
         (status = 414, description = "Use POST", body = ProblemDocument),
         (status = 429, description = "Too many requests", body = ProblemDocument),
+        (status = 503, description = "As much as may be is at work", body = ProblemDocument),
     ),
 )]
 pub(crate) async fn recommend(
@@ -46,6 +47,7 @@ pub(crate) async fn recommend(
         (status = 413, description = "Above 64 KiB", body = ProblemDocument),
         (status = 415, description = "Not JSON", body = ProblemDocument),
         (status = 429, description = "Too many requests", body = ProblemDocument),
+        (status = 503, description = "As much as may be is at work", body = ProblemDocument),
     ),
 )]
 pub(crate) async fn recommend_posted(
@@ -69,6 +71,7 @@ pub(crate) async fn recommend_posted(
         (status = 304, description = "As the client has it"),
         (status = 400, description = "A wrong field", body = ProblemDocument),
         (status = 429, description = "Too many requests", body = ProblemDocument),
+        (status = 503, description = "As much as may be is at work", body = ProblemDocument),
     ),
 )]
 pub(crate) async fn similar(
@@ -87,6 +90,7 @@ pub(crate) async fn similar(
         (status = 304, description = "As the client has it"),
         (status = 400, description = "A wrong field", body = ProblemDocument),
         (status = 429, description = "Too many requests", body = ProblemDocument),
+        (status = 503, description = "As much as may be is at work", body = ProblemDocument),
     ),
 )]
 pub(crate) async fn trending(
@@ -104,6 +108,7 @@ pub(crate) async fn trending(
         (status = 304, description = "As the client has it"),
         (status = 400, description = "A wrong field", body = ProblemDocument),
         (status = 429, description = "Too many requests", body = ProblemDocument),
+        (status = 503, description = "As much as may be is at work", body = ProblemDocument),
     ),
 )]
 pub(crate) async fn latest(
@@ -121,6 +126,7 @@ pub(crate) async fn latest(
         (status = 304, description = "As the client has it"),
         (status = 400, description = "A wrong field", body = ProblemDocument),
         (status = 429, description = "Too many requests", body = ProblemDocument),
+        (status = 503, description = "As much as may be is at work", body = ProblemDocument),
     ),
 )]
 pub(crate) async fn popular(

@@ -31,8 +31,7 @@ pub(crate) async fn video(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let tuning = app.tuning();
-    app.limits
-        .take(&tuning.guard.limits, app.prefix(&parts), None)?;
+    app.limits.take(&tuning.guard, app.prefix(&parts), None)?;
     let deadline = app.deadline(&tuning, &parts.extensions);
     if app.catalogue.hidden(&deadline).await.contains(&id) {
         return Err(Problem::not_found());
@@ -50,7 +49,8 @@ pub(crate) async fn video(
         // The index has what the catalogue said last night.
         Err(error) => indexed(&app, &id).ok_or_else(|| Problem::from(error))?,
     };
-    Ok(respond(body, web::Freshness::Shared, &parts.headers))
+    let freshness = web::Freshness::Shared;
+    Ok(respond(body.into(), None, freshness, &parts.headers))
 }
 
 fn indexed(app: &App, id: &VideoId) -> Option<Vec<u8>> {

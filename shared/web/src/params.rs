@@ -1,6 +1,5 @@
 //! The parameters of a request, from its query or from its JSON body, by one set of rules.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -27,13 +26,14 @@ const TIME_MS_MAX: i64 = 253_402_300_799_999;
 /// same address (the edge's key and we) could pick different ones.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Params {
-    values: BTreeMap<&'static str, Vec<Raw>>,
+    /// In the order they came; few enough to be searched.
+    values: Vec<(&'static str, Raw)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum Raw {
     /// From a query.
-    Text(String),
+    Text(SmolStr),
     /// From a query, not UTF-8.
     Malformed,
     /// From a body.
@@ -53,14 +53,14 @@ impl Params {
         for pair in query.split(|byte| *byte == b'&') {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let name = halves.next().and_then(percent::decode);
-            let Some(name) = name.and_then(|name| known.iter().find(|k| **k == name)) else {
+            let Some(name) = name.and_then(|name| known.iter().find(|k| ***k == *name)) else {
                 continue;
             };
             let raw = match percent::decode(halves.next().unwrap_or_default()) {
-                Some(text) => Raw::Text(text),
+                Some(text) => Raw::Text(SmolStr::new(text)),
                 None => Raw::Malformed,
             };
-            params.values.entry(name).or_default().push(raw);
+            params.values.push((name, raw));
         }
         Ok(params)
     }
@@ -73,7 +73,7 @@ impl Params {
             match object.remove(*name) {
                 None | Some(Value::Null) => {}
                 Some(value) => {
-                    params.values.insert(name, vec![Raw::Json(value)]);
+                    params.values.push((name, Raw::Json(value)));
                 }
             }
         }
@@ -83,7 +83,7 @@ impl Params {
     /// Whether the parameter came at all.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.values.contains_key(name)
+        self.named(name).next().is_some()
     }
 
     /// One text of at most `bytes_max`, possibly empty, without control characters.
@@ -93,12 +93,13 @@ impl Params {
     pub fn text(&self, name: &'static str, bytes_max: usize) -> Result<Option<&str>, Problem> {
         let text = match self.one(name)? {
             None => return Ok(None),
-            Some(Raw::Text(text) | Raw::Json(Value::String(text))) => text,
+            Some(Raw::Text(text)) => text.as_str(),
+            Some(Raw::Json(Value::String(text))) => text.as_str(),
             Some(_) => return Err(Problem::field(name)),
         };
         let clean = text.len() <= bytes_max && !text.chars().any(char::is_control);
         clean
-            .then_some(Some(text.as_str()))
+            .then_some(Some(text))
             .ok_or_else(|| Problem::field(name))
     }
 
@@ -141,10 +142,8 @@ impl Params {
         let time_ms = match self.one(name)? {
             None => return Ok(None),
             Some(Raw::Json(Value::Number(number))) => number.as_i64(),
-            Some(Raw::Json(Value::String(text)) | Raw::Text(text)) => text
-                .parse::<jiff::Timestamp>()
-                .ok()
-                .map(jiff::Timestamp::as_millisecond),
+            Some(Raw::Json(Value::String(text))) => moment(text),
+            Some(Raw::Text(text)) => moment(text),
             Some(_) => None,
         };
         let time_ms = time_ms.filter(|time_ms| (0..=TIME_MS_MAX).contains(time_ms));
@@ -222,7 +221,7 @@ impl Params {
             list.push(read(text).ok_or_else(wrong)?);
             Ok(())
         };
-        for raw in self.values.get(name).into_iter().flatten() {
+        for raw in self.named(name) {
             match raw {
                 Raw::Text(text) if text.is_empty() => {}
                 Raw::Text(text) if commas => text.split(',').try_for_each(&mut take)?,
@@ -239,12 +238,23 @@ impl Params {
     }
 
     fn one(&self, name: &'static str) -> Result<Option<&Raw>, Problem> {
-        match self.values.get(name).map(Vec::as_slice) {
-            None | Some([]) => Ok(None),
-            Some([raw]) => Ok(Some(raw)),
-            Some(_) => Err(Problem::field(name)),
+        let mut all = self.named(name);
+        match (all.next(), all.next()) {
+            (one, None) => Ok(one),
+            (_, Some(_)) => Err(Problem::field(name)),
         }
     }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = &Raw> {
+        let named = self.values.iter().filter(move |(known, _)| *known == name);
+        named.map(|(_, raw)| raw)
+    }
+}
+
+/// A time in RFC 3339, as Unix milliseconds.
+fn moment(text: &str) -> Option<i64> {
+    let moment = text.parse::<jiff::Timestamp>().ok()?;
+    Some(moment.as_millisecond())
 }
 
 /// A market in its one spelling; `None` when the text names none.

@@ -1,9 +1,14 @@
 //! Percent-encoding, tolerantly undone.
 
-/// Undoes `%XX` and `+`; what is not a valid escape stays as it is.
+use std::borrow::Cow;
+
+/// Undoes `%XX` and `+`; what is not a valid escape stays as it is. Copies only what it changes.
 ///
 /// `None` when the result is not UTF-8.
-pub(crate) fn decode(encoded: &[u8]) -> Option<String> {
+pub(crate) fn decode(encoded: &[u8]) -> Option<Cow<'_, str>> {
+    if !encoded.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return std::str::from_utf8(encoded).ok().map(Cow::Borrowed);
+    }
     let mut decoded = Vec::with_capacity(encoded.len());
     let mut rest = encoded;
     while let Some((&first, tail)) = rest.split_first() {
@@ -20,7 +25,7 @@ pub(crate) fn decode(encoded: &[u8]) -> Option<String> {
             other => decoded.push(other),
         }
     }
-    String::from_utf8(decoded).ok()
+    String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
 fn escape(tail: &[u8]) -> Option<(u8, &[u8])> {

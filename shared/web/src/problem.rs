@@ -194,6 +194,14 @@ impl Problem {
         problem
     }
 
+    /// 503: as much as may be is at work here; another process may have room.
+    #[must_use]
+    pub const fn overloaded() -> Self {
+        let mut problem = Self::unavailable(RETRY_AFTER_S);
+        problem.code = "overloaded";
+        problem
+    }
+
     /// Names the field that is wrong.
     #[must_use]
     pub fn at(mut self, field: impl Into<SmolStr>) -> Self {

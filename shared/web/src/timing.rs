@@ -7,6 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Most stages that are written.
 const STAGES_MAX: usize = 24;
 
+/// Room for the one stage of a hit; more make it grow.
+const TEXT_BYTES: usize = 32;
+
 /// Collects stages in their order.
 #[derive(Debug, Clone, Default)]
 pub struct ServerTiming {
@@ -20,6 +23,9 @@ impl ServerTiming {
         if self.stages == STAGES_MAX {
             return;
         }
+        if self.stages == 0 {
+            self.text.reserve(TEXT_BYTES);
+        }
         let comma = if self.stages == 0 { "" } else { ", " };
         // Writing to a String cannot fail.
         let _ = write!(
@@ -32,9 +38,9 @@ impl ServerTiming {
     }
 
     /// Writes the header unless there was no stage.
-    pub fn write(&self, headers: &mut HeaderMap) {
-        if let Ok(value) = HeaderValue::from_str(&self.text)
-            && self.stages > 0
+    pub fn write(self, headers: &mut HeaderMap) {
+        if self.stages > 0
+            && let Ok(value) = HeaderValue::try_from(self.text)
         {
             headers.insert(HeaderName::from_static("server-timing"), value);
         }

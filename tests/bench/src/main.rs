@@ -12,11 +12,23 @@ use anyhow::{Context, ensure};
 
 use measure::{Report, page};
 
+mod allocs;
 mod build;
 mod cf;
+mod drain;
+mod events;
 mod features;
+mod hits;
+mod json;
 mod measure;
+mod miss;
 mod options;
+mod rank;
+mod redis;
+mod served;
+mod soak;
+mod town;
+mod trips;
 mod world;
 
 /// A benchmark.
@@ -32,14 +44,49 @@ struct Bench {
 /// Every benchmark, in the order of the page.
 const BENCHES: &[Bench] = &[
     Bench {
+        name: "hits",
+        title: "Row 1: /recommend from the local tier",
+        run: hits::run,
+    },
+    Bench {
+        name: "miss",
+        title: "Row 3: a full miss",
+        run: miss::run,
+    },
+    Bench {
         name: "cf",
         title: "Row 4: one prediction of collaborative filtering",
         run: cf::run,
     },
     Bench {
+        name: "rank",
+        title: "One slate ranked by the learned trees",
+        run: rank::run,
+    },
+    Bench {
         name: "features",
         title: "Row 5: feature table get",
         run: features::run,
+    },
+    Bench {
+        name: "trips",
+        title: "Row 6: round trips",
+        run: trips::run,
+    },
+    Bench {
+        name: "allocations",
+        title: "Row 7: allocations",
+        run: allocs::run,
+    },
+    Bench {
+        name: "json",
+        title: "Row 9: JSON answer",
+        run: json::run,
+    },
+    Bench {
+        name: "soak",
+        title: "Ten million requests: flat memory, no error",
+        run: soak::run,
     },
     Bench {
         name: "build",
@@ -50,6 +97,21 @@ const BENCHES: &[Bench] = &[
         name: "options",
         title: "Optional weights of collaborative filtering",
         run: options::run,
+    },
+    Bench {
+        name: "events",
+        title: "Row 10: encoding events, and the peak through the log and towards Kinesis",
+        run: events::run,
+    },
+    Bench {
+        name: "served",
+        title: "What `served` events cost an answer",
+        run: served::run,
+    },
+    Bench {
+        name: "drain",
+        title: "clickstream at the original's peak",
+        run: drain::run,
     },
 ];
 

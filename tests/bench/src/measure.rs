@@ -20,8 +20,8 @@ pub mod page;
 pub mod report;
 
 pub use allocator::{Allocations, allocations};
-pub use compare::{Comparison, Interval, Plan, compare};
-pub use report::{Report, Verdict};
+pub use compare::{Plan, compare};
+pub use report::Report;
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -46,14 +46,19 @@ pub fn build(
     for number in 0..videos {
         builder.add_video(&video(number))?;
     }
-    let mut random = Random(11);
-    let diaries: Vec<Vec<Event>> = (0..users)
-        .map(|user| diary(user, videos, &mut random))
-        .collect();
+    let diaries = diaries(videos, users);
     for event in diaries.iter().flatten() {
         builder.add_event(event)?;
     }
     Ok((builder.finish()?.to_bytes(), diaries))
+}
+
+/// What so many users watched of so many videos.
+pub fn diaries(videos: usize, users: usize) -> Vec<Vec<Event>> {
+    let mut random = Random(11);
+    (0..users)
+        .map(|user| diary(user, videos, &mut random))
+        .collect()
 }
 
 /// The user of this number.
@@ -82,7 +87,7 @@ pub fn video(number: usize) -> Video {
     video.categories = vec![category(number), category(number / CATEGORIES)];
     video.categories.dedup();
     video.tags = (0..4).map(|n| format_smolstr!("tag{}", (number * 7 + n * 13) % 600)).collect();
-    video.language = SmolStr::new_static("en");
+    video.language = Some(SmolStr::new_static("en"));
     video.duration_ms = 15_000 + (number as u32 * 37) % 120_000;
     video.published_at = NOW_MS - (1 + (number as i64 * 7_919) % 2_000) * HOUR_MS;
     video

@@ -1,0 +1,184 @@
+//! First pages that were rendered a moment ago.
+//!
+//! A page's bytes follow from its slate, the question, the limit, what is hidden, and the step of time
+//! that its cursor carries. While all of these are the same, so are the bytes: nothing is cut, signed,
+//! rendered or hashed again, and looking costs no lock and no allocation.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use engine::{Slate, VideoId};
+use web::ETag;
+
+use crate::page::Page;
+
+/// Pages that are kept; another one that falls on the same place replaces what is there.
+const PLACES: usize = 4_096;
+/// A page larger than this is not kept.
+const PAGE_BYTES_MAX: usize = 16 * 1_024;
+
+/// What a page is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PageKey {
+    /// The question; names its user, too.
+    pub slate_key: u128,
+    /// Items on the page.
+    pub limit: usize,
+    /// The step of time that its cursor carries, Unix time in milliseconds.
+    pub issued_ms: i64,
+}
+
+/// A rendered page.
+#[derive(Debug)]
+pub(crate) struct RenderedPage {
+    key: PageKey,
+    /// Weak, so that a page keeps no slate in memory; as long as it is there, no other slate can have
+    /// the same address.
+    slate: Weak<Slate>,
+    hidden: Arc<HashSet<VideoId>>,
+    /// Places of its items in the slate.
+    places: Box<[u16]>,
+    /// Where the next page starts.
+    pub next: Option<u16>,
+    /// Its JSON.
+    pub bytes: Bytes,
+    /// Its tag.
+    pub tag: ETag,
+}
+
+/// Keeps up to [`PLACES`] pages of at most [`PAGE_BYTES_MAX`].
+#[derive(Debug)]
+pub(crate) struct Pages {
+    places: Box<[ArcSwapOption<RenderedPage>]>,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self {
+            places: (0..PLACES).map(|_| ArcSwapOption::empty()).collect(),
+        }
+    }
+}
+
+impl Pages {
+    /// The page of this very slate, if it is kept.
+    pub fn find(
+        &self,
+        key: PageKey,
+        slate: &Arc<Slate>,
+        hidden: &Arc<HashSet<VideoId>>,
+    ) -> Option<Arc<RenderedPage>> {
+        let found = self.place(key)?.load();
+        let found = found.as_ref()?;
+        let same = found.key == key
+            && std::ptr::eq(found.slate.as_ptr(), Arc::as_ptr(slate))
+            && Arc::ptr_eq(&found.hidden, hidden);
+        same.then(|| Arc::clone(found))
+    }
+
+    /// Keeps a page that was cut from the start of this slate.
+    pub fn keep(
+        &self,
+        key: PageKey,
+        slate: &Arc<Slate>,
+        hidden: &Arc<HashSet<VideoId>>,
+        page: &Page<'_>,
+        (bytes, tag): (&Bytes, &ETag),
+    ) {
+        let Some(place) = self.place(key).filter(|_| bytes.len() <= PAGE_BYTES_MAX) else {
+            return;
+        };
+        place.store(Some(Arc::new(RenderedPage {
+            key,
+            slate: Arc::downgrade(slate),
+            hidden: Arc::clone(hidden),
+            places: page.items.iter().map(|(place, _)| *place).collect(),
+            next: page.next,
+            bytes: bytes.clone(),
+            tag: tag.clone(),
+        })));
+    }
+
+    fn place(&self, key: PageKey) -> Option<&ArcSwapOption<RenderedPage>> {
+        // The key of a slate is a hash already.
+        let spread = (key.slate_key as usize).wrapping_add(key.limit);
+        self.places.get(spread % PLACES)
+    }
+}
+
+impl RenderedPage {
+    /// The page itself, for those who look at its items.
+    pub fn of<'s>(&self, slate: &'s Slate) -> Page<'s> {
+        let item = |place: &u16| Some((*place, slate.items.get(usize::from(*place))?));
+        Page {
+            items: self.places.iter().filter_map(item).collect(),
+            next: self.next,
+            excluded: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Rung;
+
+    use super::*;
+
+    fn slate() -> Arc<Slate> {
+        Arc::new(Slate {
+            slate_id: "s".into(),
+            generation: "g".into(),
+            user_version: 0,
+            rung: Rung::Personal,
+            cohort: None,
+            degraded: Vec::new(),
+            items: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn a_page_is_found_only_while_all_that_it_follows_from_is_the_same() {
+        let (pages, hidden, one) = (Pages::default(), Arc::default(), slate());
+        let key = PageKey {
+            slate_key: 5,
+            limit: 20,
+            issued_ms: 1,
+        };
+        let page = Page {
+            items: Vec::new(),
+            next: Some(3),
+            excluded: false,
+        };
+        let body = Bytes::from_static(b"{}");
+        pages.keep(key, &one, &hidden, &page, (&body, &ETag::of(&body)));
+        assert_eq!(pages.find(key, &one, &hidden).unwrap().bytes, body);
+        let others = [
+            PageKey {
+                slate_key: 5 + PLACES as u128,
+                ..key
+            },
+            PageKey { limit: 21, ..key },
+            PageKey {
+                issued_ms: 2,
+                ..key
+            },
+        ];
+        for other in others {
+            assert!(pages.find(other, &one, &hidden).is_none(), "{other:?}");
+        }
+        assert!(
+            pages.find(key, &slate(), &hidden).is_none(),
+            "another slate"
+        );
+        let more = Arc::new(HashSet::new());
+        assert!(pages.find(key, &one, &more).is_none(), "more is hidden");
+        drop(one);
+        let same_place = slate();
+        assert!(
+            pages.find(key, &same_place, &hidden).is_none(),
+            "a slate that came after"
+        );
+    }
+}
