@@ -252,14 +252,13 @@ impl Inner {
                     .await;
             }
             Verdict::Early(held) => {
-                self.refresh_early(&ask, key, &held, &tuning, deadline)
-                    .await;
+                self.refresh_early(&ask, key, &held, &tuning, deadline);
                 return self
                     .serve(&ask, held, TierOutcome::LocalHit, deadline)
                     .await;
             }
             Verdict::Refresh(held) => {
-                self.refresh(&ask, key, &held, &tuning, deadline).await;
+                self.refresh(&ask, key, &held, &tuning, deadline);
                 return self
                     .serve(&ask, held, TierOutcome::LocalStale, deadline)
                     .await;
@@ -370,7 +369,7 @@ impl Inner {
             } => {
                 if outcome == TierOutcome::SharedStale {
                     let tuning = self.tuning.snapshot();
-                    self.refresh(ask, key, &held, &tuning, deadline).await;
+                    self.refresh(ask, key, &held, &tuning, deadline);
                 }
                 let answer = self.serve(ask, held, outcome, deadline).await;
                 let stages = if answer.stages.is_empty() {

@@ -32,15 +32,31 @@ impl Generations {
         Self { objects }
     }
 
-    /// Publishes a file as a generation and makes it the current one; then removes all but the
-    /// newest [`GENERATIONS_KEPT`]. The caller holds the lease of the job that publishes.
+    /// Publishes a file as a generation and makes it the current one: [`Self::stage`], then
+    /// [`Self::point`].
+    ///
+    /// # Errors
+    /// As those two.
+    pub async fn publish(
+        &self,
+        generation: &str,
+        file: &Path,
+        deadline: &Deadline,
+    ) -> Result<Manifest, Error> {
+        let manifest = self.stage(generation, file, deadline).await?;
+        self.point(&manifest, deadline).await?;
+        Ok(manifest)
+    }
+
+    /// Puts a file where readers can open it by name, before any of them follows the pointer to it.
+    /// The caller holds the lease of the job that publishes.
     ///
     /// Doing it again after a crash anywhere between is harmless.
     ///
     /// # Errors
     /// The store's; `Invalid` for a bad name, a file too large, or when the current generation has
     /// this name and other content.
-    pub async fn publish(
+    pub async fn stage(
         &self,
         generation: &str,
         file: &Path,
@@ -64,20 +80,12 @@ impl Generations {
             let what = "publish a generation: the current one has this name";
             return Err(Error::new(ErrorKind::Invalid, what));
         }
-        let now_ms = deadline.clock().now().wall_ms;
-        let name = SmolStr::new(generation);
-        let schema = MANIFEST_SCHEMA;
         let manifest = Manifest {
-            schema,
-            generation: name.clone(),
+            schema: MANIFEST_SCHEMA,
+            generation: SmolStr::new(generation),
             bytes,
             checksum,
-            created_ms: now_ms,
-        };
-        let pointer = Pointer {
-            schema,
-            generation: name,
-            swapped_ms: now_ms,
+            created_ms: deadline.clock().now().wall_ms,
         };
         self.objects
             .put_file(&index_key(generation), file, deadline)
@@ -85,6 +93,26 @@ impl Generations {
         self.objects
             .put(&manifest_key(generation), render(&manifest)?, deadline)
             .await?;
+        Ok(manifest)
+    }
+
+    /// Makes a generation that was staged the current one; then removes all but the newest
+    /// [`GENERATIONS_KEPT`].
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn point(&self, manifest: &Manifest, deadline: &Deadline) -> Result<(), Error> {
+        let generation = manifest.generation.as_str();
+        // One that cannot be read is written anew.
+        let current = self.pointer(deadline).await.ok().flatten();
+        if current.is_some_and(|pointer| pointer.generation == generation) {
+            return Ok(());
+        }
+        let pointer = Pointer {
+            schema: MANIFEST_SCHEMA,
+            generation: manifest.generation.clone(),
+            swapped_ms: deadline.clock().now().wall_ms,
+        };
         self.objects
             .put(POINTER_KEY, render(&pointer)?, deadline)
             .await?;
@@ -92,7 +120,7 @@ impl Generations {
             // What matters is done; the next publication removes what this one could not.
             tracing::warn!(error = %error, "old generations were not removed");
         }
-        Ok(manifest)
+        Ok(())
     }
 
     /// Which generation is current; `None` before the first.

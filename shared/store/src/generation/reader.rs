@@ -92,6 +92,28 @@ impl GenerationReader {
         loaded
     }
 
+    /// Maps the generation of this name, whether the pointer names it already or not: a job that
+    /// fills caches does so before the pointer moves. The next [`Self::refresh`] follows the pointer
+    /// again.
+    ///
+    /// # Errors
+    /// Why it could not be loaded; what was mapped stays. `Unavailable` while another call works.
+    pub async fn open(&self, generation: &str, deadline: &Deadline) -> Result<Arc<Index>, Error> {
+        let Some(_turn) = Turn::take(&self.busy) else {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "open a generation: busy",
+            ));
+        };
+        if let Some(index) = self
+            .current()
+            .filter(|index| index.generation() == generation)
+        {
+            return Ok(index);
+        }
+        self.load(generation, deadline).await
+    }
+
     /// [`Self::refresh`] when the last one is `every` old. Meant to be run beside requests, not
     /// within one: a large generation takes seconds.
     ///
@@ -123,6 +145,13 @@ impl GenerationReader {
         {
             return Ok(false);
         }
+        self.load(generation, deadline).await?;
+        Ok(true)
+    }
+
+    /// Loads the generation of this name in place of the one that is mapped.
+    async fn load(&self, generation: &str, deadline: &Deadline) -> Result<Arc<Index>, Error> {
+        let current = self.current();
         let manifest = self.generations.manifest(generation, deadline).await?;
         if self.refused_checksum().as_deref() == Some(manifest.checksum.as_str()) {
             return Err(Error::new(
@@ -150,10 +179,11 @@ impl GenerationReader {
             }
             other => other?,
         };
-        self.current.store(Some(Arc::new(index)));
+        let index = Arc::new(index);
+        self.current.store(Some(Arc::clone(&index)));
         let previous = current.map(|index| index_path(&self.dir, index.generation()));
         self.tidy([Some(path), previous], deadline).await;
-        Ok(true)
+        Ok(index)
     }
 
     /// Whether the file is there and is what the manifest says.

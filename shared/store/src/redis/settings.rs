@@ -1,5 +1,6 @@
 //! How the shared tier is reached, fixed at start.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ops::Secret;
@@ -8,6 +9,7 @@ use ops::settings::Reader;
 const URL: &str = "REELWAY_REDIS_URL";
 const PASSWORD: &str = "REELWAY_REDIS_PASSWORD";
 const CLUSTER: &str = "REELWAY_REDIS_CLUSTER";
+const CA: &str = "REELWAY_REDIS_CA";
 /// How long a connection may take, TLS handshake included.
 const CONNECT_BUDGET: Duration = Duration::from_secs(1);
 
@@ -22,6 +24,9 @@ pub struct RedisSettings {
     /// `REELWAY_REDIS_CLUSTER`: the server speaks the cluster protocol, as ElastiCache Serverless
     /// always does.
     pub cluster: bool,
+    /// `REELWAY_REDIS_CA`: a PEM file of the authorities that may have signed the server's
+    /// certificate, instead of the public ones.
+    pub ca: Option<PathBuf>,
     /// How long a connection may take, TLS handshake included.
     pub connect_budget: Duration,
 }
@@ -36,6 +41,7 @@ impl RedisSettings {
             url: Secret::new(url),
             password: None,
             cluster: query.split('&').any(|pair| pair == "cluster=true"),
+            ca: None,
             connect_budget: CONNECT_BUDGET,
         }
     }
@@ -45,6 +51,7 @@ impl RedisSettings {
         let url = reader.secret(URL)?;
         let password = reader.secret(PASSWORD);
         let cluster = reader.parse(CLUSTER, false);
+        let ca = reader.optional(CA).map(PathBuf::from);
         let known = redis::parse_redis_url(url.expose())
             .is_some_and(|url| url.has_host() && !url.scheme().contains("unix"));
         if !known {
@@ -55,6 +62,7 @@ impl RedisSettings {
         Some(Self {
             password,
             cluster: cluster || settings.cluster,
+            ca,
             ..settings
         })
     }

@@ -1,8 +1,8 @@
 //! Making a slate anew while the old one is served.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::FutureExt;
 use guard::Deadline;
 use ops::metric::EARLY_REFRESHES;
 
@@ -14,7 +14,7 @@ use crate::tuning::Tuning;
 
 impl Inner {
     /// Starts the one refresh of a stale slate and does not wait for it.
-    pub(super) async fn refresh(
+    pub(super) fn refresh(
         self: &Arc<Self>,
         ask: &Arc<Ask>,
         key: SlateKey,
@@ -23,13 +23,12 @@ impl Inner {
         deadline: &Deadline,
     ) {
         if held.claim_refresh(self.clock.now().wall_ms, REFRESH_PAUSE) {
-            self.start_refresh(ask, key, Mode::Refresh, tuning, deadline)
-                .await;
+            self.start_refresh(ask, key, Mode::Refresh, tuning, deadline);
         }
     }
 
     /// Starts the one early refresh of a hot slate and does not wait for it.
-    pub(super) async fn refresh_early(
+    pub(super) fn refresh_early(
         self: &Arc<Self>,
         ask: &Arc<Ask>,
         key: SlateKey,
@@ -42,11 +41,11 @@ impl Inner {
             let mode = Mode::Early {
                 of_ms: held.confirmed_at_ms(),
             };
-            self.start_refresh(ask, key, mode, tuning, deadline).await;
+            self.start_refresh(ask, key, mode, tuning, deadline);
         }
     }
 
-    async fn start_refresh(
+    fn start_refresh(
         self: &Arc<Self>,
         ask: &Arc<Ask>,
         key: SlateKey,
@@ -56,13 +55,12 @@ impl Inner {
     ) {
         let (inner, asked, tuning) = (Arc::clone(self), Arc::clone(ask), Arc::clone(tuning));
         let budget = load_budget(&tuning);
-        // Nobody waits: the flight is detached, and its caller's time is over at once.
-        let no_time = deadline.child(Duration::ZERO);
+        // Nobody waits: looked at once, the flight is begun, and it is detached.
         let _ = self
             .refreshes
-            .run(key, &no_time, budget, move || async move {
+            .run(key, deadline, budget, move || async move {
                 inner.load(asked, key, mode, tuning).await
             })
-            .await;
+            .now_or_never();
     }
 }
