@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! client ──▶ 127.0.0.1:free ──▶ upstream
-//!                 │ mode: pass, refuse, reset, stall, latency; swallow replies; count
+//!                 │ mode: pass, refuse, reset, stall, latency, bandwidth, slice, close after,
+//!                 │       answer in the server's place; swallow replies; count
 //! ```
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use crate::host::Host;
 
 mod connection;
+mod resp;
 
 /// How long a switch of modes may take.
 const SWITCH_MAX: Duration = Duration::from_secs(5);
@@ -45,6 +47,26 @@ pub enum Mode {
         /// Largest deviation from it.
         jitter: Duration,
     },
+    /// Carries replies no faster than this.
+    Bandwidth {
+        /// Of one connection; at least 1.
+        bytes_per_s: u32,
+    },
+    /// Carries replies in small parts.
+    Slice {
+        /// Of one part; at least 1.
+        bytes: u32,
+        /// Between two parts.
+        every: Duration,
+    },
+    /// Closes each connection once so many bytes of replies were carried over it in this mode.
+    CloseAfter {
+        /// Of replies; what is beyond is lost.
+        bytes: u32,
+    },
+    /// Answers every Redis command itself, whatever it is, and carries nothing: a server that is
+    /// loading, was demoted, or moved its slots.
+    Answer(&'static str),
 }
 
 /// What has passed so far.

@@ -15,9 +15,11 @@ use ops::settings::{Environment, Lookup};
 use tokio::sync::OnceCell;
 
 mod process;
+mod reelway;
 
 use process::Process;
 pub use process::Signal;
+pub use reelway::Reelway;
 
 /// What a failing test tells its reader to do.
 const SETUP: &str = "run scripts/setup, then `. scripts/setup --env`, or scripts/test";

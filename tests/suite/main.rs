@@ -3,6 +3,8 @@
 //! Everything is `cfg(test)`, so that the lints know helpers here for parts of tests.
 
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod hosting;

@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use super::resp::Commands;
 use super::{Mode, Shared};
 
 /// Pieces held per direction; a peer that sends more waits.
@@ -54,75 +55,118 @@ async fn relay(shared: &Shared, client: &mut TcpStream) -> std::io::Result<()> {
     let (client_reads, client_writes) = client.split();
     let (server_reads, server_writes) = server.split();
     let server_spoke = AtomicBool::new(true);
-    let (up, down) = tokio::join!(
-        pump(
+    let (up, up_held) = mpsc::channel(HELD_PIECES_MAX);
+    let (down, down_held) = mpsc::channel(HELD_PIECES_MAX);
+    // Weak, so that the way down ends with the server.
+    let answers = Some(down.downgrade());
+    tokio::try_join!(
+        read(
             shared,
             Direction::Up,
             client_reads,
-            server_writes,
+            up,
+            answers,
             &server_spoke
         ),
-        pump(
+        write(shared, Direction::Up, up_held, server_writes),
+        read(
             shared,
             Direction::Down,
             server_reads,
-            client_writes,
+            down,
+            None,
             &server_spoke
         ),
-    );
-    up.and(down)
+        write(shared, Direction::Down, down_held, client_writes),
+    )?;
+    Ok(())
 }
 
-/// Carries one direction to its end, then closes the other side's.
-async fn pump(
+/// Reads one direction to its end; in the place of a server, answers what it reads.
+async fn read(
     shared: &Shared,
     direction: Direction,
     mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
+    hold: mpsc::Sender<Piece>,
+    answers: Option<mpsc::WeakSender<Piece>>,
     server_spoke: &AtomicBool,
 ) -> std::io::Result<()> {
-    let (hold, mut held) = mpsc::channel::<Piece>(HELD_PIECES_MAX);
-    let reading = async move {
-        let mut buffer = vec![0; PIECE_BYTES_MAX];
-        let (mut number, mut last_due) = (0, Duration::ZERO);
-        loop {
-            let read = from.read(&mut buffer).await?;
-            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
-                return Ok(());
-            };
-            if !count(shared, direction, read, server_spoke) {
-                continue;
-            }
-            number += 1;
-            let latency = match direction {
-                Direction::Up => Duration::ZERO,
-                Direction::Down => shared.latency(number),
-            };
-            last_due = last_due.max(shared.now() + latency);
-            if hold
-                .send(Piece {
-                    due: last_due,
-                    bytes: bytes.to_vec(),
-                })
-                .await
-                .is_err()
-            {
-                return Ok(());
-            }
+    let mut buffer = vec![0; PIECE_BYTES_MAX];
+    let (mut number, mut last_due) = (0, Duration::ZERO);
+    let mut commands = Commands::default();
+    loop {
+        let read = from.read(&mut buffer).await?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(());
+        };
+        if !count(shared, direction, read, server_spoke) {
+            continue;
         }
-    };
-    let writing = async move {
-        let mut mode = shared.mode.subscribe();
-        while let Some(Piece { due, bytes }) = held.recv().await {
-            tokio::time::sleep(due.saturating_sub(shared.now())).await;
-            // The proxy itself ends before the sender of modes does.
-            let _ = mode.wait_for(|mode| *mode != Mode::Stall).await;
-            to.write_all(&bytes).await?;
+        number += 1;
+        let mode = *shared.mode.borrow();
+        let latency = match (direction, mode) {
+            (Direction::Up, _) => Duration::ZERO,
+            (Direction::Down, Mode::Bandwidth { bytes_per_s }) => {
+                Duration::from_secs_f64(read as f64 / f64::from(bytes_per_s.max(1)))
+            }
+            (Direction::Down, _) => shared.latency(number),
+        };
+        // Bytes queue behind each other, replies do not.
+        last_due = match mode {
+            Mode::Bandwidth { .. } => last_due.max(shared.now()) + latency,
+            _ => last_due.max(shared.now() + latency),
+        };
+        let (to, bytes) = match (mode, &answers) {
+            (Mode::Answer(text), Some(answers)) => {
+                let whole = commands.whole(bytes);
+                (answers.upgrade(), text.as_bytes().repeat(whole))
+            }
+            _ => (Some(hold.clone()), bytes.to_vec()),
+        };
+        let piece = Piece {
+            due: last_due,
+            bytes,
+        };
+        let Some(to) = to else { return Ok(()) };
+        if to.send(piece).await.is_err() {
+            return Ok(());
         }
-        to.shutdown().await
-    };
-    let (read, written): (std::io::Result<()>, _) = tokio::join!(reading, writing);
-    read.and(written)
+    }
+}
+
+/// Writes what is held when it is due, then closes the other side.
+async fn write(
+    shared: &Shared,
+    direction: Direction,
+    mut held: mpsc::Receiver<Piece>,
+    mut to: impl AsyncWrite + Unpin,
+) -> std::io::Result<()> {
+    let mut mode = shared.mode.subscribe();
+    let mut carried = 0;
+    while let Some(Piece { due, bytes }) = held.recv().await {
+        tokio::time::sleep(due.saturating_sub(shared.now())).await;
+        // The proxy itself ends before the sender of modes does.
+        let _ = mode.wait_for(|mode| *mode != Mode::Stall).await;
+        let now = *mode.borrow();
+        match now {
+            Mode::Slice { bytes: size, every } if direction == Direction::Down => {
+                for part in bytes.chunks(size.max(1) as usize) {
+                    to.write_all(part).await?;
+                    tokio::time::sleep(every).await;
+                }
+            }
+            Mode::CloseAfter { bytes: most } if direction == Direction::Down => {
+                let left = (most as usize).saturating_sub(carried);
+                carried += bytes.len();
+                to.write_all(bytes.get(..left).unwrap_or(&bytes)).await?;
+                if carried >= most as usize {
+                    return Err(std::io::ErrorKind::ConnectionAborted.into());
+                }
+            }
+            _ => to.write_all(&bytes).await?,
+        }
+    }
+    to.shutdown().await
 }
 
 /// Counts a piece and returns whether it is to be carried.

@@ -134,6 +134,11 @@ impl Process {
         Ok(())
     }
 
+    /// The server's own process id, while it runs.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(|running| running.server)
+    }
+
     async fn ready(&self) {
         loop {
             if let Ok(Ok(true)) = tokio::time::timeout(ASK_MAX, self.answers()).await {

@@ -167,6 +167,66 @@ async fn latency_delays_each_reply_and_replies_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
+async fn a_narrow_line_takes_its_time() {
+    let proxy = start().await;
+    let bytes_per_s = 100_000;
+    proxy.set(Mode::Bandwidth { bytes_per_s }).await.unwrap();
+    let mut connection = connect(&proxy).await;
+    let (clock, text) = (RealClock::new(), vec![b'x'; 20_000]);
+    let before = clock.now().mono;
+    assert_eq!(soon(ask(&mut connection, &text)).await.unwrap(), text);
+    let took = clock.now().mono - before;
+    assert!(took >= Duration::from_millis(190), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_reply_in_slices_comes_in_parts_and_whole_in_the_end() {
+    let proxy = start().await;
+    let every = Duration::from_millis(20);
+    proxy.set(Mode::Slice { bytes: 2, every }).await.unwrap();
+    let mut connection = connect(&proxy).await;
+    connection.write_all(b"hello").await.unwrap();
+    let (mut buffer, mut got, mut parts) = ([0; 16], Vec::new(), 0);
+    while got.len() < 5 {
+        let read = soon(connection.read(&mut buffer)).await.unwrap();
+        got.extend_from_slice(&buffer[..read]);
+        parts += 1;
+    }
+    assert_eq!((got.as_slice(), parts > 1), (b"hello".as_slice(), true));
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_after_so_many_bytes_and_a_new_one_too() {
+    let proxy = start().await;
+    proxy.set(Mode::CloseAfter { bytes: 7 }).await.unwrap();
+    for _ in 0..2 {
+        let mut connection = connect(&proxy).await;
+        assert_eq!(soon(ask(&mut connection, b"hello")).await.unwrap(), b"hello");
+        connection.write_all(b"again").await.unwrap();
+        let mut rest = Vec::new();
+        // Closed in order or reset, whichever the kernel makes of it.
+        let _ = soon(connection.read_to_end(&mut rest)).await;
+        assert!(rest.len() <= 2, "{rest:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_answers_itself_answers_every_command_and_carries_none() {
+    let proxy = start().await;
+    let answer = "-LOADING Redis is loading\r\n";
+    proxy.set(Mode::Answer(answer)).await.unwrap();
+    let mut connection = connect(&proxy).await;
+    let commands = b"*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+    connection.write_all(commands).await.unwrap();
+    let mut said = vec![0; 2 * answer.len()];
+    soon(connection.read_exact(&mut said)).await.unwrap();
+    assert_eq!(said, answer.repeat(2).as_bytes());
+    assert_eq!(proxy.counters().bytes_down, 0);
+    proxy.set(Mode::Pass).await.unwrap();
+    assert_eq!(soon(ask(&mut connection, b"echo")).await.unwrap(), b"echo");
+}
+
+#[tokio::test]
 async fn a_swallowed_reply_never_comes_and_the_next_one_does() {
     let proxy = start().await;
     let mut connection = connect(&proxy).await;

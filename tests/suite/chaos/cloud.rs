@@ -1,0 +1,245 @@
+//! DynamoDB, Kinesis and S3 fail in every way, and everything at once.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tests::{Call, Client, Fault, Mode, Rule};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::Pace;
+use super::row::{Matrix, ms};
+use super::world::World;
+
+/// Whose row is throttled when one row is.
+const HOT_USER: u64 = 77;
+/// Users who were never asked for before a fault of the tables.
+const EVENTS_PER_REQUEST: usize = 100;
+
+pub(super) async fn faults(pace: Pace, matrix: &mut Matrix) {
+    let world = World::start(pace, true).await;
+    one_throttled_row(&world, matrix).await;
+    world.warm().await;
+    let none = world
+        .under_redis("none (stub of AWS, Redis)", pace.span(20), Mode::Pass)
+        .await;
+    matrix.add(none);
+    throttled(&world, pace, matrix).await;
+    kinesis_down(&world, pace, matrix).await;
+    events_partly_refused(&world, matrix).await;
+    client_gone(&world, matrix).await;
+    everything_stalls(&world, pace, matrix).await;
+}
+
+/// A row that is throttled alone costs its user the personal answer, and nobody else anything.
+async fn one_throttled_row(world: &World, matrix: &mut Matrix) {
+    let (stub, _) = world.aws.as_ref().unwrap();
+    stub.plant(Rule::on(Call::GetItem, Fault::Throttle).for_key(format!("u{HOT_USER}")));
+    stub.reset_counters();
+    let (mut hot, mut others) = (Vec::new(), Vec::new());
+    for user in 100..160 {
+        hot.push(world.feed.ask_for(HOT_USER).await);
+        others.push(world.feed.ask_for(user).await);
+    }
+    let said = |samples: &[tests::Sample], start: &str| {
+        let valid = |sample: &&tests::Sample| matches!(sample, tests::Sample::Valid(label) if label.starts_with(start));
+        samples.iter().filter(valid).count()
+    };
+    let tries = stub.faults(Call::GetItem);
+    stub.heal();
+    assert_eq!(said(&hot, "personal"), 0, "{hot:?}");
+    assert!(
+        said(&hot, "") + 20 >= hot.len(),
+        "only its own limit refuses it: {hot:?}"
+    );
+    assert!(said(&others, "personal") + 1 >= others.len(), "{others:?}");
+    assert!(
+        tries <= 3,
+        "{tries} tries: then the user is left alone for 30 s"
+    );
+    matrix.note(format!(
+        "one throttled row, {} questions for it and {} for others in turn: {} of the others personal, {tries} tries of the throttled row",
+        hot.len(), others.len(), said(&others, "personal")
+    ));
+}
+
+async fn throttled(world: &World, pace: Pace, matrix: &mut Matrix) {
+    let (stub, _) = world.aws.as_ref().unwrap();
+    let before = stub.calls(Call::GetItem);
+    let come = || async { stub.plant(Rule::on(Call::GetItem, Fault::Throttle)) };
+    let row = world.under(
+        "DynamoDB throttles every read",
+        pace.span(60),
+        come,
+        || async { stub.heal() },
+    );
+    let mut row = row.await;
+    let reads = stub.calls(Call::GetItem) - before;
+    assert!(
+        reads <= row.report.sent,
+        "{reads} reads for {} requests",
+        row.report.sent
+    );
+    row.note = format!("{reads} reads of users in all");
+    matrix.add(row);
+}
+
+/// `served` events are advisory: answers do not wait for them, and what is lost is counted.
+async fn kinesis_down(world: &World, pace: Pace, matrix: &mut Matrix) {
+    let (stub, _) = world.aws.as_ref().unwrap();
+    let come = || async { stub.plant(Rule::on(Call::PutRecords, Fault::ServerError)) };
+    let row = world.under("Kinesis down", pace.span(600), come, || async {
+        stub.heal()
+    });
+    let mut row = row.await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let metrics = world.node.metrics().await.unwrap();
+    let sum = |start: &str| -> f64 {
+        metrics
+            .iter()
+            .filter(|(name, _)| name.starts_with(start))
+            .map(|(_, value)| value)
+            .sum()
+    };
+    let (waiting, lost) = (
+        sum("reelway_served_buffered"),
+        sum("reelway_served_lost_total"),
+    );
+    let sent = sum("reelway_served_sent_total");
+    assert!(waiting <= 10_000.0, "{waiting} wait");
+    row.note = format!("served events: {sent} sent, {lost} lost and counted, {waiting} waiting");
+    matrix.add(row);
+}
+
+/// 30 % of the records of every put are refused: every event arrives, only refused ones go again.
+async fn events_partly_refused(world: &World, matrix: &mut Matrix) {
+    let (stub, _) = world.aws.as_ref().unwrap();
+    let client = Client::new(world.node.addr());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stub.reset_counters();
+    let held = stub.records().len();
+    stub.plant(Rule::on(Call::PutRecords, Fault::Partial { percent: 30 }));
+    let now_ms = guard::Clock::now(&ops::RealClock::new()).wall_ms;
+    let event = |n: usize| {
+        json!({
+            "event_id": format!("chaos-{n}"), "kind": "click", "user_id": format!("u{}", 1 + n % 300),
+            "video_id": format!("v{}", 1 + n % 100), "ts": now_ms,
+        })
+    };
+    let mut acknowledged = 0;
+    for batch in 0..5 {
+        let events: Vec<_> = (0..EVENTS_PER_REQUEST)
+            .map(|n| event(batch * EVENTS_PER_REQUEST + n))
+            .collect();
+        let body = json!({ "events": events }).to_string();
+        let reply = client.send(
+            "POST",
+            "/events",
+            "content-type: application/json\r\n",
+            body.as_bytes(),
+        );
+        let reply = reply.await.unwrap();
+        assert_eq!(
+            reply.status,
+            202,
+            "{}",
+            String::from_utf8_lossy(&reply.body)
+        );
+        let answer: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        acknowledged += answer["accepted"].as_u64().unwrap();
+    }
+    let (offered, taken) = (stub.records_offered(), stub.records().len() - held);
+    stub.heal();
+    let sent = 5 * EVENTS_PER_REQUEST as u64;
+    assert_eq!(acknowledged, sent);
+    assert!(offered > taken as u64, "some were refused");
+    matrix.note(format!(
+        "30 % of records refused by Kinesis: {sent} events sent, {acknowledged} acknowledged; {taken} records taken of {offered} offered, so {} went again",
+        offered - taken as u64
+    ));
+}
+
+/// A client that goes away takes what works for it along.
+async fn client_gone(world: &World, matrix: &mut Matrix) {
+    let (stub, proxy) = world.aws.as_ref().unwrap();
+    world.redis_proxy.set(Mode::Pass).await.unwrap();
+    stub.plant(Rule::on(Call::GetItem, Fault::Stall));
+    let before = (stub.faults(Call::GetItem), proxy.counters().open);
+    let mut client = TcpStream::connect(world.node.addr()).await.unwrap();
+    let ask = b"GET /users/u5/history HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.write_all(ask).await.unwrap();
+    while stub.faults(Call::GetItem) == before.0 {
+        tokio::task::yield_now().await;
+    }
+    let open = proxy.counters().open;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    drop(client);
+    let clock = ops::RealClock::new();
+    let gone = guard::Clock::now(&clock).mono;
+    // The call is in the air until its connection is closed, well before its own deadline.
+    let aborted = tokio::time::timeout(Duration::from_secs(10), async {
+        while proxy.counters().open >= open {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+    });
+    let aborted = aborted.await.is_ok();
+    let took = guard::Clock::now(&clock).mono - gone;
+    stub.heal();
+    assert!(aborted, "the call to the table is aborted");
+    matrix.note(format!(
+        "client gone after 20 ms: its call to the table was aborted {:.1} ms later",
+        ms(took)
+    ));
+}
+
+/// All dependencies accept and never answer.
+async fn everything_stalls(world: &World, pace: Pace, matrix: &mut Matrix) {
+    let (stub, proxy) = world.aws.as_ref().unwrap();
+    let at_rest = world.baseline().await;
+    let come = || async {
+        stub.plant(Rule::on_everything(Fault::Stall));
+        world.redis_proxy.set(Mode::Stall).await.unwrap();
+        proxy.set(Mode::Stall).await.unwrap();
+    };
+    let go = || async {
+        stub.heal();
+        world.redis_proxy.set(Mode::Pass).await.unwrap();
+        proxy.set(Mode::Pass).await.unwrap();
+    };
+    let (row, timer) = tokio::join!(
+        world.under(
+            "everything accepts and never answers",
+            pace.span(30),
+            come,
+            go
+        ),
+        bare_timer(pace.span(30)),
+    );
+    let mut row = row;
+    let after = world.baseline().await;
+    assert!(after.tasks <= at_rest.tasks + 1.0, "{after:?} {at_rest:?}");
+    assert_eq!(after.flights, 0.0);
+    row.note = format!(
+        "a bare timer of 200 ms beside it: p99 {:.1} ms; afterwards tasks {} (before {}), loads {}, descriptors {} (before {})",
+        ms(timer),
+        after.tasks,
+        at_rest.tasks,
+        after.flights,
+        after.descriptors,
+        at_rest.descriptors
+    );
+    matrix.add(row);
+}
+
+/// The control: what a deadline of 200 ms takes where nothing else is done.
+async fn bare_timer(span: Duration) -> Duration {
+    let load = tests::Load {
+        rate_per_s: 50,
+        span,
+    };
+    let report = load.run(|_| async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        tests::Sample::Valid(String::new())
+    });
+    report.await.unwrap().latency(99.0)
+}

@@ -1,0 +1,100 @@
+//! What people ask while things fail, and whether the answer is one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::{Client, Reply, Sample};
+
+/// Users of the demo catalogue.
+const USERS: u64 = 600;
+const LIMIT: usize = 20;
+const RUNGS: [&str; 5] = ["personal", "stale", "cohort", "trending", "builtin"];
+/// Longer than any answer may take; a request without an answer by then has none.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Asks for users' recommendations, one after the other in a mixed order.
+#[derive(Clone)]
+pub(super) struct Feed {
+    client: Arc<Client>,
+    /// Who was given which slate: nobody may be given another's.
+    owners: Arc<Mutex<HashMap<String, u64>>>,
+}
+
+impl Feed {
+    pub fn of(node: &tests::Reelway) -> Self {
+        Self {
+            client: Arc::new(Client::new(node.addr())),
+            owners: Arc::default(),
+        }
+    }
+
+    /// The request of this number.
+    pub fn ask(&self, number: u64) -> impl Future<Output = Sample> + Send + use<> {
+        let user = 1 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(20) % USERS;
+        self.ask_for(user)
+    }
+
+    pub fn ask_for(&self, user: u64) -> impl Future<Output = Sample> + Send + use<> {
+        let feed = self.clone();
+        async move {
+            let path = format!("/recommend?user_id=u{user}&limit={LIMIT}");
+            match tokio::time::timeout(PATIENCE, feed.client.get(&path)).await {
+                Ok(Ok(reply)) => feed.judge(user, &reply),
+                Ok(Err(error)) => Sample::Error(error.to_string()),
+                Err(_) => Sample::Error("no answer".to_owned()),
+            }
+        }
+    }
+
+    fn judge(&self, user: u64, reply: &Reply) -> Sample {
+        if matches!(reply.status, 429 | 503) && reply.header("retry-after").is_some() {
+            return Sample::Refused;
+        }
+        match self.valid(user, reply) {
+            Ok(label) => Sample::Valid(label),
+            Err(what) => {
+                let body = String::from_utf8_lossy(&reply.body);
+                let start: String = body.chars().take(200).collect();
+                Sample::Error(format!("{what}: {} {start}", reply.status))
+            }
+        }
+    }
+
+    /// The rung, and the causes besides.
+    fn valid(&self, user: u64, reply: &Reply) -> Result<String, &'static str> {
+        if reply.status != 200 {
+            return Err("status");
+        }
+        let body: Value = serde_json::from_slice(&reply.body).map_err(|_| "no JSON")?;
+        let rung = body["rung"]
+            .as_str()
+            .filter(|rung| RUNGS.contains(rung))
+            .ok_or("rung")?;
+        let items = body["items"].as_array().ok_or("items")?;
+        let ids: HashSet<&str> = items
+            .iter()
+            .filter_map(|item| item["video_id"].as_str())
+            .collect();
+        if ids.len() != LIMIT || items.len() != LIMIT {
+            return Err("not a page of distinct videos");
+        }
+        let slate = body["recommendation_id"]
+            .as_str()
+            .ok_or("recommendation_id")?;
+        if matches!(rung, "personal" | "stale") {
+            let mut owners = self.owners.lock().unwrap();
+            if *owners.entry(slate.to_owned()).or_insert(user) != user {
+                return Err("another user's slate");
+            }
+        }
+        let causes = body["degraded"].as_array().ok_or("degraded")?;
+        let causes = causes.iter().filter_map(Value::as_str);
+        let causes = causes.filter(|cause| !matches!(*cause, "size_not_enough" | "all_seen"));
+        Ok(std::iter::once(rung)
+            .chain(causes)
+            .collect::<Vec<_>>()
+            .join(", "))
+    }
+}

@@ -1,0 +1,155 @@
+//! Redis fails in every way; storage is embedded and well.
+
+use std::time::Duration;
+
+use tests::Mode;
+use tests::servers::Signal;
+
+use super::Pace;
+use super::row::{Matrix, Row};
+use super::world::World;
+
+/// What a Redis says that is there and of no use.
+const ANSWERS: [(&str, &str); 5] = [
+    (
+        "READONLY",
+        "-READONLY You can't write against a read only replica.\r\n",
+    ),
+    (
+        "LOADING",
+        "-LOADING Redis is loading the dataset in memory\r\n",
+    ),
+    ("NOAUTH", "-NOAUTH Authentication required.\r\n"),
+    (
+        "WRONGPASS",
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n",
+    ),
+    ("MOVED", "-MOVED 3999 127.0.0.1:1\r\n"),
+];
+
+pub(super) async fn faults(pace: Pace, matrix: &mut Matrix) {
+    let world = World::start(pace, false).await;
+    world.warm().await;
+    let at_rest = world.baseline().await;
+
+    let none = world
+        .under_redis("none (embedded storage, Redis)", pace.span(20), Mode::Pass)
+        .await;
+    let usual = none.redis_trips;
+    assert!(usual > 0, "personal slates are confirmed by Redis");
+    matrix.add(none);
+
+    matrix.add(stands_still(&world, "Redis frozen (SIGSTOP)", pace.span(20)).await);
+    matrix.add(stays_personal(
+        world
+            .under_redis(
+                "Redis accepts and never answers",
+                pace.span(20),
+                Mode::Stall,
+            )
+            .await,
+    ));
+    for (fault, mode) in [
+        ("Redis resets every connection", Mode::Reset),
+        (
+            "Redis slow: 20 ± 10 ms",
+            Mode::Latency {
+                each: Duration::from_millis(20),
+                jitter: Duration::from_millis(10),
+            },
+        ),
+        (
+            "Redis at 20 kB/s",
+            Mode::Bandwidth {
+                bytes_per_s: 20_000,
+            },
+        ),
+        (
+            "Redis in slices of 100 bytes, 5 ms apart",
+            Mode::Slice {
+                bytes: 100,
+                every: Duration::from_millis(5),
+            },
+        ),
+        (
+            "Redis closes after 20 kB",
+            Mode::CloseAfter { bytes: 20_000 },
+        ),
+    ] {
+        if pace.full || mode == Mode::Reset {
+            matrix.add(stays_personal(
+                world.under_redis(fault, pace.span(20), mode).await,
+            ));
+        }
+    }
+    for (name, answer) in ANSWERS {
+        if pace.full || name == "READONLY" {
+            let fault = format!("Redis answers {name}");
+            let row = world
+                .under_redis(&fault, pace.span(20), Mode::Answer(answer))
+                .await;
+            matrix.add(stays_personal(row));
+        }
+    }
+
+    let kill = || async {
+        world.redis_proxy.set(Mode::Refuse).await.unwrap();
+        world.redis.lock().await.stop().await.unwrap();
+    };
+    let restart = || async {
+        world.redis.lock().await.restart().await.unwrap();
+        world.redis_proxy.set(Mode::Pass).await.unwrap();
+    };
+    let killed = world.under(
+        "Redis killed, then back and empty",
+        pace.span(60),
+        kill,
+        restart,
+    );
+    matrix.add(stays_personal(killed.await));
+    let back = world
+        .under_redis("none, after that", pace.span(10), Mode::Pass)
+        .await;
+    assert!(back.redis_trips > 0, "it is used again");
+    matrix.add(back);
+
+    let after = world.baseline().await;
+    assert!(after.tasks <= at_rest.tasks + 1.0, "{after:?} {at_rest:?}");
+    assert_eq!(after.flights, 0.0);
+    matrix.note(format!(
+        "embedded storage, after all faults of Redis: tasks {} (before {}), loads in flight {}, descriptors {} (before {})",
+        after.tasks, at_rest.tasks, after.flights, after.descriptors, at_rest.descriptors
+    ));
+}
+
+/// Without Redis the origin answers: personal, and within what Redis is waited for.
+fn stays_personal(row: Row) -> Row {
+    let all = row.report.valid;
+    let personal = row
+        .report
+        .labels
+        .iter()
+        .filter(|(label, _)| label.starts_with("personal"));
+    let personal: u64 = personal.map(|(_, count)| count).sum();
+    // A debug build on a busy machine may be too slow for its own deadline now and then.
+    assert!(
+        personal * 100 >= all * 80,
+        "{}: {:?}",
+        row.fault,
+        row.report.labels
+    );
+    row
+}
+
+async fn stands_still(world: &World, fault: &str, span: Duration) -> Row {
+    let signal = |signal| async move { world.redis.lock().await.signal(signal).unwrap() };
+    let row = world
+        .under(
+            fault,
+            span,
+            || signal(Signal::Freeze),
+            || signal(Signal::Thaw),
+        )
+        .await;
+    stays_personal(row)
+}

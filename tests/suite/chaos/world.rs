@@ -1,0 +1,163 @@
+//! A process, what it depends on, and a load on it while a fault comes and goes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use tests::runtime_api::binary;
+use tests::{AwsStub, Load, Mode, Proxy, Redis, Reelway};
+
+use super::Pace;
+use super::feed::Feed;
+use super::row::Row;
+
+
+/// A local process over proxied dependencies.
+pub(super) struct World {
+    pub node: Reelway,
+    pub feed: Feed,
+    pub redis: Mutex<Redis>,
+    pub redis_proxy: Proxy,
+    /// None on embedded storage.
+    pub aws: Option<(AwsStub, Proxy)>,
+    pace: Pace,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    /// On embedded storage, or on a stub of AWS; with the demo catalogue, warm.
+    pub async fn start(pace: Pace, on_aws: bool) -> Self {
+        let redis = Redis::start().await.unwrap();
+        let redis_proxy = Proxy::start(redis.addr()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut environment = vec![
+            ("REELWAY_DATA".to_owned(), dir.path().display().to_string()),
+            ("REELWAY_LOG".to_owned(), "warn".to_owned()),
+            (
+                "REELWAY_REDIS_URL".to_owned(),
+                format!("redis://{}", redis_proxy.addr()),
+            ),
+        ];
+        let aws = on_aws.then(|| {
+            let stub = AwsStub::start().unwrap();
+            let proxy = Proxy::start(stub.addr()).unwrap();
+            (stub, proxy)
+        });
+        if let Some((_, proxy)) = &aws {
+            let endpoint = format!("http://{}", proxy.addr());
+            for (name, value) in [
+                ("REELWAY_STORAGE", "aws"),
+                ("REELWAY_BUCKET", "bucket"),
+                ("REELWAY_AWS_ENDPOINT_DYNAMODB", endpoint.as_str()),
+                ("REELWAY_AWS_ENDPOINT_KINESIS", endpoint.as_str()),
+                ("REELWAY_AWS_ENDPOINT_S3", endpoint.as_str()),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+            ] {
+                environment.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        let node = Reelway::start(&binary("reelway").unwrap(), &environment)
+            .await
+            .unwrap();
+        let feed = Feed::of(&node);
+        Self {
+            node,
+            feed,
+            redis: Mutex::new(redis),
+            redis_proxy,
+            aws,
+            pace,
+            _dir: dir,
+        }
+    }
+
+    /// Puts the process under load; after a moment the fault comes, lasts, and goes.
+    pub async fn under<Come, Go>(
+        &self,
+        fault: &str,
+        span: Duration,
+        come: impl FnOnce() -> Come,
+        go: impl FnOnce() -> Go,
+    ) -> Row
+    where
+        Come: Future<Output = ()>,
+        Go: Future<Output = ()>,
+    {
+        let (before, after) = self.pace.margins();
+        let load = Load {
+            rate_per_s: self.pace.rate_per_s,
+            span: before + span + after,
+        };
+        let feed = self.feed.clone();
+        let meddle = async {
+            tokio::time::sleep(before).await;
+            come().await;
+            let then = self.calls();
+            tokio::time::sleep(span).await;
+            let now = self.calls();
+            go().await;
+            (now.0 - then.0, now.1 - then.1)
+        };
+        let (report, calls) = tokio::join!(load.run(move |number| feed.ask(number)), meddle);
+        Row {
+            fault: fault.to_owned(),
+            report: report.unwrap(),
+            during: (before, before + span),
+            redis_trips: calls.0,
+            aws_calls: calls.1,
+            note: String::new(),
+        }
+    }
+
+    /// The same with a mode of the proxy before Redis as the fault.
+    pub async fn under_redis(&self, fault: &str, span: Duration, mode: Mode) -> Row {
+        let set = |mode| async move { self.redis_proxy.set(mode).await.unwrap() };
+        self.under(fault, span, || set(mode), || set(Mode::Pass))
+            .await
+    }
+
+    /// Round trips to Redis and calls of AWS so far.
+    pub fn calls(&self) -> (u64, u64) {
+        let aws = self.aws.as_ref().map_or(0, |(stub, _)| stub.calls_total());
+        (self.redis_proxy.counters().round_trips, aws)
+    }
+
+    /// Every user once or twice, so that slates are at hand.
+    pub async fn warm(&self) {
+        let load = Load {
+            rate_per_s: 300,
+            span: Duration::from_secs(3),
+        };
+        let feed = self.feed.clone();
+        let report = load
+            .run(move |number| feed.ask_for(1 + number % 600))
+            .await
+            .unwrap();
+        assert_eq!(report.errors, 0, "{:?}", report.complaints);
+    }
+
+    /// Tasks, loads in flight and descriptors, once a measuring tick has passed.
+    pub async fn baseline(&self) -> Baseline {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let metrics = self.node.metrics().await.unwrap();
+        let read = |name: &str| metrics.get(name).copied().unwrap_or(0.0);
+        Baseline {
+            tasks: read("reelway_tasks"),
+            flights: read("reelway_flights"),
+            descriptors: self.node.descriptors().unwrap(),
+            metrics,
+        }
+    }
+}
+
+/// What must be as before once a fault is over.
+#[derive(Debug)]
+pub(super) struct Baseline {
+    pub tasks: f64,
+    pub flights: f64,
+    pub descriptors: usize,
+    pub metrics: BTreeMap<String, f64>,
+}
