@@ -58,6 +58,12 @@ pub enum Command {
         after_help = "Examples:\n  reelway recommend --user u1\n  reelway recommend --all --out slates.tsv --limit 20"
     )]
     Recommend(Recommend),
+    /// Look at the event log, or apply a day of it again.
+    #[command(subcommand, after_help = "Examples:
+  reelway events tail --follow --kind like
+  reelway events stats
+  reelway events replay --date 2026-11-21")]
+    Events(Events),
     /// Check or show the tuning document.
     #[command(subcommand)]
     Config(Config),
@@ -184,6 +190,55 @@ pub struct Recommend {
     /// The place in the product.
     #[arg(long, default_value = "home")]
     pub scene: String,
+}
+
+/// `reelway events`.
+#[derive(Debug, Subcommand)]
+pub enum Events {
+    /// Print the newest events as JSON lines, also while a server runs.
+    Tail(Tail),
+    /// Say what the log holds and how far its consumers are.
+    Stats,
+    /// Apply again what arrived on a day; what was applied before changes nothing. Needs the folder
+    /// for itself: stop the server first.
+    Replay(Replay),
+}
+
+/// `reelway events tail`.
+#[derive(Debug, Args)]
+pub struct Tail {
+    /// How many to begin with.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+    /// Go on as they arrive.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only this kind: `impression`, `click`, `watch` ….
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only of this user.
+    #[arg(long)]
+    pub user: Option<String>,
+}
+
+/// `reelway events replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The day (UTC) on which the log took them.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: jiff::civil::Date,
+    /// Who gets them.
+    #[arg(long, value_enum, default_value = "clickstream")]
+    pub to: Replayed,
+}
+
+/// Who a replay is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Replayed {
+    /// User states and counters.
+    Clickstream,
+    /// The lake; batches that are cut otherwise make further files, whose rows the night drops.
+    Archive,
 }
 
 /// `reelway config`.

@@ -15,6 +15,7 @@ pub mod backend;
 pub mod cli;
 pub mod commands;
 pub mod demo;
+pub mod events;
 pub mod import;
 pub mod jobs;
 pub mod output;

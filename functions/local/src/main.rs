@@ -7,7 +7,7 @@ use clap::Parser as _;
 use local::cli::{Cli, Command, Serve};
 use local::output::Output;
 use local::settings::Settings;
-use local::{commands, serve};
+use local::{commands, events, serve};
 use ops::settings::Environment;
 use ops::telemetry::{self, Format};
 
@@ -52,6 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Profile(args) => commands::profile(&settings, &args, out).await,
             Command::Preload(args) => commands::preload(&settings, &args, out).await,
             Command::Recommend(args) => commands::recommend(&settings, &args, out).await,
+            Command::Events(command) => events::run(&settings, &command, out).await,
             Command::Config(_) | Command::Completions { .. } => Ok(()),
         }
     })

@@ -181,12 +181,8 @@ impl Worker {
         let deadline = Deadline::after(Arc::clone(&self.parts.clock), BATCH_BUDGET);
         for shard in self.parts.stream.shards(&deadline).await? {
             if !self.offsets.contains_key(&shard) {
-                let kept = self
-                    .parts
-                    .control
-                    .checkpoint(&self.offset_name(&shard), &deadline)
-                    .await?;
-                let offset = kept.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                let control = &self.parts.control;
+                let offset = offset(control, self.route.name, &shard, &deadline).await?;
                 self.offsets.insert(shard, offset);
             }
         }
@@ -260,8 +256,28 @@ impl Worker {
     }
 
     fn offset_name(&self, shard: &str) -> String {
-        format!("pump/{}/{shard}", self.route.name)
+        offset_name(self.route.name, shard)
     }
+}
+
+/// How far a consumer has applied a shard: the sequence of the last record.
+///
+/// # Errors
+/// The store's.
+pub async fn offset(
+    control: &Control,
+    consumer: &str,
+    shard: &str,
+    deadline: &Deadline,
+) -> Result<Option<String>, Error> {
+    let kept = control
+        .checkpoint(&offset_name(consumer, shard), deadline)
+        .await?;
+    Ok(kept.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn offset_name(consumer: &str, shard: &str) -> String {
+    format!("pump/{consumer}/{shard}")
 }
 
 #[cfg(test)]
