@@ -264,6 +264,60 @@ def kuairand_is_personal(binary, folder, data):
     require(jaccard <= 0.3, f"mean Jaccard {jaccard}")
 
 
+def evaluation_agrees(binary, folder, data):
+    """`reelway evaluate` on the feed: as the independent scorer says, above the baselines, EASE beside it."""
+    folder = Path(folder)
+    reelway = Reelway(binary, folder / "store")
+    reelway.run("import", "--preset", "kuairand", data / "kuairand-pure")
+    split = folder / "split"
+    command = ("evaluate", "--utc-offset", 8)
+    begin = time.monotonic()
+    report = last_json(reelway.run(*command, "--json", "--slates-out", split, "--plot", folder / "plot.svg"))
+    shown(f"evaluate on KuaiRand: {len(report['rows'])} contenders in {time.monotonic() - begin:.0f} s")
+    require((folder / "plot.svg").read_text().startswith("<svg"), "the plot is no SVG")
+    files = {row["name"]: split / (row["name"].replace(" ", "-") + ".tsv") for row in report["rows"]}
+    done = subprocess.run(
+        [sys.executable, data.parent / "eval" / "score.py", "--train", split / "train.tsv", "--test", split / "test.tsv",
+         "--json", "--strict", "--recs", *files.values()], capture_output=True, text=True, timeout=600)
+    require(done.returncode in (0, 1), done.stdout + done.stderr)
+    scores = {s["recs"]: s for s in map(json.loads, (l for l in done.stdout.splitlines() if l.startswith("{")))}
+    compared, furthest = 0, 0.0
+    for row in report["rows"]:
+        own = scores[row["name"].replace(" ", "-")]
+        require(not any(own["checks"][c] for c in ("seen", "dup", "badrank")), f"{row['name']}: {own['checks']}")
+        mine = {name: interval["mean"] for name, interval in row["measures"].items()} | row["together"]
+        for name in own.keys() & mine.keys():
+            furthest, compared = max(furthest, abs(own[name] - mine[name])), compared + 1
+    require(compared >= 14 * len(report["rows"]), f"only {compared} figures to compare")
+    shown(f"{compared} figures of evaluate and of score.py, furthest apart {furthest:.1e}")
+    require(furthest <= 1e-6, f"evaluate and score.py are {furthest} apart")
+    added = ()
+    python = Path(os.environ.get("REELWAY_TEST_VENV", "")) / "bin" / "python"
+    python = python if python.exists() else Path(sys.executable)
+    if subprocess.run([python, "-c", "import numpy"], capture_output=True).returncode == 0:
+        ease = HERE.parent / "tests" / "compare" / "ease.py"
+        done = subprocess.run([python, ease, split, folder / "ease.tsv"], capture_output=True, text=True, timeout=900)
+        require(done.returncode == 0, done.stderr)
+        shown(f"EASE: {done.stdout.strip()}")
+        added = ("--add", f"EASE={folder / 'ease.tsv'}")
+    else:
+        print("skipped: EASE: no numpy here (tests/compare/requirements.txt)")
+    report = last_json(reelway.run(*command, "--json", *added))
+    ours = report["rows"][0]["measures"]["Recall@20"]["mean"]
+    for row in report["rows"][1:]:
+        pair, name = row["first_minus_this"]["Recall@20"], row["name"]
+        shown(f"KuaiRand last day: reelway Recall@20 {ours:.4f}, {name} {row['measures']['Recall@20']['mean']:.4f}, "
+              f"difference {pair['mean']:+.4f} [{pair['low']:+.4f}, {pair['high']:+.4f}]")
+        if name in ("popularity", "recent popularity", "item-kNN"):
+            require(pair["low"] > 0, f"not above {name}: {pair}")
+        if name == "EASE":
+            require(pair["high"] >= 0, f"below EASE: {pair}")
+
+
+def last_json(said):
+    return json.loads([line for line in said.splitlines() if line.startswith("{")][-1])
+
+
 def other_data_sets(binary, folder, data):
     """MovieTweetings and click sessions."""
     for preset, path in (("movietweetings", "movietweetings"), ("sessions", "serenade/train.txt")):
@@ -330,8 +384,8 @@ def killed(binary, folder, _data):
     shown("6 kills of profile: a whole generation serves after each")
 
 
-PARTS = [first_request, bad_rows, killed, kuairand_serves, kuairand_is_personal, other_data_sets]
-REAL = {kuairand_serves, kuairand_is_personal, other_data_sets}
+PARTS = [first_request, bad_rows, killed, kuairand_serves, kuairand_is_personal, evaluation_agrees, other_data_sets]
+REAL = {kuairand_serves, kuairand_is_personal, evaluation_agrees, other_data_sets}
 
 
 def main():

@@ -3,7 +3,7 @@
 //! ```text
 //! cli ─► serve ──► Service ─► recommend, ingest (HTTP) + pump (clickstream, archive) + jobs
 //!    ├─► import ─► staging ─► catalogue, lake
-//!    └─► profile, preload, recommend, config
+//!    └─► profile, preload, recommend, evaluate, config
 //! ```
 //!
 //! The libraries of the functions are the ones that run on Lambda; only the wiring is here.
@@ -15,6 +15,7 @@ pub mod backend;
 pub mod cli;
 pub mod commands;
 pub mod demo;
+pub mod evaluate;
 pub mod events;
 pub mod import;
 pub mod jobs;

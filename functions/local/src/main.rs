@@ -7,7 +7,7 @@ use clap::Parser as _;
 use local::cli::{Cli, Command, Serve};
 use local::output::Output;
 use local::settings::Settings;
-use local::{commands, events, serve};
+use local::{commands, evaluate, events, serve};
 use ops::settings::Environment;
 use ops::telemetry::{self, Format};
 
@@ -53,6 +53,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Preload(args) => commands::preload(&settings, &args, out).await,
             Command::Recommend(args) => commands::recommend(&settings, &args, out).await,
             Command::Events(command) => events::run(&settings, &command, out).await,
+            Command::Evaluate(args) => evaluate::evaluate(&settings, &args, out).await,
             Command::Config(_) | Command::Completions { .. } => Ok(()),
         }
     })
