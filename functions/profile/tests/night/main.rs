@@ -281,12 +281,12 @@ async fn a_night_publishes_a_ranker_and_one_that_loses_leaves_it() {
     let again = again.run(None, &world.deadline).await.unwrap();
     assert_eq!(again.ranker.unwrap().outcome, Outcome::Kept);
     assert_eq!(model().await, published);
-    // Hardly a tree, against one that knows which half is watched.
+    // A tree that is only shown the scene, which is always the same, against one that knows tastes.
     let weak = with(TrainOptions {
         trees_max: 1,
         depth: 1,
         feature_share: 0.01,
-        seed: 3,
+        seed: 6,
         ..TrainOptions::default()
     });
     let weak = weak.run(None, &world.deadline).await.unwrap();
