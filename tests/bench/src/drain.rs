@@ -109,7 +109,11 @@ struct Run {
 fn lag(lags: &[(f64, f64)], early: bool) -> f64 {
     let third = PEAK_S as f64 / 3.0;
     let chosen = lags.iter().filter(|(at, _)| {
-        if early { *at < third } else { *at > 2.0 * third }
+        if early {
+            *at < third
+        } else {
+            *at > 2.0 * third
+        }
     });
     crate::events::middle(chosen.map(|(_, lag)| *lag).collect())
 }
@@ -170,7 +174,9 @@ async fn drain_shard(
             StreamRecord {
                 position: Position {
                     shard: format!("shardId-{shard:012}"),
-                    sequence: format!("4959033827149025660855969253836157109592157598913{sequence:07}"),
+                    sequence: format!(
+                        "4959033827149025660855969253836157109592157598913{sequence:07}"
+                    ),
                 },
                 partition_key: packed.record.partition_key,
                 data: packed.record.data,
@@ -219,7 +225,11 @@ impl Tables for Dynamo {
             (bytes.div_ceil(4_096).max(1)) as u64
         });
         let units: u64 = units.sum();
-        let units = if read == Read::Consistent { units } else { units.div_ceil(2) };
+        let units = if read == Read::Consistent {
+            units
+        } else {
+            units.div_ceil(2)
+        };
         self.read_units.fetch_add(units, Ordering::Relaxed);
         Ok(found)
     }

@@ -109,7 +109,10 @@ fn encode(report: &mut Report) {
         .iter()
         .map(|batch| {
             let packed = pack_events(batch);
-            packed.iter().flat_map(|one| one.record.data.to_vec()).collect()
+            packed
+                .iter()
+                .flat_map(|one| one.record.data.to_vec())
+                .collect()
         })
         .collect();
     let spent = |work: &mut dyn FnMut()| {
@@ -134,9 +137,17 @@ fn encode(report: &mut Report) {
             })
         },
     );
-    report.compared("encoding an event over MD5 of its bytes alone", &found, "", |ratio| {
-        (format!("{:.2} [{:.2}, {:.2}]", ratio.median, ratio.low, ratio.high), true)
-    });
+    report.compared(
+        "encoding an event over MD5 of its bytes alone",
+        &found,
+        "",
+        |ratio| {
+            (
+                format!("{:.2} [{:.2}, {:.2}]", ratio.median, ratio.low, ratio.high),
+                true,
+            )
+        },
+    );
     let per_s = 1e9 / found.b.median;
     let total: usize = bytes.iter().map(Vec::len).sum();
     report.check(
@@ -194,7 +205,9 @@ async fn peak(stream: Arc<dyn Stream>) -> anyhow::Result<Run> {
             let number = sent as usize;
             tasks.spawn(async move {
                 let deadline = Deadline::after(Arc::clone(&clock), Duration::from_secs(30));
-                let Some(events) = beacons.get(number % beacons.len()) else { return };
+                let Some(events) = beacons.get(number % beacons.len()) else {
+                    return;
+                };
                 let answers = publish_events(&*stream, events, &deadline).await;
                 let lost = answers.iter().filter(|answer| answer.is_err()).count();
                 failed.fetch_add(lost as u64, Ordering::Relaxed);
@@ -245,7 +258,8 @@ impl Kinesis {
                     *sum = (sum.0 + bytes, sum.1 + records);
                 }
             }
-            let of = |pick: fn(&(u64, u64)) -> u64| sums.iter().map(pick).max().unwrap_or(0) / seconds;
+            let of =
+                |pick: fn(&(u64, u64)) -> u64| sums.iter().map(pick).max().unwrap_or(0) / seconds;
             (of(|sum| sum.0), of(|sum| sum.1))
         };
         let fits = |shards: &u64| {
@@ -333,7 +347,7 @@ pub fn beacons(count: usize, seed: u64, ts_ms: i64) -> Vec<Vec<Event>> {
                     undo: false,
                     recommendation_id: SmolStr::new_static("0123456789abcdef"),
                     slate_position: u16::try_from(at).ok(),
-                    arms: SmolStr::new_static("home_rank=b;home_diversity=control"),
+                    arms: SmolStr::new_static("home_rank=b;home_mix=control"),
                 }
             });
             events.collect()
@@ -352,7 +366,11 @@ fn folder_bytes(folder: &std::path::Path) -> std::io::Result<u64> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let meta = entry.metadata()?;
-        total += if meta.is_dir() { folder_bytes(&entry.path())? } else { meta.len() };
+        total += if meta.is_dir() {
+            folder_bytes(&entry.path())?
+        } else {
+            meta.len()
+        };
     }
     Ok(total)
 }

@@ -23,7 +23,7 @@ use crate::world;
 /// Connections, each with one request under way.
 const CONNECTIONS: usize = 16;
 /// Requests of one block.
-const BLOCK: usize = 8_000;
+const BLOCK: usize = 4_000;
 const VIDEOS: usize = 5_000;
 const USERS: usize = 2_000;
 
@@ -113,11 +113,13 @@ struct Slot(std::sync::RwLock<(HeaderMap, Bytes)>);
 
 type Kept = std::sync::Arc<Slot>;
 
-
 /// Starts the server on its own thread; where it listens, and its core.
 fn serve() -> anyhow::Result<(SocketAddr, Option<usize>)> {
     let (sender, receiver) = mpsc::channel();
-    #[expect(clippy::disallowed_methods, reason = "the server has a core of its own")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the server has a core of its own"
+    )]
     std::thread::spawn(move || {
         let core = cpu::pin(0);
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -131,7 +133,10 @@ fn serve() -> anyhow::Result<(SocketAddr, Option<usize>)> {
                 let more = Router::new()
                     .route("/same", get(same).with_state(kept.clone()))
                     .route("/keep", axum::routing::post(keep).with_state(kept))
-                    .route("/cpu", get(|| async { cpu::this_thread().as_nanos().to_string() }));
+                    .route(
+                        "/cpu",
+                        get(|| async { cpu::this_thread().as_nanos().to_string() }),
+                    );
                 let router = process.serve(more);
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
                 sender.send(Ok((listener.local_addr()?, core)))?;
@@ -148,7 +153,10 @@ fn serve() -> anyhow::Result<(SocketAddr, Option<usize>)> {
 }
 
 async fn same(State(kept): State<Kept>) -> Response {
-    let kept = kept.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let kept = kept
+        .0
+        .read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut response = Response::new(Body::from(kept.1.clone()));
     *response.headers_mut() = kept.0.clone();
     response
@@ -164,7 +172,10 @@ async fn keep(State(kept): State<Kept>, headers: HeaderMap, body: Bytes) {
             answer.insert(name, value.clone());
         }
     }
-    *kept.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (answer, body);
+    *kept
+        .0
+        .write()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = (answer, body);
 }
 
 /// Keep-alive connections to the server.
@@ -194,8 +205,16 @@ impl Connections {
             let text = std::str::from_utf8(&buffer)?;
             let (head, body) = text.split_once("\r\n\r\n").context("an answer")?;
             ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
-            let own = ["content-length", "date", "x-request-id", "x-content-type-options"];
-            let mut post = format!("POST /keep HTTP/1.1\r\nhost: b\r\ncontent-length: {}\r\n", body.len());
+            let own = [
+                "content-length",
+                "date",
+                "x-request-id",
+                "x-content-type-options",
+            ];
+            let mut post = format!(
+                "POST /keep HTTP/1.1\r\nhost: b\r\ncontent-length: {}\r\n",
+                body.len()
+            );
             for line in head.lines().skip(1) {
                 let name = line.split(':').next().unwrap_or_default();
                 if !own.contains(&name) {
@@ -208,7 +227,10 @@ impl Connections {
             let mut answer = Vec::new();
             exchange(stream, post.as_bytes(), &mut answer).await?;
             exchange(stream, &request("/same"), &mut answer).await?;
-            ensure!(answer.ends_with(&buffer[buffer.len() - length..]), "the same bytes");
+            ensure!(
+                answer.ends_with(&buffer[buffer.len() - length..]),
+                "the same bytes"
+            );
             Ok(length)
         })
     }
@@ -275,6 +297,8 @@ async fn exchange(
 fn length_of(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let text = std::str::from_utf8(buffer.get(..head)?).ok()?;
-    let body = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let body = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
     Some(head + 4 + body.map_or(0, |length| length.parse().unwrap_or(0)))
 }

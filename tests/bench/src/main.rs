@@ -161,7 +161,11 @@ fn run(chosen: &[&str], names: &[&str]) -> anyhow::Result<ExitCode> {
     if void {
         say("VOID: a control did not hold within 5 %; run it again on a quieter machine\n")?;
     }
-    Ok(if void { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if void {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Prints; a closed pipe is an error like any other.

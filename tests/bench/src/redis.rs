@@ -39,7 +39,16 @@ impl Redis {
         self.kill()?;
         let port = self.addr.port().to_string();
         let child = Command::new("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args([
+                "--port",
+                &port,
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
             .args(["--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lru"])
             .stdout(Stdio::null())
             .spawn()

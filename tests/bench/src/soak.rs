@@ -79,7 +79,10 @@ pub fn soak(report: &mut Report, size: Size) -> anyhow::Result<()> {
     let mut generations = Vec::new();
     for swap in 0..=size.swaps {
         let name = format!("bench.{swap}");
-        generations.push((name.clone(), world::build(&name, size.videos, size.users)?.0));
+        generations.push((
+            name.clone(),
+            world::build(&name, size.videos, size.users)?.0,
+        ));
     }
     let diaries = world::diaries(size.videos, size.users);
     Builder::new_multi_thread()
@@ -140,7 +143,14 @@ async fn measured(
             );
             let task = tasks.spawn(async move {
                 let random = Random(part * CONCURRENCY + worker + 1);
-                let client = Client { size, town, tiered, router, random, seen };
+                let client = Client {
+                    size,
+                    town,
+                    tiered,
+                    router,
+                    random,
+                    seen,
+                };
                 client.ask(each).await
             });
             async move { anyhow::Ok(task.await??) }
@@ -169,7 +179,13 @@ async fn measured(
     let at = |share: f64| micros.value_at_quantile(share);
     report.tell(
         "latency of the tiers, p50 · p99 · p99.9 · highest, 64 at once on 2 threads",
-        format!("{} · {} · {} · {} µs", at(0.5), at(0.99), at(0.999), micros.max()),
+        format!(
+            "{} · {} · {} · {} µs",
+            at(0.5),
+            at(0.99),
+            at(0.999),
+            micros.max()
+        ),
     );
     Ok(())
 }
@@ -203,8 +219,18 @@ fn tell(
         "10,000,000, 0",
         errors == 0 && answered >= size.requests * 99 / 100,
     );
-    report.check("distinct keys", keys.to_string(), "≥ 1,000,000", keys >= 1_000_000);
-    report.check("generation swaps under load", swapped.to_string(), "10", swapped >= size.swaps);
+    report.check(
+        "distinct keys",
+        keys.to_string(),
+        "≥ 1,000,000",
+        keys >= 1_000_000,
+    );
+    report.check(
+        "generation swaps under load",
+        swapped.to_string(),
+        "10",
+        swapped >= size.swaps,
+    );
     let mib = |bytes: &u64| bytes >> 20;
     let half = memory.get(memory.len() / 2..).unwrap_or_default();
     let (low, high) = (half.iter().min().copied(), half.iter().max().copied());
@@ -231,7 +257,10 @@ fn tell(
     for outcome in TierOutcome::ALL {
         let count = hits(seen, outcome);
         let share = count as f64 / asked.max(1) as f64 * 100.0;
-        report.tell(&format!("answers `{}`", outcome.as_str()), format!("{count} ({share:.2} %)"));
+        report.tell(
+            &format!("answers `{}`", outcome.as_str()),
+            format!("{count} ({share:.2} %)"),
+        );
     }
     report.tell("answers through the router", routed.to_string());
     report.tell("wall time", format!("{:.0} s", took.as_secs_f64()));
@@ -297,7 +326,10 @@ impl Client {
         } else {
             let scene = smol_str::format_smolstr!("scene{}", self.random.below(50));
             let path = format!("/recommend?scene={scene}");
-            let ask = Ask { scene, ..Ask::new(Who::Anyone, Kind::Recommend) };
+            let ask = Ask {
+                scene,
+                ..Ask::new(Who::Anyone, Kind::Recommend)
+            };
             (ask, path)
         }
     }

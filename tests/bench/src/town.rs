@@ -86,7 +86,9 @@ impl Town {
                 });
                 true
             };
-            users.update(&world::user(number), &deadline, change).await?;
+            users
+                .update(&world::user(number), &deadline, change)
+                .await?;
         }
         Ok(town)
     }
@@ -99,7 +101,9 @@ impl Town {
         let file = self.folder.path().join("built");
         std::fs::write(&file, bytes)?;
         let generations = Generations::new(self.objects.clone());
-        generations.publish(name, &file, &self.deadline(60_000)).await?;
+        generations
+            .publish(name, &file, &self.deadline(60_000))
+            .await?;
         Ok(())
     }
 
@@ -151,7 +155,10 @@ impl Town {
             generations: Arc::clone(&generations),
             tuning,
             upkeep: None,
-            outbox: Arc::new(Outbox::new(Arc::new(Sink::default()), Arc::clone(&self.clock))),
+            outbox: Arc::new(Outbox::new(
+                Arc::new(Sink::default()),
+                Arc::clone(&self.clock),
+            )),
             signer: Signer::ephemeral(7),
             dependencies: Vec::new(),
             clock: Arc::clone(&self.clock),
@@ -227,8 +234,13 @@ impl Tables for Rows {
             .collect();
         if table == Table::Users {
             self.loads.fetch_add(1, Ordering::Relaxed);
-            let largest = found.iter().flatten().map(|row| row.bytes.len() as u64).max();
-            self.bytes_max.fetch_max(largest.unwrap_or(0), Ordering::Relaxed);
+            let largest = found
+                .iter()
+                .flatten()
+                .map(|row| row.bytes.len() as u64)
+                .max();
+            self.bytes_max
+                .fetch_max(largest.unwrap_or(0), Ordering::Relaxed);
         }
         Ok(found)
     }
@@ -239,7 +251,10 @@ impl Tables for Rows {
         writes: Vec<Write>,
         _: &Deadline,
     ) -> Result<Vec<Result<Written, Error>>, Error> {
-        Ok(writes.into_iter().map(|write| Ok(self.apply(table, write))).collect())
+        Ok(writes
+            .into_iter()
+            .map(|write| Ok(self.apply(table, write)))
+            .collect())
     }
 
     async fn scan(
@@ -258,7 +273,10 @@ impl Tables for Rows {
             .collect();
         let page = behind.into_iter().take(limit);
         let rows: Vec<(String, Row)> = page.map(|(id, row)| (id.clone(), row.clone())).collect();
-        let next = rows.last().filter(|_| rows.len() == limit).map(|(id, _)| id.clone());
+        let next = rows
+            .last()
+            .filter(|_| rows.len() == limit)
+            .map(|(id, _)| id.clone());
         Ok(ScanPage { rows, next })
     }
 }

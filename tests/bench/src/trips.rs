@@ -41,7 +41,10 @@ async fn measured(report: &mut Report) -> anyhow::Result<()> {
         ("local hit", first, [0, 0, 0, 0]),
         ("local miss that the shared tier has", second, [1, 0, 0, 0]),
     ] {
-        let found = step(&town, &redis, process, |number| Who::User(world::user(number))).await?;
+        let found = step(&town, &redis, process, |number| {
+            Who::User(world::user(number))
+        })
+        .await?;
         check(report, &format!("a user's slate, {what}"), found, target);
     }
     let everybody = |number: usize| Ask {
@@ -78,7 +81,10 @@ async fn step(
     process: &Process,
     who: impl Fn(usize) -> Who,
 ) -> anyhow::Result<Counts> {
-    counted(town, redis, process, |number| Ask::new(who(number), Kind::Recommend)).await
+    counted(town, redis, process, |number| {
+        Ask::new(who(number), Kind::Recommend)
+    })
+    .await
 }
 
 async fn counted(
@@ -96,10 +102,20 @@ async fn counted(
     };
     let before = counts()?;
     for number in 0..USERS {
-        let answer = process.tiered.slate(ask(number), &town.deadline(5_000)).await;
-        anyhow::ensure!(answer.slate.degraded.is_empty(), "{:?}", answer.slate.degraded);
+        let answer = process
+            .tiered
+            .slate(ask(number), &town.deadline(5_000))
+            .await;
+        anyhow::ensure!(
+            answer.slate.degraded.is_empty(),
+            "{:?}",
+            answer.slate.degraded
+        );
     }
-    process.tasks.drain(std::time::Duration::from_secs(10)).await;
+    process
+        .tasks
+        .drain(std::time::Duration::from_secs(10))
+        .await;
     let [reads, sets, scripts, tables] = counts()?;
     let [reads_before, sets_before, scripts_before, tables_before] = before;
     let scripts = scripts - scripts_before;
@@ -109,7 +125,12 @@ async fn counted(
         Who::Cohort(_) | Who::Anyone => 1,
     };
     let leases = (sets - sets_before).saturating_sub(scripts * inside);
-    Ok([reads - reads_before, leases, scripts, tables - tables_before])
+    Ok([
+        reads - reads_before,
+        leases,
+        scripts,
+        tables - tables_before,
+    ])
 }
 
 fn check(report: &mut Report, what: &str, found: Counts, target: Counts) {

@@ -82,11 +82,16 @@ pub fn video_id(number: usize) -> VideoId {
 /// A video as a catalogue describes it.
 pub fn video(number: usize) -> Video {
     let mut video = Video::new(video_id(number));
-    video.title = format!("The {number}th thing that somebody filmed \"on a {}\"", number % 7);
+    video.title = format!(
+        "The {number}th thing that somebody filmed \"on a {}\"",
+        number % 7
+    );
     video.creator = format!("creator-{}", number % 997).parse().ok();
     video.categories = vec![category(number), category(number / CATEGORIES)];
     video.categories.dedup();
-    video.tags = (0..4).map(|n| format_smolstr!("tag{}", (number * 7 + n * 13) % 600)).collect();
+    video.tags = (0..4)
+        .map(|n| format_smolstr!("tag{}", (number * 7 + n * 13) % 600))
+        .collect();
     video.language = Some(SmolStr::new_static("en"));
     video.duration_ms = 15_000 + (number as u32 * 37) % 120_000;
     video.published_at = NOW_MS - (1 + (number as i64 * 7_919) % 2_000) * HOUR_MS;
@@ -111,7 +116,8 @@ fn diary(user_number: usize, videos: usize, random: &mut Random) -> Vec<Event> {
                 (popular * videos as f64) as usize
             };
             let number = number.min(videos.saturating_sub(1));
-            let ts_ms = NOW_MS - (DIARY - step) as i64 * HOUR_MS / 2 - random.below(1_000_000) as i64;
+            let ts_ms =
+                NOW_MS - (DIARY - step) as i64 * HOUR_MS / 2 - random.below(1_000_000) as i64;
             event(EventKind::Watch, user_number, number, ts_ms)
         })
         .collect()

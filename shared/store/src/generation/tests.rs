@@ -148,6 +148,48 @@ async fn publishing_again_is_harmless_and_a_current_generation_never_changes() {
 }
 
 #[tokio::test]
+async fn a_staged_generation_is_opened_by_name_before_the_pointer_moves() {
+    let house = House::new();
+    house.publish("2026-01-01.1").await.unwrap();
+    let (job, server) = (house.reader("job"), house.reader("server"));
+    let file = house.folder.path().join("next");
+    std::fs::write(&file, built("2026-01-02.1")).unwrap();
+    let generations = house.generations();
+    let staged = generations.stage("2026-01-02.1", &file, &house.deadline);
+    let staged = staged.await.unwrap();
+    assert!(server.refresh(&house.deadline).await.unwrap());
+    assert_eq!(mapped(&server).as_deref(), Some("2026-01-01.1"));
+    let opened = job.open("2026-01-02.1", &house.deadline).await.unwrap();
+    assert_eq!(opened.generation(), "2026-01-02.1");
+    assert_eq!(mapped(&job).as_deref(), Some("2026-01-02.1"));
+    let fetches = house.objects.fetches.load(Ordering::SeqCst);
+    job.open("2026-01-02.1", &house.deadline).await.unwrap();
+    assert_eq!(
+        house.objects.fetches.load(Ordering::SeqCst),
+        fetches,
+        "mapped already"
+    );
+
+    generations.point(&staged, &house.deadline).await.unwrap();
+    assert!(server.refresh(&house.deadline).await.unwrap());
+    assert!(
+        !job.refresh(&house.deadline).await.unwrap(),
+        "it is there already"
+    );
+    assert_eq!(mapped(&server), mapped(&job));
+    let missing = job.open("2026-01-03.1", &house.deadline).await;
+    assert_eq!(
+        missing.err().map(|error| error.kind),
+        Some(ErrorKind::NotFound)
+    );
+    assert_eq!(
+        mapped(&job).as_deref(),
+        Some("2026-01-02.1"),
+        "what was mapped stays"
+    );
+}
+
+#[tokio::test]
 async fn a_reader_follows_the_pointer_and_keeps_the_previous_file() {
     let house = House::new();
     let reader = house.reader("a");

@@ -22,9 +22,7 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts a server with further options of its command line.
     pub async fn start(options: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = free.local_addr().unwrap();
-        drop(free);
+        let addr = free_addr();
         let options = options.iter().map(ToString::to_string).collect();
         let dir = tempfile::tempdir().unwrap();
         let mut server = Self {
@@ -53,7 +51,11 @@ impl RedisServer {
                 "no",
             ])
             .args(["--dir", self.dir.path().to_str().unwrap()])
-            .args(&self.options)
+            .args(
+                self.options
+                    .iter()
+                    .map(|option| option.replace("{port}", &port)),
+            )
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is on the path");
@@ -65,6 +67,24 @@ impl RedisServer {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("redis-server does not listen");
+    }
+
+    /// How often the server was sent each of these commands.
+    pub async fn calls(&self, commands: &[&str]) -> u64 {
+        let mut client = self.client().await;
+        let stats: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query_async(&mut client)
+            .await
+            .unwrap();
+        let of = |command: &&str| {
+            let start = format!("cmdstat_{command}:calls=");
+            let line = stats.lines().find_map(|line| line.strip_prefix(&start));
+            line.map_or(0, |line| {
+                line.split(',').next().unwrap().parse::<u64>().unwrap()
+            })
+        };
+        commands.iter().map(of).sum()
     }
 
     /// Kills it, as an outage does.
@@ -110,6 +130,14 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// An address that nobody listens on.
+pub fn free_addr() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 pub async fn connect(settings: &RedisSettings, clock: &Arc<dyn Clock>) -> Shared {

@@ -11,7 +11,9 @@ use super::*;
 use crate::ask::SlateKey;
 use crate::envelope::{ENVELOPE_BYTES_MAX, Payload, VERSION};
 
+mod cluster;
 mod outages;
+mod tls;
 
 const LIFE: Life = Life {
     soft: Duration::from_secs(10),
@@ -199,47 +201,6 @@ async fn a_thousand_mutated_values_are_misses_and_none_is_another_ones() {
     // The connection is given up; the next call brings a new one.
     let _: () = client.set(key.as_str(), good).await.unwrap();
     assert_eq!(read(&shared, 1, &deadline).await, Ok(Some("mine".into())));
-}
-
-#[tokio::test]
-async fn a_cluster_is_spoken_to_as_a_cluster() {
-    let (server, clock) = (
-        RedisServer::start(&["--cluster-enabled", "yes"]).await,
-        clock(),
-    );
-    let mut client = server.client().await;
-    let assign = redis::cmd("CLUSTER")
-        .arg("ADDSLOTSRANGE")
-        .arg(0)
-        .arg(16_383)
-        .to_owned();
-    let _: () = assign.query_async(&mut client).await.unwrap();
-    loop {
-        let info: String = redis::cmd("CLUSTER")
-            .arg("INFO")
-            .query_async(&mut client)
-            .await
-            .unwrap();
-        if info.contains("cluster_state:ok") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let settings = RedisSettings::new(&format!("{}?cluster=true", server.url()));
-    assert!(settings.cluster);
-    let (shared, deadline) = (connect(&settings, &clock).await, soon(&clock));
-    let group = [
-        value(1, 3, "mine", &clock),
-        Stored::user_version(&user(), 3, clock.now().wall_ms),
-    ];
-    assert_eq!(
-        shared.set_together(&group, &deadline).await.unwrap().stored,
-        2
-    );
-    let keys = [group[0].key.clone(), group[1].key.clone()];
-    let found = shared.mget(&keys, &deadline).await.unwrap();
-    assert_eq!(found[0].as_ref().unwrap().payload, "mine");
-    assert_eq!(found[1].as_ref().unwrap().rank.user_version, 3);
 }
 
 #[tokio::test]

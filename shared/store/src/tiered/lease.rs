@@ -25,7 +25,7 @@ use crate::tuning::Tuning;
 /// A maker that is not done by then is taken for gone.
 const LEASE_LIFE: Duration = Duration::from_secs(1);
 /// How long a process waits for another's slate before it makes its own.
-const WAIT_MAX: Duration = Duration::from_millis(150);
+const WAIT_MAX: Duration = Duration::from_millis(300);
 /// First pause between looks; doubled by each further one.
 const PAUSE_FIRST: Duration = Duration::from_millis(3);
 /// Longest pause between looks.

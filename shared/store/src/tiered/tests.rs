@@ -10,8 +10,10 @@ use futures_util::future::join_all;
 use super::*;
 use crate::ask::Cohort;
 use crate::testing::user;
-use world::{VIDEOS, World, anyone, by, has_cause, ids, profile, v};
+use world::{Process, VIDEOS, World, anyone, by, has_cause, ids, profile, v};
 
+mod callers;
+mod crowds;
 mod outages;
 mod shared;
 mod world;
@@ -130,13 +132,13 @@ async fn the_rung_follows_what_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_users_slate_is_looked_after_every_two_seconds_and_after_a_freeze() {
+async fn a_users_slate_is_looked_after_within_two_seconds_and_after_a_freeze() {
     let world = World::new().await;
     let process = world.process(None).await;
     world.watched("u1", &[0, 3, 6]).await;
     process.ask(by("u1"), &world).await;
     let version = world.watched("u1", &[9]).await;
-    pass(1_999).await;
+    pass(1_499).await;
     assert_eq!(
         process.ask(by("u1"), &world).await.outcome,
         TierOutcome::LocalHit

@@ -68,11 +68,7 @@ impl Comparison {
 
 /// Runs blocks in the order A B B A, then A A A A for the control, until there are enough pairs.
 /// Each block answers its cost.
-pub fn compare(
-    plan: Plan,
-    mut a: impl FnMut() -> f64,
-    mut b: impl FnMut() -> f64,
-) -> Comparison {
+pub fn compare(plan: Plan, mut a: impl FnMut() -> f64, mut b: impl FnMut() -> f64) -> Comparison {
     for _ in 0..plan.warm_up {
         a();
         b();
@@ -173,7 +169,11 @@ mod tests {
         let found = compare(Plan::default(), noisy(100.0, 1), noisy(80.0, 2));
         assert!(!found.is_void(), "{:?}", found.control);
         assert!(found.ratio.low < 0.8 && 0.8 < found.ratio.high);
-        assert!(found.ratio.high - found.ratio.low < 0.04, "{:?}", found.ratio);
+        assert!(
+            found.ratio.high - found.ratio.low < 0.04,
+            "{:?}",
+            found.ratio
+        );
         assert!(found.pairs.len() >= PAIRS_MIN);
     }
 

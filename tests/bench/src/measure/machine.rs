@@ -32,14 +32,13 @@ impl Machine {
         let line_of = |file: &str, field: &str| {
             let text = read_to_string(file).unwrap_or_default();
             let line = text.lines().find(|line| line.starts_with(field));
-            let value = line.and_then(|line| line.split_once(':')).map(|(_, v)| v.trim());
+            let value = line
+                .and_then(|line| line.split_once(':'))
+                .map(|(_, v)| v.trim());
             value.unwrap_or("unknown").to_owned()
         };
         let memory = line_of("/proc/meminfo", "MemTotal");
-        let memory_kib: u64 = memory
-            .trim_end_matches(" kB")
-            .parse()
-            .unwrap_or_default();
+        let memory_kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
         let kernel = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let numbers: String = kernel
             .chars()
@@ -51,7 +50,12 @@ impl Machine {
             memory_gib: (memory_kib + (1 << 19)) >> 20,
             kernel: numbers,
             compiler: said("rustc", &["--version"], root),
-            build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
+            build: if cfg!(debug_assertions) {
+                "debug"
+            } else {
+                "release"
+            }
+            .to_owned(),
             commit: commit(root),
         }
     }
@@ -76,7 +80,11 @@ pub fn resident_bytes() -> u64 {
 
 fn commit(root: &Path) -> String {
     let hash = said("git", &["rev-parse", "--short", "HEAD"], root);
-    let changes = said("git", &["status", "--porcelain", "--untracked-files=no"], root);
+    let changes = said(
+        "git",
+        &["status", "--porcelain", "--untracked-files=no"],
+        root,
+    );
     if changes.is_empty() {
         hash
     } else {

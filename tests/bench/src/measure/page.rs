@@ -37,7 +37,15 @@ pub fn write(names: &[&str]) -> anyhow::Result<()> {
 }
 
 fn section(page: &mut String, report: &Report) {
-    let Report { name, title, at, machine, load, notes, .. } = report;
+    let Report {
+        name,
+        title,
+        at,
+        machine,
+        load,
+        notes,
+        ..
+    } = report;
     let on = format!(
         "{} × {}, {} GiB, Linux {}, {}, {} build of {}",
         machine.cores,

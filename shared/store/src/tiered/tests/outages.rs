@@ -142,7 +142,7 @@ async fn a_load_that_panics_answers_everybody() {
     let process = world.process(None).await;
     world.watched("u1", &[0, 3, 6]).await;
     process.source.panics.store(true, Ordering::SeqCst);
-    let answers = join_all((0..20).map(|_| process.ask(by("u1"), &world))).await;
+    let answers = join_all((0..64).map(|_| process.ask(by("u1"), &world))).await;
     for answer in answers {
         assert_eq!(
             (answer.slate.rung, answer.slate.items.len()),

@@ -7,20 +7,20 @@ use super::*;
 use crate::redis::SharedKey;
 use crate::redis::server::RedisServer;
 
-struct Fleet {
-    world: World,
-    server: RedisServer,
+pub struct Fleet {
+    pub world: World,
+    pub server: RedisServer,
 }
 
 impl Fleet {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self {
             world: World::new().await,
             server: RedisServer::start(&[]).await,
         }
     }
 
-    async fn process(&self) -> Process {
+    pub async fn process(&self) -> Process {
         let shared = self.server.shared(&self.world.clock()).await;
         self.world.process(Some(shared)).await
     }
@@ -41,11 +41,11 @@ impl Fleet {
             .unwrap();
     }
 
-    async fn keys(&self) -> Vec<String> {
+    pub async fn keys(&self) -> Vec<String> {
         self.server.client().await.keys("*").await.unwrap()
     }
 
-    fn pass_ms(&self, ms: i64) {
+    pub fn pass_ms(&self, ms: i64) {
         self.world.clock.step_wall_ms(ms);
     }
 }

@@ -113,6 +113,7 @@ impl Tables for TestTables {
 pub struct Watched {
     pub runs: Arc<AtomicUsize>,
     pub panics: Arc<AtomicBool>,
+    pub delay_ms: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -128,6 +129,10 @@ impl Source for Watched {
     async fn propose(&self, asked: &Prepared<'_>) -> Proposals {
         self.runs.fetch_add(1, Ordering::SeqCst);
         assert!(!self.panics.load(Ordering::SeqCst), "told to panic");
+        let delay_ms = self.delay_ms.load(Ordering::SeqCst);
+        if delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        }
         TrendingSource.propose(asked).await
     }
 }

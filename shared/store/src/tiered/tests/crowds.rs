@@ -1,0 +1,200 @@
+//! Many who ask for the same thing: in one process, and in several over one real Redis.
+
+use super::shared::Fleet;
+use super::world::Process;
+use super::*;
+
+/// Asks in every hundredth of a second: a thousand in a second.
+const CROWD: usize = 10;
+/// Everything that Redis is sent by the tiers.
+const COMMANDS: [&str; 5] = ["mget", "set", "eval", "del", "incrby"];
+
+#[tokio::test(start_paused = true)]
+async fn a_hot_slate_for_many_is_never_stale_and_made_anew_before_it_would_be() {
+    let world = World::new().await;
+    let process = world.process(None).await;
+    process.ask(anyone(), &world).await;
+    let mut outcomes = [0_u32; TierOutcome::ALL.len()];
+    for tick in 0..1_300_u64 {
+        for number in 0..20 {
+            let ask = Ask {
+                seed: tick * 20 + number,
+                ..anyone()
+            };
+            outcomes[process.ask(ask, &world).await.outcome as usize] += 1;
+        }
+        pass(50).await;
+    }
+    assert_eq!(
+        outcomes[TierOutcome::LocalHit as usize],
+        26_000,
+        "{outcomes:?}"
+    );
+    assert_eq!(
+        process.runs(),
+        2,
+        "65 seconds: kept for twice its 30, made anew once"
+    );
+    let hot = process.tiered.hot_keys();
+    assert_eq!(hot[0].about, "recommend scene=home market= for=anyone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_users_in_a_crowd_are_read_once_each() {
+    let world = World::new().await;
+    let process = world.process(None).await;
+    world.slow(20);
+    let asks = (0..10_000).map(|number| by(&format!("nobody{}", number % 1_000)));
+    let asks: Vec<Ask> = asks.collect();
+    let mut answered = 0;
+    for crowd in asks.chunks(64) {
+        let answers = join_all(crowd.iter().map(|ask| process.ask(ask.clone(), &world))).await;
+        answered += answers
+            .iter()
+            .filter(|answer| answer.slate.rung == Rung::Trending)
+            .count();
+    }
+    assert_eq!(answered, 10_000);
+    assert!(world.user_reads() <= 1_000, "{} reads", world.user_reads());
+    process.settle().await;
+    assert_eq!(process.tiered.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_read_is_tried_once_a_second_however_many_ask() {
+    let world = World::new().await;
+    let process = world.process(None).await;
+    world.watched("u1", &[0, 3]).await;
+    world.down(true);
+    for _ in 0..30 {
+        for _ in 0..64 {
+            let answer = process.ask(by("u1"), &world).await;
+            assert_eq!(
+                (answer.slate.rung, answer.outcome),
+                (Rung::Trending, TierOutcome::Fallback)
+            );
+            assert!(
+                has_cause(&answer, "users_unavailable"),
+                "{:?}",
+                answer.slate.degraded
+            );
+        }
+        pass(100).await;
+    }
+    assert_eq!(world.user_reads(), 3, "in three seconds");
+    world.down(false);
+    pass(31_000).await;
+    assert_eq!(
+        process.ask(by("u1"), &world).await.slate.rung,
+        Rung::Personal
+    );
+}
+
+#[tokio::test]
+async fn a_hot_key_is_flagged_within_a_second_and_reaches_redis_ten_times_a_second_at_most() {
+    const SECONDS: u64 = 5;
+    for (what, ask, down) in [
+        ("a user", by("u1"), false),
+        ("everybody", anyone(), false),
+        ("somebody unknown", by("nobody"), false),
+        ("a user who cannot be read", by("u2"), true),
+    ] {
+        let fleet = Fleet::new().await;
+        let process = fleet.process().await;
+        fleet.world.watched("u1", &[0, 3, 6]).await;
+        fleet.world.watched("u2", &[1, 4]).await;
+        fleet.world.down(down);
+        let before = fleet.server.calls(&COMMANDS).await;
+        for tick in 0..SECONDS * 100 {
+            let crowd = (0..CROWD).map(|_| process.ask(ask.clone(), &fleet.world));
+            join_all(crowd).await;
+            fleet.pass_ms(10);
+            if tick == 99 {
+                let hot = process.tiered.hot_keys();
+                assert!(
+                    hot.iter().any(|one| one.key == ask.key()),
+                    "{what}: {hot:?}"
+                );
+            }
+        }
+        process.settle().await;
+        let calls = fleet.server.calls(&COMMANDS).await - before;
+        println!("shown: {what}, 1,000 asks a second: {calls} Redis commands in {SECONDS} s");
+        assert!(calls <= 10 * SECONDS, "{what}: {calls} in {SECONDS} s");
+    }
+}
+
+#[tokio::test]
+async fn of_eight_processes_that_want_one_cold_slate_two_make_it_at_most() {
+    for concurrency in [1, 64] {
+        let fleet = Fleet::new().await;
+        let mut processes: Vec<Process> = Vec::new();
+        for _ in 0..8 {
+            processes.push(fleet.process().await);
+        }
+        let slow = |process: &Process| process.source.delay_ms.store(5, Ordering::SeqCst);
+        processes.iter().for_each(slow);
+        let asks = processes
+            .iter()
+            .flat_map(|process| (0..concurrency).map(|_| process.ask(anyone(), &fleet.world)));
+        let answers = join_all(asks).await;
+        let runs: usize = processes.iter().map(Process::runs).sum();
+        println!("shown: 8 processes × {concurrency} on one cold key: made {runs} times");
+        assert!(runs <= 2, "{runs} for {concurrency}");
+        let whole = |answer: &&Answer| answer.slate.degraded.is_empty();
+        let slow_machine = answers.len() - answers.iter().filter(whole).count();
+        assert!(
+            slow_machine == 0 || slow_machine < answers.len() / 2,
+            "{slow_machine} were degraded"
+        );
+        for process in &processes {
+            process.settle().await;
+        }
+        let leases = fleet
+            .keys()
+            .await
+            .into_iter()
+            .filter(|key| key.contains(":l:"));
+        assert_eq!(leases.count(), 0, "the lease is given back");
+    }
+}
+
+#[tokio::test]
+async fn a_hot_users_cold_slate_is_made_by_few_and_is_the_users_own() {
+    let fleet = Fleet::new().await;
+    let mut processes: Vec<Process> = Vec::new();
+    for _ in 0..8 {
+        processes.push(fleet.process().await);
+    }
+    fleet.world.watched("u1", &[0, 3, 6]).await;
+    fleet.world.slow(5);
+    let asks = processes
+        .iter()
+        .flat_map(|process| (0..128).map(|_| process.ask(by("u1"), &fleet.world)));
+    let answers = join_all(asks).await;
+    let reads = fleet.world.user_reads();
+    println!("shown: 8 processes × 128 on one user's cold slate: read {reads} times");
+    assert!(reads <= 2, "{reads}");
+    let foreign =
+        |answer: &&Answer| answer.slate.rung == Rung::Personal && answer.slate.user_version == 0;
+    assert_eq!(answers.iter().filter(foreign).count(), 0);
+}
+
+#[tokio::test]
+async fn a_lease_whose_holder_is_gone_is_waited_out() {
+    let fleet = Fleet::new().await;
+    let process = fleet.process().await;
+    let lease = crate::redis::SharedKey::lease(anyone().key(), None);
+    let shared = process.tiered.shared().unwrap();
+    let (life, deadline) = (Duration::from_secs(60), fleet.world.deadline(2_000));
+    assert_eq!(shared.lease(&lease, life, &deadline).await, Ok(true));
+    let answer = process
+        .tiered
+        .slate(anyone(), &fleet.world.deadline(5_000))
+        .await;
+    assert_eq!(
+        (answer.outcome, answer.slate.degraded.len()),
+        (TierOutcome::Origin, 0)
+    );
+    assert_eq!(process.runs(), 1);
+}
