@@ -96,7 +96,13 @@ impl Limits {
             vip_share,
             ..
         } = &tuning.limits;
-        let kept = |rate: &Rate| if may_take_all { 0.0 } else { rate.burst * vip_share };
+        let kept = |rate: &Rate| {
+            if may_take_all {
+                0.0
+            } else {
+                rate.burst * vip_share
+            }
+        };
         let taken = self.interface.take_leaving(kept(interface));
         refused("interface", "interface_limit", taken)?;
         if let Some(Prefix(network)) = prefix {

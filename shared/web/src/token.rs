@@ -190,7 +190,15 @@ mod tests {
     fn mint(signer: &Signer, for_user: Option<&UserId>) -> String {
         let audience = Audience::of(for_user, signer);
         let video = video("v1");
-        ItemToken::mint(signer, "slate-1", 3, &video, "home_rank=b", audience, NOW_MS)
+        ItemToken::mint(
+            signer,
+            "slate-1",
+            3,
+            &video,
+            "home_rank=b",
+            audience,
+            NOW_MS,
+        )
     }
 
     #[test]
@@ -198,7 +206,8 @@ mod tests {
         let signer = Signer::from_secret(NEW).unwrap();
         let (mine, shared) = (mint(&signer, Some(&user("u1"))), mint(&signer, None));
         let verify = |text: &str, u: &str, v: &str| {
-            ItemToken::verify(text, &signer, &user(u), &video(v), NOW_MS).map(|token| token.position)
+            ItemToken::verify(text, &signer, &user(u), &video(v), NOW_MS)
+                .map(|token| token.position)
         };
         assert_eq!(verify(&mine, "u1", "v1"), Ok(3));
         assert_eq!(verify(&mine, "u2", "v1"), Err(TokenRefusal::OtherUser));
