@@ -71,19 +71,46 @@ impl Cloud {
         Ok(settings)
     }
 
+    /// Splits the first open shard of the stream in the middle of its hash keys.
+    ///
+    /// # Errors
+    /// When the emulator refuses.
+    pub async fn split_first_shard(&self) -> anyhow::Result<()> {
+        let settings = self.settings()?;
+        let kinesis = kinesis(&settings)?;
+        let listed = kinesis
+            .list_shards()
+            .stream_name(&settings.stream)
+            .send()
+            .await?;
+        let shards = listed.shards.unwrap_or_default();
+        let shard = shards.first().context("a shard")?;
+        let range = shard
+            .hash_key_range
+            .as_ref()
+            .context("a range of hash keys")?;
+        let (from, to): (u128, u128) = (
+            range.starting_hash_key.parse()?,
+            range.ending_hash_key.parse()?,
+        );
+        kinesis
+            .split_shard()
+            .stream_name(&settings.stream)
+            .shard_to_split(&shard.shard_id)
+            .new_starting_hash_key((from + (to - from) / 2).to_string())
+            .send()
+            .await
+            .context("split a shard")?;
+        Ok(())
+    }
+
     async fn provision(&self, shards: i32) -> anyhow::Result<()> {
         let settings = self.settings()?;
-        let config = aws_config::SdkConfig::builder()
-            .behavior_version(aws_config::BehaviorVersion::latest())
-            .region(aws_config::Region::new(REGION))
-            .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(
-                aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "kit"),
-            ))
-            .build();
+        let config = config();
         let endpoint = |endpoint: Option<String>| endpoint.context("an endpoint");
         let dynamodb = aws_sdk_dynamodb::Client::from_conf(
             aws_sdk_dynamodb::config::Builder::from(&config)
-                .endpoint_url(endpoint(settings.dynamodb_endpoint)?)
+                .endpoint_url(endpoint(settings.dynamodb_endpoint.clone())?)
                 .build(),
         );
         for table in Table::ALL {
@@ -93,11 +120,7 @@ impl Cloud {
             )
             .await?;
         }
-        let kinesis = aws_sdk_kinesis::Client::from_conf(
-            aws_sdk_kinesis::config::Builder::from(&config)
-                .endpoint_url(endpoint(settings.kinesis_endpoint)?)
-                .build(),
-        );
+        let kinesis = kinesis(&settings)?;
         let create = kinesis
             .create_stream()
             .stream_name(&settings.stream)
@@ -105,7 +128,7 @@ impl Cloud {
         create.send().await.context("create the stream")?;
         let s3 = aws_sdk_s3::Client::from_conf(
             aws_sdk_s3::config::Builder::from(&config)
-                .endpoint_url(endpoint(settings.s3_endpoint)?)
+                .endpoint_url(endpoint(settings.s3_endpoint.clone())?)
                 .force_path_style(true)
                 .build(),
         );
@@ -116,6 +139,25 @@ impl Cloud {
             .context("create the bucket")?;
         Ok(())
     }
+}
+
+fn config() -> aws_config::SdkConfig {
+    aws_config::SdkConfig::builder()
+        .behavior_version(aws_config::BehaviorVersion::latest())
+        .region(aws_config::Region::new(REGION))
+        .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(
+            aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "kit"),
+        ))
+        .build()
+}
+
+fn kinesis(settings: &AwsSettings) -> anyhow::Result<aws_sdk_kinesis::Client> {
+    let endpoint = settings.kinesis_endpoint.clone().context("an endpoint")?;
+    Ok(aws_sdk_kinesis::Client::from_conf(
+        aws_sdk_kinesis::config::Builder::from(&config())
+            .endpoint_url(endpoint)
+            .build(),
+    ))
 }
 
 async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) -> anyhow::Result<()> {

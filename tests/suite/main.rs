@@ -7,6 +7,8 @@ mod chaos;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod hosting;
 #[cfg(test)]
 mod kit;

@@ -306,9 +306,15 @@ mod tests {
             assert!(window.admit(List::Ids, mark(key, 7 + key as u32)));
         }
         assert_eq!(window.ids.len(), MARKS_MAX);
-        assert!(!window.admit(List::Ids, mark(1, 8)), "the second is still known");
+        assert!(
+            !window.admit(List::Ids, mark(1, 8)),
+            "the second is still known"
+        );
         let before = window.clone();
-        assert!(window.admit(List::Ids, mark(0, 7)), "the first is forgotten");
+        assert!(
+            window.admit(List::Ids, mark(0, 7)),
+            "the first is forgotten"
+        );
         assert_eq!(window, before, "what is older pushes nothing newer out");
         assert!(window.encode().len() < 8 * 1_024 + 512);
     }
@@ -333,15 +339,17 @@ mod tests {
         }
         assert!(window.has_applied("a", &place("10", 0)));
         window.apply_to("e", &place("1", 0));
-        assert!(!window.has_applied("a", &place("10", 0)), "a is too long ago");
+        assert!(
+            !window.has_applied("a", &place("10", 0)),
+            "a is too long ago"
+        );
         assert_eq!(Window::decode(&window.encode()).unwrap(), window);
     }
 
     #[test]
     fn rows_of_the_first_schema_are_read() {
-        let old = |key: u64, at_s: u32| {
-            [&key.to_le_bytes()[..], &[9; 4], &at_s.to_le_bytes()].concat()
-        };
+        let old =
+            |key: u64, at_s: u32| [&key.to_le_bytes()[..], &[9; 4], &at_s.to_le_bytes()].concat();
         let body = [vec![1, 0, 1, 0], old(u64::MAX, 50), old(1 << 63, 60)].concat();
         let mut window = Window::decode(&sealed::seal(1, &body)).unwrap();
         assert!(!window.admit(List::Ids, Mark::new(u64::MAX, 51_000)));

@@ -107,7 +107,9 @@ impl Log {
     ) -> anyhow::Result<Option<String>> {
         loop {
             let soon = self.soon();
-            let read = self.stream.read(shard, after.as_deref(), RECORDS_MAX, &soon);
+            let read = self
+                .stream
+                .read(shard, after.as_deref(), RECORDS_MAX, &soon);
             let records = read.await?;
             let Some(last) = records.last() else {
                 return Ok(after);
@@ -151,7 +153,10 @@ async fn tail(settings: &Settings, args: &cli::Tail) -> anyhow::Result<()> {
     for (_, event) in newest.drain(surplus..) {
         print(&event)?;
     }
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(FOLLOW_EVERY).await;
         // A look is of one moment.
         log = Log::look(settings).await?;
@@ -165,7 +170,6 @@ async fn tail(settings: &Settings, args: &cli::Tail) -> anyhow::Result<()> {
             found.iter().try_for_each(|(_, event)| print(event))?;
         }
     }
-    Ok(())
 }
 
 fn arrived(records: &[StreamRecord]) -> impl Iterator<Item = (i64, Event)> + use<> {
@@ -222,13 +226,17 @@ async fn stats(settings: &Settings, out: Output) -> anyhow::Result<()> {
         let known = |time: &Option<String>| time.clone().unwrap_or_else(|| "-".to_owned());
         let (oldest, newest) = (known(&shard.oldest), known(&shard.newest));
         let (name, records) = (&shard.shard, shard.records);
-        text.push_str(&format!("\n{name}: {records} records, {oldest} to {newest}"));
+        text.push_str(&format!(
+            "\n{name}: {records} records, {oldest} to {newest}"
+        ));
         for (consumer, behind) in &shard.behind {
             text.push_str(&format!(", {consumer} {behind} behind"));
         }
     }
     if !stats.offsets_known {
-        text.push_str("\na server has the tables open: how far its consumers are is not known here");
+        text.push_str(
+            "\na server has the tables open: how far its consumers are is not known here",
+        );
     }
     Ok(out.result(&stats, &text)?)
 }
@@ -238,7 +246,10 @@ async fn stats_of(log: &Log, shard: String, stats: &mut Stats) -> anyhow::Result
     let mut applied = BTreeMap::new();
     if let Some(control) = &log.control {
         for consumer in [clickstream::Clickstream::NAME, archive::Archive::NAME] {
-            applied.insert(consumer, pump::offset(control, consumer, &shard, &log.soon()).await?);
+            applied.insert(
+                consumer,
+                pump::offset(control, consumer, &shard, &log.soon()).await?,
+            );
             of_shard.behind.insert(consumer, 0);
         }
     }
@@ -252,7 +263,10 @@ async fn stats_of(log: &Log, shard: String, stats: &mut Stats) -> anyhow::Result
         of_shard.newest = at(records.last());
         of_shard.records += records.len() as u64;
         stats.records += records.len() as u64;
-        stats.bytes += records.iter().map(|record| record.data.len() as u64).sum::<u64>();
+        stats.bytes += records
+            .iter()
+            .map(|record| record.data.len() as u64)
+            .sum::<u64>();
         for record in &records {
             for (consumer, to) in &applied {
                 let to = to.as_deref().unwrap_or_default();
@@ -284,8 +298,17 @@ struct Replay {
 }
 
 async fn replay(settings: &Settings, args: &cli::Replay, out: Output) -> anyhow::Result<()> {
-    let begins = args.date.to_zoned(TimeZone::UTC)?.timestamp().as_millisecond();
-    let ends = args.date.tomorrow()?.to_zoned(TimeZone::UTC)?.timestamp().as_millisecond();
+    let begins = args
+        .date
+        .to_zoned(TimeZone::UTC)?
+        .timestamp()
+        .as_millisecond();
+    let ends = args
+        .date
+        .tomorrow()?
+        .to_zoned(TimeZone::UTC)?
+        .timestamp()
+        .as_millisecond();
     let service = Service::open(settings).await?;
     let consumer: Arc<dyn Consumer> = match args.to {
         Replayed::Clickstream => Arc::new(service.clickstream()),
@@ -310,13 +333,20 @@ async fn replay(settings: &Settings, args: &cli::Replay, out: Output) -> anyhow:
             report.events += Intake::decode(&records).events.len() as u64;
             let outcome = consumer.consume(records, &deadline).await;
             if let Some(from) = outcome.failed_from {
-                bail!("a batch was not applied, from {} of {}", from.sequence, from.shard);
+                bail!(
+                    "a batch was not applied, from {} of {}",
+                    from.sequence,
+                    from.shard
+                );
             }
         }
     }
     if report.records == 0 {
-        return Err(anyhow::anyhow!("the log has nothing that arrived on {}", args.date))
-            .context("nothing was replayed");
+        return Err(anyhow::anyhow!(
+            "the log has nothing that arrived on {}",
+            args.date
+        ))
+        .context("nothing was replayed");
     }
     let text = format!(
         "{} events of {} records applied again in {} batches",

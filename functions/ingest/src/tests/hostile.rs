@@ -81,9 +81,14 @@ async fn hostile_bodies_are_refused_precisely_and_cost_neighbours_nothing() {
     let body = format!("{{\"events\":[{crowded},{event}],{}}}", keys(5_000));
     assert!(body.len() < 512 * 1024);
     let reply = send(body.into_bytes()).await;
-    assert_eq!((reply.status.as_u16(), &reply.json["accepted"]), (202, &json!(2)));
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json["accepted"]),
+        (202, &json!(2))
+    );
     // Invalid UTF-8 makes a text that is none: the whole body cannot be read.
-    let mut broken = json!({ "events": [click("u1", "v1")] }).to_string().into_bytes();
+    let mut broken = json!({ "events": [click("u1", "v1")] })
+        .to_string()
+        .into_bytes();
     let at = broken.windows(2).position(|pair| pair == b"u1").unwrap();
     broken[at] = 0xff;
     assert_problem(&send(broken).await, 400, "not_json", "utf-8");
@@ -91,13 +96,22 @@ async fn hostile_bodies_are_refused_precisely_and_cost_neighbours_nothing() {
     let twice = format!("{{\"events\":[{{\"user_id\":\"u9\",{}]}}", &event[1..]);
     let reply = send(twice.into_bytes()).await;
     assert_eq!(reply.json["accepted"], 1);
-    assert!(world.streamed().await.iter().all(|event| event.user_id.as_str() == "u1"));
+    assert!(
+        world
+            .streamed()
+            .await
+            .iter()
+            .all(|event| event.user_id.as_str() == "u1")
+    );
 }
 
 #[tokio::test]
 async fn forged_and_expired_tokens_and_bad_values_are_named_beside_good_neighbours() {
     let world = World::new(None);
-    let (video, audience) = ("v1".parse().unwrap(), Audience::of(Some(&user("u1")), &signer()));
+    let (video, audience) = (
+        "v1".parse().unwrap(),
+        Audience::of(Some(&user("u1")), &signer()),
+    );
     let gone = web::Signer::from_secret("a key that is no longer live").unwrap();
     let mint_on = |signer: &web::Signer, now_ms| {
         ItemToken::mint(signer, "s", 1, &video, "home=b", audience, now_ms)
@@ -117,7 +131,10 @@ async fn forged_and_expired_tokens_and_bad_values_are_named_beside_good_neighbou
         with("watch_ms", json!(1.5)),
         with("user_id", json!("u\u{0}")),
         with("event_id", json!("one more")),
-        with("token", json!(mint_on(&signer(), NOW_MS - 4 * 24 * 3_600_000))),
+        with(
+            "token",
+            json!(mint_on(&signer(), NOW_MS - 4 * 24 * 3_600_000)),
+        ),
         click("u2", "v2"),
     ];
     let reply = post(&world, batch).await;
@@ -126,7 +143,13 @@ async fn forged_and_expired_tokens_and_bad_values_are_named_beside_good_neighbou
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| (one["index"].clone(), one["code"].clone(), one["field"].clone()))
+        .map(|one| {
+            (
+                one["index"].clone(),
+                one["code"].clone(),
+                one["field"].clone(),
+            )
+        })
         .collect();
     let expected = [
         (1, "token_invalid", "token"),
@@ -143,6 +166,11 @@ async fn forged_and_expired_tokens_and_bad_values_are_named_beside_good_neighbou
         .map(|(index, code, field)| (json!(index), json!(code), json!(field)))
         .collect();
     assert_eq!(refused, expected);
-    let arms: Vec<_> = world.streamed().await.into_iter().map(|event| event.arms).collect();
+    let arms: Vec<_> = world
+        .streamed()
+        .await
+        .into_iter()
+        .map(|event| event.arms)
+        .collect();
     assert!(arms.contains(&"home=b".into()), "{arms:?}");
 }

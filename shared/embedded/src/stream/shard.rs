@@ -78,7 +78,9 @@ impl Shard {
             .last()
             .ok_or_else(|| Error::new(ErrorKind::Corrupt, "open a shard"))?;
         let (file, scanned) = last.recover()?;
-        Ok(Self::standing(name, dir, options, segments, file, scanned, false))
+        Ok(Self::standing(
+            name, dir, options, segments, file, scanned, false,
+        ))
     }
 
     /// Looks at a shard's folder as it is, changing nothing.
@@ -93,7 +95,9 @@ impl Shard {
         let (file, scanned) = last.look()?;
         let options = StreamOptions::default();
         // As after a failed sync: whatever comes, nothing is written.
-        Ok(Self::standing(name, dir, options, segments, file, scanned, true))
+        Ok(Self::standing(
+            name, dir, options, segments, file, scanned, true,
+        ))
     }
 
     fn standing(

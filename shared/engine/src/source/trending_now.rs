@@ -14,9 +14,9 @@ use crate::realtime::{Snapshot, Table};
 
 /// Videos of the realtime table that are looked at, hottest first.
 pub const HOT_LOOKED_AT_MAX: usize = 200;
-/// At this heat a video weighs half as much as the first of the night's list; a few viewers more or
-/// less move nothing, hundreds lift a video to the top whatever the night thought of it.
-pub const HEAT_HALF: f32 = 50.0;
+/// At this heat a video weighs as much as the first of the night's list, at most twice as much: a few
+/// viewers more or less move nothing, hundreds lift a video to the top whatever the night thought of it.
+pub const HEAT_PAR: f32 = 50.0;
 
 /// [`TrendingSource`] with a table beside it; takes its place in a pipeline.
 ///
@@ -61,15 +61,11 @@ impl Source for TrendingNowSource {
     }
 }
 
-/// Adds what happens now to the night's scores, both between 0 and 1, and orders anew.
-fn lift(
-    mut night: Vec<Proposal>,
-    now: &Snapshot,
-    worth: impl Fn(u32) -> bool,
-) -> Vec<Proposal> {
+/// Adds what happens now, up to 2, to the night's scores, up to 1, and orders anew.
+fn lift(mut night: Vec<Proposal>, now: &Snapshot, worth: impl Fn(u32) -> bool) -> Vec<Proposal> {
     let hot = now.trending().iter().take(HOT_LOOKED_AT_MAX);
     let hot: FxHashMap<u32, f32> = hot
-        .map(|(item, heat)| (*item, heat / (heat + HEAT_HALF)))
+        .map(|(item, heat)| (*item, 2.0 * heat / (heat + HEAT_PAR)))
         .collect();
     let top = night.iter().map(|one| one.score).fold(0.0, f32::max);
     let mut met = FxHashSet::default();
@@ -78,13 +74,19 @@ fn lift(
         one.score = of_night + hot.get(&one.item).copied().unwrap_or(0.0);
         met.insert(one.item);
     }
-    let new = hot.iter().filter(|(item, _)| !met.contains(item) && worth(**item));
+    let new = hot
+        .iter()
+        .filter(|(item, _)| !met.contains(item) && worth(**item));
     night.extend(new.map(|(item, score)| Proposal {
         item: *item,
         score: *score,
         because: NONE,
     }));
-    night.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.item.cmp(&b.item)));
+    night.sort_unstable_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then_with(|| a.item.cmp(&b.item))
+    });
     night
 }
 
@@ -123,7 +125,7 @@ mod tests {
         let few = lift(night(), &snapshot(&[(7, 1.0), (3, 2.0)]), |_| true);
         assert_eq!(ids(&few), [1, 2, 3, 7]);
         let many = lift(night(), &snapshot(&[(7, 2_000.0), (3, 100.0)]), |_| true);
-        assert_eq!(ids(&many), [3, 1, 7, 2]);
+        assert_eq!(ids(&many), [7, 3, 1, 2]);
         let barred = lift(night(), &snapshot(&[(7, 2_000.0)]), |item| item != 7);
         assert_eq!(ids(&barred), [1, 2, 3]);
     }

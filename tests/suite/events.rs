@@ -1,0 +1,19 @@
+//! What happens to events between a client and everything that is learned from them.
+//!
+//! ```text
+//! kpl ───── AWS's own libraries take our aggregates apart, and we theirs
+//! kills ─── the consumers, killed at any await, over the embedded stores and over the emulators
+//! process ─ the local process, killed for real while clients send
+//! fresh ─── what a user does, and what explodes, shows in answers
+//! forget ── a deleted user, until `complete_at`
+//! lake ──── what other tools read of it
+//! ```
+
+mod delivery;
+mod forget;
+mod fresh;
+mod kills;
+mod kpl;
+mod lake;
+mod process;
+mod truth;
