@@ -10,6 +10,8 @@ use crate::feature::{COUNT, Vector};
 pub const TREES_MAX: usize = 2_000;
 /// Most steps from a root to a leaf.
 pub const DEPTH_MAX: usize = 8;
+/// Vectors that walk a tree side by side.
+const LANES: usize = 8;
 
 /// One question: is the feature above the threshold?
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,27 +98,38 @@ impl Forest {
 
     /// The logarithm of the odds of each vector, into `odds`; allocates only to grow it.
     ///
-    /// Tree by tree over all vectors: a tree stays in the first cache while walks that do not
-    /// wait for each other go through it.
+    /// Tree by tree, so that a tree stays in the first cache, and some vectors at a time, so that
+    /// walks that do not wait for each other overlap. No step depends on a branch.
     pub fn odds(&self, vectors: &[Vector], odds: &mut Vec<f32>) {
         odds.clear();
         odds.resize(vectors.len(), self.base);
         let inner = (1 << self.depth) - 1;
         let trees = self.splits.chunks_exact(inner);
         for (splits, leaves) in trees.zip(self.leaves.chunks_exact(inner + 1)) {
-            for (vector, sum) in vectors.iter().zip(odds.iter_mut()) {
-                let mut at = 0;
+            let lanes = vectors.chunks(LANES).zip(odds.chunks_mut(LANES));
+            for (vectors, sums) in lanes {
+                let mut places = [0; LANES];
                 for _ in 0..self.depth {
-                    let Some(split) = splits.get(at) else { break };
-                    let value = vector.get(usize::from(split.feature));
-                    let value = value.copied().unwrap_or(f32::NAN);
-                    let right = value > split.threshold || (value.is_nan() && split.missing_right);
-                    at = 2 * at + 1 + usize::from(right);
+                    for (vector, at) in vectors.iter().zip(&mut places) {
+                        *at = step(splits, vector, *at);
+                    }
                 }
-                *sum += leaves.get(at - inner).copied().unwrap_or(0.0);
+                for (sum, at) in sums.iter_mut().zip(places) {
+                    *sum += leaves.get(at - inner).copied().unwrap_or(0.0);
+                }
             }
         }
     }
+}
+
+/// The child that a vector goes to from a split.
+#[inline]
+fn step(splits: &[Split], vector: &Vector, at: usize) -> usize {
+    let split = splits.get(at).copied().unwrap_or(Split::PASS);
+    let value = vector.get(usize::from(split.feature));
+    let value = value.copied().unwrap_or(f32::NAN);
+    let right = (value > split.threshold) | (value.is_nan() & split.missing_right);
+    2 * at + 1 + usize::from(right)
 }
 
 /// The chance that odds of this logarithm stand for.
