@@ -217,9 +217,11 @@ impl World {
             | Call::DeleteItem
             | Call::PutItem
             | Call::Scan => self.dynamodb.perform(request, partial_percent),
-            Call::PutRecords | Call::DescribeStreamSummary | Call::ListShards => {
-                self.kinesis.perform(request, partial_percent)
-            }
+            Call::PutRecords
+            | Call::DescribeStreamSummary
+            | Call::ListShards
+            | Call::GetShardIterator
+            | Call::GetRecords => self.kinesis.perform(request, partial_percent),
             Call::PutObject | Call::GetObject | Call::ListObjects | Call::DeleteObjects => {
                 self.s3.perform(request)
             }

@@ -58,12 +58,6 @@ pub enum Command {
         after_help = "Examples:\n  reelway recommend --user u1\n  reelway recommend --all --out slates.tsv --limit 20"
     )]
     Recommend(Recommend),
-    /// Look at the event log, or apply a day of it again.
-    #[command(subcommand, after_help = "Examples:
-  reelway events tail --follow --kind like
-  reelway events stats
-  reelway events replay --date 2026-11-21")]
-    Events(Events),
     /// Judge the recommendations against simpler ones, on what this store holds.
     #[command(after_help = "Examples:
   reelway evaluate
@@ -75,6 +69,15 @@ pub enum Command {
 It learns from what lies before the judged part and from nothing else; what serves is not touched.
 Baselines get the parameters that do best on the part before the judged one.")]
     Evaluate(Evaluate),
+    /// Look at the event log, or apply a day of it again.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  reelway events tail --follow --kind like
+  reelway events stats
+  reelway events replay --date 2026-11-21"
+    )]
+    Events(Events),
     /// Check or show the tuning document.
     #[command(subcommand)]
     Config(Config),
@@ -203,6 +206,46 @@ pub struct Recommend {
     pub scene: String,
 }
 
+/// `reelway evaluate`.
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// What is asked.
+    #[arg(long, value_enum, default_value = "time")]
+    pub protocol: Judged,
+    /// Days at the end that are judged, with `time` and `sessions`.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub days: u16,
+    /// Hours by which days begin before those of UTC.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-14..=14))]
+    pub utc_offset: i8,
+    /// Users that are asked, at most; which ones is decided by a hash of their ids.
+    #[arg(long, default_value_t = 20_000)]
+    pub users_max: usize,
+    /// Judge these slates as well: `user`, `rank` and `item`, separated by tabs.
+    #[arg(long, value_name = "NAME=FILE")]
+    pub add: Vec<String>,
+    /// Write the split and every contender's slates into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub slates_out: Option<PathBuf>,
+    /// Write accuracy over coverage and every source's share as an SVG.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// The randomness of the intervals.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// What an evaluation asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Judged {
+    /// What each user liked in the last days, from everything before them.
+    Time,
+    /// Each user's last liked video, from everything else.
+    LastOut,
+    /// Each next video of the sessions of the last days, from those before it.
+    Sessions,
+}
+
 /// `reelway events`.
 #[derive(Debug, Subcommand)]
 pub enum Events {
@@ -250,46 +293,6 @@ pub enum Replayed {
     Clickstream,
     /// The lake; batches that are cut otherwise make further files, whose rows the night drops.
     Archive,
-}
-
-/// `reelway evaluate`.
-#[derive(Debug, Args)]
-pub struct Evaluate {
-    /// What is asked.
-    #[arg(long, value_enum, default_value = "time")]
-    pub protocol: Judged,
-    /// Days at the end that are judged, with `time` and `sessions`.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3650))]
-    pub days: u16,
-    /// Hours by which days begin before those of UTC.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-14..=14))]
-    pub utc_offset: i8,
-    /// Users that are asked, at most; which ones is decided by a hash of their ids.
-    #[arg(long, default_value_t = 20_000)]
-    pub users_max: usize,
-    /// Judge these slates as well: `user`, `rank` and `item`, separated by tabs.
-    #[arg(long, value_name = "NAME=FILE")]
-    pub add: Vec<String>,
-    /// Write the split and every contender's slates into this folder.
-    #[arg(long, value_name = "FOLDER")]
-    pub slates_out: Option<PathBuf>,
-    /// Write accuracy over coverage and every source's share as an SVG.
-    #[arg(long, value_name = "FILE")]
-    pub plot: Option<PathBuf>,
-    /// The randomness of the intervals.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
-
-/// What an evaluation asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Judged {
-    /// What each user liked in the last days, from everything before them.
-    Time,
-    /// Each user's last liked video, from everything else.
-    LastOut,
-    /// Each next video of the sessions of the last days, from those before it.
-    Sessions,
 }
 
 /// `reelway config`.

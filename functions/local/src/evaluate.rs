@@ -232,10 +232,17 @@ mod tests {
 
     #[test]
     fn an_added_contender_is_a_name_and_a_file() {
-        let cases = [("ease=a/b.tsv", Some(("ease", "a/b.tsv"))), ("ease", None), ("=x", None), ("x=", None)];
+        let cases = [
+            ("ease=a/b.tsv", Some(("ease", "a/b.tsv"))),
+            ("ease", None),
+            ("=x", None),
+            ("x=", None),
+        ];
         for (text, expected) in cases {
             let parsed = Added::parse(text).ok();
-            let parsed = parsed.as_ref().map(|a| (a.name.as_str(), a.path.to_str().unwrap()));
+            let parsed = parsed
+                .as_ref()
+                .map(|a| (a.name.as_str(), a.path.to_str().unwrap()));
             assert_eq!(parsed, expected, "{text}");
         }
     }

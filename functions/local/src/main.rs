@@ -52,8 +52,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Profile(args) => commands::profile(&settings, &args, out).await,
             Command::Preload(args) => commands::preload(&settings, &args, out).await,
             Command::Recommend(args) => commands::recommend(&settings, &args, out).await,
-            Command::Events(command) => events::run(&settings, &command, out).await,
             Command::Evaluate(args) => evaluate::evaluate(&settings, &args, out).await,
+            Command::Events(command) => events::run(&settings, &command, out).await,
             Command::Config(_) | Command::Completions { .. } => Ok(()),
         }
     })

@@ -16,7 +16,9 @@ pub fn packaged() -> Vec<VideoId> {
 /// lines, comments behind `#` and what is no id are left out.
 #[must_use]
 pub fn listed(text: &str) -> Vec<VideoId> {
-    let ids = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let ids = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim());
     let ids = ids.filter_map(|id| VideoId::parse(id).ok());
     ids.take(SLATE_ITEMS_MAX).collect()
 }
@@ -84,8 +86,13 @@ mod tests {
 
     #[test]
     fn a_list_is_read_line_by_line_and_bounded() {
-        let ids: Vec<_> = listed("# best first\nv2\n\n  v1 # liked\nno id!\n").into_iter().collect();
-        assert_eq!(ids.iter().map(VideoId::as_str).collect::<Vec<_>>(), ["v2", "v1"]);
+        let ids: Vec<_> = listed("# best first\nv2\n\n  v1 # liked\nno id!\n")
+            .into_iter()
+            .collect();
+        assert_eq!(
+            ids.iter().map(VideoId::as_str).collect::<Vec<_>>(),
+            ["v2", "v1"]
+        );
         let long = (0..10_000).map(|n| format!("v{n}\n")).collect::<String>();
         assert_eq!(listed(&long).len(), SLATE_ITEMS_MAX);
     }

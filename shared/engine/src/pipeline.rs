@@ -14,14 +14,12 @@ use guard::Deadline;
 use smol_str::{SmolStr, format_smolstr};
 use tracing::{Instrument, debug_span};
 
-use crate::index::format::NONE;
 use crate::filter::{
     AvailableFilter, CategoryFilter, ExcludeFilter, Filter, HiddenFilter, OverlayFilter, SeenFilter,
 };
+use crate::index::format::NONE;
 use crate::ranker::{LearnedRanker, Ranker};
-use crate::reranker::{
-    DiversityReranker, ExploreReranker, FreshReranker, MmrReranker, Reranker,
-};
+use crate::reranker::{DiversityReranker, ExploreReranker, FreshReranker, MmrReranker, Reranker};
 use crate::slate::SLATE_ITEMS_MAX;
 use crate::source::cf::CfSource;
 use crate::source::cohort::CohortSource;

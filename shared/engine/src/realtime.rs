@@ -158,12 +158,7 @@ impl Builder {
     /// is older than `as_of_ms`.
     #[must_use]
     pub fn new(index: &Index, as_of_ms: i64, half_life_ms: u32) -> Self {
-        Self::sized(
-            index.generation(),
-            index.videos(),
-            as_of_ms,
-            half_life_ms,
-        )
+        Self::sized(index.generation(), index.videos(), as_of_ms, half_life_ms)
     }
 
     /// The same for a generation of this name with so many videos.
@@ -179,7 +174,12 @@ impl Builder {
 
     /// As [`Self::new`] without an index, for this crate's tests.
     #[cfg(test)]
-    pub(crate) fn of_rows(generation: &str, as_of_ms: i64, half_life_ms: u32, videos: usize) -> Self {
+    pub(crate) fn of_rows(
+        generation: &str,
+        as_of_ms: i64,
+        half_life_ms: u32,
+        videos: usize,
+    ) -> Self {
         Self {
             generation: SmolStr::new(generation),
             as_of_ms,
@@ -286,6 +286,9 @@ mod tests {
         assert_eq!(row(0.0, 0.0).long_view_rate(0.2, 50.0), 0.2);
         assert_eq!(row(0.0, 0.0).long_view_rate(0.2, 0.0), 0.2);
         assert!((row(50.0, 30.0).long_view_rate(0.2, 50.0) - 0.4).abs() < 1e-6);
-        assert!(row(0.0, 9.0).long_view_rate(0.2, 0.0) <= 1.0, "views without impressions");
+        assert!(
+            row(0.0, 9.0).long_view_rate(0.2, 0.0) <= 1.0,
+            "views without impressions"
+        );
     }
 }

@@ -181,7 +181,6 @@ impl Process {
     }
 
     /// Its routes, with `more` beside them behind the same middleware.
-    #[must_use]
     pub fn serve(self, more: Router) -> Router {
         let clock = Arc::clone(&self.parts.clock);
         let app = recommend::App::new(self.parts);

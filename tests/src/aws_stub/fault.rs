@@ -17,6 +17,8 @@ pub enum Call {
     PutRecords,
     DescribeStreamSummary,
     ListShards,
+    GetShardIterator,
+    GetRecords,
     PutObject,
     GetObject,
     ListObjects,
@@ -129,6 +131,8 @@ impl Call {
                 "PutRecords" => Self::PutRecords,
                 "DescribeStreamSummary" => Self::DescribeStreamSummary,
                 "ListShards" => Self::ListShards,
+                "GetShardIterator" => Self::GetShardIterator,
+                "GetRecords" => Self::GetRecords,
                 _ => Self::Other,
             };
         }

@@ -1,4 +1,4 @@
-//! Streams of one shard that take records and keep them.
+//! Streams of one shard that take records, keep them, and give them back.
 
 use axum::response::Response;
 use base64::Engine;
@@ -42,6 +42,12 @@ impl Streams {
             .unwrap_or_default();
         match request.call {
             Call::PutRecords => self.put(name, &body, partial_percent),
+            Call::GetShardIterator => {
+                let after = body.get("StartingSequenceNumber").and_then(Value::as_str);
+                let after = after.unwrap_or("0");
+                answer::json(&json!({"ShardIterator": format!("{name}/{after}")}))
+            }
+            Call::GetRecords => self.get(&body),
             Call::ListShards => answer::json(&json!({"Shards": [{
                 "ShardId": SHARD,
                 "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "1"},
@@ -57,6 +63,41 @@ impl Streams {
                 "OpenShardCount": 1,
             }})),
         }
+    }
+
+    /// What comes after the place that an iterator names: a stream and a sequence number.
+    fn get(&self, body: &Value) -> Response {
+        let iterator = body.get("ShardIterator").and_then(Value::as_str);
+        let place = iterator.and_then(|text| text.rsplit_once('/'));
+        let place = place.and_then(|(stream, after)| Some((stream, after.parse::<usize>().ok()?)));
+        let Some((stream, after)) = place else {
+            let invalid = (StatusCode::BAD_REQUEST, "ValidationException");
+            return answer::error(Call::GetRecords, invalid, "no ShardIterator");
+        };
+        let limit = body.get("Limit").and_then(Value::as_u64).unwrap_or(10_000);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let kept = (1_usize..).zip(&self.records).skip(after);
+        let found = kept
+            .filter(|(_, record)| record.stream == stream)
+            .take(limit);
+        let mut last = self.records.len().max(after);
+        let mut records = Vec::new();
+        for (sequence, record) in found {
+            records.push(json!({
+                "SequenceNumber": sequence.to_string(),
+                "PartitionKey": record.partition_key,
+                "Data": STANDARD.encode(&record.data),
+                "ApproximateArrivalTimestamp": 0,
+            }));
+            if records.len() == limit {
+                last = sequence;
+            }
+        }
+        answer::json(&json!({
+            "Records": records,
+            "NextShardIterator": format!("{stream}/{last}"),
+            "MillisBehindLatest": 0,
+        }))
     }
 
     fn put(&mut self, stream: &str, body: &Value, partial_percent: u8) -> Response {

@@ -1,6 +1,5 @@
 //! A process, what it depends on, and a load on it while a fault comes and goes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -11,7 +10,6 @@ use tests::{AwsStub, Load, Mode, Proxy, Redis, Reelway};
 use super::Pace;
 use super::feed::Feed;
 use super::row::Row;
-
 
 /// A local process over proxied dependencies.
 pub(super) struct World {
@@ -148,7 +146,6 @@ impl World {
             tasks: read("reelway_tasks"),
             flights: read("reelway_flights"),
             descriptors: self.node.descriptors().unwrap(),
-            metrics,
         }
     }
 }
@@ -159,5 +156,4 @@ pub(super) struct Baseline {
     pub tasks: f64,
     pub flights: f64,
     pub descriptors: usize,
-    pub metrics: BTreeMap<String, f64>,
 }

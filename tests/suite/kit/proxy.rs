@@ -201,7 +201,10 @@ async fn a_connection_is_closed_after_so_many_bytes_and_a_new_one_too() {
     proxy.set(Mode::CloseAfter { bytes: 7 }).await.unwrap();
     for _ in 0..2 {
         let mut connection = connect(&proxy).await;
-        assert_eq!(soon(ask(&mut connection, b"hello")).await.unwrap(), b"hello");
+        assert_eq!(
+            soon(ask(&mut connection, b"hello")).await.unwrap(),
+            b"hello"
+        );
         connection.write_all(b"again").await.unwrap();
         let mut rest = Vec::new();
         // Closed in order or reset, whichever the kernel makes of it.

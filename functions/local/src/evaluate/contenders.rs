@@ -76,8 +76,7 @@ impl Asker<'_> {
                 scene.weights = BTreeMap::from([(source.to_owned(), 1.0)]);
             }
             let name = format!("{source} alone");
-            let (slates, latency) =
-                self.run(&pipeline, &Arc::new(tuning), &name, shown, |_, _| {});
+            let (slates, latency) = self.run(&pipeline, &Arc::new(tuning), &name, shown, |_, _| {});
             Contender {
                 name,
                 chosen: String::new(),
@@ -172,7 +171,9 @@ impl Asker<'_> {
 fn weights(tuning: &EngineTuning) -> String {
     let scene = tuning.scene(SCENE);
     let all = scene.into_iter().flat_map(|scene| &scene.weights);
-    let named: Vec<String> = all.map(|(name, weight)| format!("{name} {weight}")).collect();
+    let named: Vec<String> = all
+        .map(|(name, weight)| format!("{name} {weight}"))
+        .collect();
     named.join(", ")
 }
 

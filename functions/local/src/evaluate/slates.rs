@@ -12,11 +12,19 @@ pub(super) fn write_split(log: &Log, course: &Course, folder: &Path) -> anyhow::
     std::fs::create_dir_all(folder)
         .with_context(|| format!("{} cannot be made", folder.display()))?;
     let earlier = course.before(log);
-    create(folder, "train.tsv", |out| tsv::write_train(log, course, out))?;
+    create(folder, "train.tsv", |out| {
+        tsv::write_train(log, course, out)
+    })?;
     create(folder, "test.tsv", |out| tsv::write_test(log, course, out))?;
-    create(folder, "candidates.tsv", |out| tsv::write_candidates(log, out))?;
-    create(folder, "validation-train.tsv", |out| tsv::write_train(log, &earlier, out))?;
-    create(folder, "validation-test.tsv", |out| tsv::write_test(log, &earlier, out))
+    create(folder, "candidates.tsv", |out| {
+        tsv::write_candidates(log, out)
+    })?;
+    create(folder, "validation-train.tsv", |out| {
+        tsv::write_train(log, &earlier, out)
+    })?;
+    create(folder, "validation-test.tsv", |out| {
+        tsv::write_test(log, &earlier, out)
+    })
 }
 
 /// Writes one contender's slates under its name.

@@ -150,7 +150,7 @@ impl World {
     pub async fn shown(&self, day: i64, sequence: u64) {
         let events = (0..600).flat_map(|n: usize| {
             let watched = watch(n, (n / 30) as u64, day);
-            let long = (n % 2 == (n / 30) % 2) == (n % 7 != 0);
+            let long = (n % 2 == (n / 30) % 2) != n.is_multiple_of(7);
             let told = Event {
                 video_id: video(n % 30),
                 watch_ms: Some(if long { 19_000 } else { 500 }),

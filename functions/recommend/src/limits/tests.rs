@@ -18,13 +18,15 @@ fn desk(interface: f64, region: f64, user: f64) -> Desk {
         per_second: 0.5,
         burst,
     };
-    let mut tuning = GuardTuning::default();
-    tuning.limits = Rates {
-        interface: rate(interface),
-        region: rate(region),
-        user: rate(user),
-        vip_share: 0.0,
-        ..Rates::default()
+    let tuning = GuardTuning {
+        limits: Rates {
+            interface: rate(interface),
+            region: rate(region),
+            user: rate(user),
+            vip_share: 0.0,
+            ..Rates::default()
+        },
+        ..GuardTuning::default()
     };
     let clock = Arc::new(ManualClock::starting_at(1_700_000_000_000));
     let shared: Arc<dyn Clock> = clock.clone();

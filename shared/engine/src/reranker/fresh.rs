@@ -29,9 +29,7 @@ impl Reranker for FreshReranker {
             .saturating_sub(i64::from(asked.scene.fresh_hours).saturating_mul(HOUR_MS));
         let is_new = |candidate: &Candidate| {
             let row = asked.items.get(candidate.item as usize);
-            row.is_some_and(|row| {
-                (since_ms..=asked.query.now_ms).contains(&row.published_ms.get())
-            })
+            row.is_some_and(|row| (since_ms..=asked.query.now_ms).contains(&row.published_ms.get()))
         };
         let ranked = candidates.iter().copied().enumerate();
         let (new, old): (Vec<_>, Vec<_>) = ranked.partition(|(_, one)| is_new(one));

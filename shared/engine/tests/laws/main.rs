@@ -5,13 +5,13 @@ mod bytes;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
-mod together;
-#[cfg(test)]
 mod merging;
 #[cfg(test)]
 mod slates;
 #[cfg(test)]
 mod stages;
+#[cfg(test)]
+mod together;
 #[cfg(test)]
 mod wish;
 #[cfg(test)]

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::index::format::NONE;
 use engine::pipeline::merge::{Share, merge};
 use engine::pipeline::{Candidate, Prepared};
-use engine::reranker::{
-    DiversityReranker, ExploreReranker, FreshReranker, MmrReranker, Reranker,
-};
+use engine::reranker::{DiversityReranker, ExploreReranker, FreshReranker, MmrReranker, Reranker};
 use engine::source::Proposal;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -35,22 +33,21 @@ fn shares() -> impl Strategy<Value = Vec<Share>> {
         any::<bool>(),
     );
     vec(share, 0..6).prop_map(|all| {
-        let share =
-            |(source, (found, weight, worth, personal)): (usize, Found)| {
-                let proposal = |(item, score)| Proposal {
-                    item,
-                    score,
-                    because: NONE,
-                };
-                let proposals = found.into_iter().map(proposal).collect();
-                Share {
-                    source,
-                    weight,
-                    worth,
-                    personal,
-                    proposals,
-                }
+        let share = |(source, (found, weight, worth, personal)): (usize, Found)| {
+            let proposal = |(item, score)| Proposal {
+                item,
+                score,
+                because: NONE,
             };
+            let proposals = found.into_iter().map(proposal).collect();
+            Share {
+                source,
+                weight,
+                worth,
+                personal,
+                proposals,
+            }
+        };
         all.into_iter().enumerate().map(share).collect()
     })
 }

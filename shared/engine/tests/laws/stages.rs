@@ -86,7 +86,10 @@ async fn a_source_that_is_in_time_is_heard_and_gives_the_reason() {
     let mut pipeline = Pipeline::standard();
     pipeline.set_source(Box::new(Remote(Duration::from_millis(79))));
     let mut query = query();
-    let home = Arc::make_mut(&mut query.tuning).scenes.get_mut("home").unwrap();
+    let home = Arc::make_mut(&mut query.tuning)
+        .scenes
+        .get_mut("home")
+        .unwrap();
     home.weights.remove("content");
     let ranked = pipeline.run(&query).await;
     assert!(ranked.degraded.is_empty(), "{:?}", ranked.degraded);

@@ -146,7 +146,12 @@ impl World {
         let home = tuning.scenes.get_mut("home").unwrap();
         home.candidates_max = wish.candidates_max;
         (home.creator_max, home.category_max, home.diversity_window) = wish.caps;
-        (home.mmr_weight, home.fresh_share, home.explore_share, home.explore_pool) = wish.arranging;
+        (
+            home.mmr_weight,
+            home.fresh_share,
+            home.explore_share,
+            home.explore_pool,
+        ) = wish.arranging;
         let names = |films: &[usize]| films.iter().copied().map(name).collect::<Vec<_>>();
         Query {
             index: Arc::new(index),

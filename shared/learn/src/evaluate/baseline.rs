@@ -28,9 +28,7 @@ pub fn slates(log: &Log, course: &Course, scorer: &dyn Scorer, places: usize) ->
         scorer.score(exam, &mut scores);
         let mut rows: Vec<(f32, f32, u32)> = (0u32..)
             .zip(scores.iter().zip(&popularity.0))
-            .filter(|(video, _)| {
-                log.is_candidate(*video) && exam.met.binary_search(video).is_err()
-            })
+            .filter(|(video, _)| log.is_candidate(*video) && exam.met.binary_search(video).is_err())
             .map(|(video, (score, popular))| (score.max(0.0), *popular, video))
             .collect();
         let order = |a: &(f32, f32, u32), b: &(f32, f32, u32)| {
@@ -122,9 +120,8 @@ impl ItemKnn {
     #[must_use]
     pub fn new(pairs: &Pairs, knobs: KnnKnobs) -> Self {
         let own = |video: usize| pairs.fans.get(video).map_or(0.0, |fans| fans.len() as f32);
-        let cosine = |a: usize, b: u32, both: f32| {
-            both / ((own(a) * own(b as usize)).sqrt() + knobs.shrink)
-        };
+        let cosine =
+            |a: usize, b: u32, both: f32| both / ((own(a) * own(b as usize)).sqrt() + knobs.shrink);
         let rows = pairs.rows.iter().enumerate().map(|(video, row)| {
             let alike = row.iter().map(|(b, both)| (*b, cosine(video, *b, *both)));
             closest(alike.collect(), knobs.neighbours)

@@ -127,9 +127,15 @@ mod tests {
         let own = interval(&draws, |means| means[0]);
         assert!(own.low < own.mean && own.mean < own.high, "{own:?}");
         // The standard error of a uniform share is 0.289 / √2000: 1.96 of it is 0.0127.
-        assert!((0.010..0.016).contains(&((own.high - own.low) / 2.0)), "{own:?}");
+        assert!(
+            (0.010..0.016).contains(&((own.high - own.low) / 2.0)),
+            "{own:?}"
+        );
         let pair = interval(&draws, |means| means[1] - means[0]);
-        assert!(pair.excludes_zero() && (pair.high - pair.low) < 1e-9, "{pair:?}");
+        assert!(
+            pair.excludes_zero() && (pair.high - pair.low) < 1e-9,
+            "{pair:?}"
+        );
     }
 
     #[test]

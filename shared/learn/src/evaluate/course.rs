@@ -111,7 +111,8 @@ impl Course {
         users.sort_unstable_by_key(|user| (xxh3_64(&user.to_le_bytes()), *user));
         let kept: FxHashSet<u32> = users.into_iter().take(users_max).collect();
         self.exams.retain(|exam| kept.contains(&exam.user));
-        self.viewers.retain(|viewer| kept.contains(&viewer.exam.user));
+        self.viewers
+            .retain(|viewer| kept.contains(&viewer.exam.user));
     }
 
     /// Whether what a user did at a time may be learned from.
@@ -286,10 +287,10 @@ fn last_new<'d>(log: &Log, deeds: &'d [Deed]) -> Option<&'d Deed> {
     let mut met = FxHashSet::default();
     let mut last = None;
     for same_time in deeds.chunk_by(|a, b| a.ts_ms == b.ts_ms) {
-        let right = same_time
+        let right = |deed: &Deed| log.liked(deed) && log.is_candidate(deed.video);
+        let new = same_time
             .iter()
-            .filter(|deed| log.liked(deed) && log.is_candidate(deed.video));
-        let new = right.filter(|deed| !met.contains(&deed.video)).last();
+            .rfind(|deed| right(deed) && !met.contains(&deed.video));
         if !met.is_empty() && new.is_some() {
             last = new;
         }

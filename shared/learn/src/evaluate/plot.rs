@@ -40,16 +40,31 @@ fn points(report: &Report, out: &mut String) {
     let (step, ceiling) = ticks(highest);
     let x = |coverage: f64| left + coverage.clamp(0.0, 1.0) * (right - left);
     let y = |value: f64| bottom - value / ceiling * (bottom - top);
-    label(out, (left, top - 14.0), "start", "Recall@20 over coverage of the catalogue@20");
+    label(
+        out,
+        (left, top - 14.0),
+        "start",
+        "Recall@20 over coverage of the catalogue@20",
+    );
     let mut value = 0.0;
     while value <= ceiling + step / 2.0 {
         line(out, (left, y(value)), (right, y(value)), "#ddd");
-        label(out, (left - 6.0, y(value) + 4.0), "end", &format!("{value:.2}"));
+        label(
+            out,
+            (left - 6.0, y(value) + 4.0),
+            "end",
+            &format!("{value:.2}"),
+        );
         value += step;
     }
     for tenth in [0, 2, 4, 6, 8, 10] {
         let share = f64::from(tenth) / 10.0;
-        label(out, (x(share), bottom + 18.0), "middle", &format!("{share:.1}"));
+        label(
+            out,
+            (x(share), bottom + 18.0),
+            "middle",
+            &format!("{share:.1}"),
+        );
     }
     let mut taken: Vec<(f64, f64)> = Vec::new();
     for (place, row) in report.rows.iter().enumerate() {
@@ -64,7 +79,10 @@ fn points(report: &Report, out: &mut String) {
         );
         // Names of neighbours move down until they stand free.
         let mut text = y(own.mean) + 4.0;
-        while taken.iter().any(|(x, y)| (x - at).abs() < 110.0 && (y - text).abs() < 12.0) {
+        while taken
+            .iter()
+            .any(|(x, y)| (x - at).abs() < 110.0 && (y - text).abs() < 12.0)
+        {
             text += 12.0;
         }
         taken.push((at, text));

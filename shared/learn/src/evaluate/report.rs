@@ -140,10 +140,19 @@ impl Report {
             target: log.target,
             exams: course.exams.len(),
             users,
-            candidates: log.candidates.iter().filter(|candidate| **candidate).count(),
+            candidates: log
+                .candidates
+                .iter()
+                .filter(|candidate| **candidate)
+                .count(),
             validation_exams: 0,
             rounds: ROUNDS,
-            rows: contenders.iter().zip(&scores).enumerate().map(row).collect(),
+            rows: contenders
+                .iter()
+                .zip(&scores)
+                .enumerate()
+                .map(row)
+                .collect(),
             contributions: Vec::new(),
         }
     }
@@ -199,7 +208,9 @@ impl Report {
         }
         text.push_str(&aligned(&main));
         let first = self.rows.first().map_or("", |row| row.name.as_str());
-        let mut pairs = vec![format!("{first} minus|Recall@20|NDCG@10|HR@10|MRR@20|chosen")];
+        let mut pairs = vec![format!(
+            "{first} minus|Recall@20|NDCG@10|HR@10|MRR@20|chosen"
+        )];
         for row in self.rows.iter().skip(1) {
             let pair = |name: &str| row.first_minus_this.get(name).map(sure).unwrap_or_default();
             pairs.push(format!(
@@ -215,7 +226,8 @@ impl Report {
         text.push('\n');
         text.push_str(&aligned(&pairs));
         if !self.contributions.is_empty() {
-            let mut sources = vec!["source|share of places|share of hits|spoke most for hits".to_owned()];
+            let mut sources =
+                vec!["source|share of places|share of hits|spoke most for hits".to_owned()];
             sources.extend(self.contributions.iter().map(|one| {
                 format!(
                     "{}|{:.3}|{:.3}|{:.3}",

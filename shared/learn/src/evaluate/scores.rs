@@ -178,8 +178,7 @@ impl Catalogue {
             lists += 1;
             let met_by = |video: &u32| f64::from(self.met_by.get(video).copied().unwrap_or(0));
             let length = list.len() as f64;
-            popular +=
-                list.iter().map(met_by).sum::<f64>() / length / f64::from(self.highest);
+            popular += list.iter().map(met_by).sum::<f64>() / length / f64::from(self.highest);
             // One more of everything, so that what nobody met has a number.
             let bits = |video: &u32| -((met_by(video) + 1.0) / (self.people + 1.0)).log2();
             novel += list.iter().map(bits).sum::<f64>() / length;

@@ -58,13 +58,19 @@ pub fn auc(mut rows: Vec<(bool, f32)>) -> Option<f64> {
 mod tests {
     use super::*;
 
+    /// Labelled scores, and the AUC they have.
+    type Case = (&'static [(bool, f32)], Option<f64>);
+
     #[test]
     fn separation_is_what_a_hand_computes() {
-        let cases: [(&[(bool, f32)], Option<f64>); 5] = [
+        let cases: [Case; 5] = [
             (&[(true, 2.0), (false, 1.0)], Some(1.0)),
             (&[(true, 1.0), (false, 2.0)], Some(0.0)),
             (&[(true, 1.0), (false, 1.0)], Some(0.5)),
-            (&[(true, 3.0), (false, 2.0), (true, 1.0), (false, 0.0)], Some(0.75)),
+            (
+                &[(true, 3.0), (false, 2.0), (true, 1.0), (false, 0.0)],
+                Some(0.75),
+            ),
             (&[(true, 1.0)], None),
         ];
         for (rows, expected) in cases {

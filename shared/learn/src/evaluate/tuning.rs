@@ -98,7 +98,11 @@ pub fn baselines(
         knn.neighbours, knn.shrink
     );
     let all = vec![
-        tuned("popularity", String::new(), &Popularity::new(course, videos)),
+        tuned(
+            "popularity",
+            String::new(),
+            &Popularity::new(course, videos),
+        ),
         tuned(
             "recent popularity",
             format!("window of {days} days"),

@@ -17,7 +17,9 @@ fn log(events: &[Event]) -> Log {
         video.hidden = name == "f";
         log.add_video(&video).unwrap();
     }
-    events.iter().for_each(|event| log.add_event(event).unwrap());
+    events
+        .iter()
+        .for_each(|event| log.add_event(event).unwrap());
     log.finish()
 }
 
@@ -29,7 +31,10 @@ fn time(from: i64, until: i64) -> Protocol {
 }
 
 fn names(log: &Log, videos: &[u32]) -> Vec<String> {
-    videos.iter().map(|video| log.videos[*video as usize].to_string()).collect()
+    videos
+        .iter()
+        .map(|video| log.videos[*video as usize].to_string())
+        .collect()
 }
 
 #[test]
@@ -54,7 +59,12 @@ fn right_is_what_was_liked_later_and_new_and_may_be_proposed() {
         .iter()
         .map(|exam| {
             let user = log.users[exam.user as usize].as_str();
-            (user, names(&log, &exam.met), names(&log, &exam.liked), names(&log, &exam.wanted))
+            (
+                user,
+                names(&log, &exam.met),
+                names(&log, &exam.liked),
+                names(&log, &exam.wanted),
+            )
         })
         .collect();
     let list = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -71,7 +81,8 @@ fn right_is_what_was_liked_later_and_new_and_may_be_proposed() {
 fn the_last_new_one_is_left_out_with_all_that_follows_it() {
     let kinds = |user, films: &[&str]| -> Vec<Event> {
         let each = films.iter().zip(1i64..);
-        each.map(|(film, hour)| event(EventKind::Click, user, film, hour)).collect()
+        each.map(|(film, hour)| event(EventKind::Click, user, film, hour))
+            .collect()
     };
     let mut events = kinds("u1", &["a", "b", "c", "b"]);
     events.extend(kinds("u2", &["a"]));
@@ -79,11 +90,17 @@ fn the_last_new_one_is_left_out_with_all_that_follows_it() {
     assert_eq!(log.target, Target::Interest);
     let course = Course::new(&log, Protocol::LastOut);
     let [exam] = &course.exams[..] else {
-        panic!("one user has something new after something: {:?}", course.exams);
+        panic!(
+            "one user has something new after something: {:?}",
+            course.exams
+        );
     };
     assert_eq!(names(&log, &exam.wanted), ["c"]);
     assert_eq!(names(&log, &exam.liked), ["a", "b"]);
-    assert!(!course.teaches(exam.user, START_MS + 4 * HOUR_MS), "the repetition follows");
+    assert!(
+        !course.teaches(exam.user, START_MS + 4 * HOUR_MS),
+        "the repetition follows"
+    );
     let earlier = course.before(&log);
     assert_eq!(names(&log, &earlier.exams[0].wanted), ["b"]);
 }
@@ -92,8 +109,9 @@ fn the_last_new_one_is_left_out_with_all_that_follows_it() {
 fn sessions_are_asked_for_each_next_new_video() {
     let films = ["a", "b", "a", "c"];
     let clicks = films.iter().zip(10i64..);
-    let mut events: Vec<Event> =
-        clicks.map(|(film, hour)| event(EventKind::Click, "s", film, hour)).collect();
+    let mut events: Vec<Event> = clicks
+        .map(|(film, hour)| event(EventKind::Click, "s", film, hour))
+        .collect();
     events.push(event(EventKind::Click, "both", "a", 9));
     events.push(event(EventKind::Click, "both", "b", 11));
     let log = log(&events);
@@ -104,10 +122,22 @@ fn sessions_are_asked_for_each_next_new_video() {
     let asked: Vec<_> = course
         .exams
         .iter()
-        .map(|exam| (exam.step, names(&log, &exam.liked), names(&log, &exam.wanted)))
+        .map(|exam| {
+            (
+                exam.step,
+                names(&log, &exam.liked),
+                names(&log, &exam.wanted),
+            )
+        })
         .collect();
     let list = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(asked, [(0, list(&["a"]), list(&["b"])), (1, list(&["b", "a"]), list(&["c"]))]);
+    assert_eq!(
+        asked,
+        [
+            (0, list(&["a"]), list(&["b"])),
+            (1, list(&["b", "a"]), list(&["c"]))
+        ]
+    );
     assert_eq!(tsv::exam_name(&log, &course, 1), "s.1");
 }
 
@@ -149,10 +179,17 @@ fn slates_come_back_as_they_were_written() {
     let slates = vec![vec![3, 1, 2]];
     let mut text = Vec::new();
     tsv::write_slates(&log, &course, &slates, &mut text).unwrap();
-    assert_eq!(tsv::read_slates(&log, &course, &mut text.as_slice()).unwrap(), slates);
+    assert_eq!(
+        tsv::read_slates(&log, &course, &mut text.as_slice()).unwrap(),
+        slates
+    );
     let strange = "u1\t2\tzzz\nnobody\t1\ta\nu1\t1\tb\n";
     let read = tsv::read_slates(&log, &course, &mut strange.as_bytes()).unwrap();
-    assert_eq!(read, [vec![1, 6]], "what nobody knows has a number of its own");
+    assert_eq!(
+        read,
+        [vec![1, 6]],
+        "what nobody knows has a number of its own"
+    );
     assert!(tsv::read_slates(&log, &course, &mut "u1\tx\n".as_bytes()).is_err());
 }
 

@@ -305,7 +305,10 @@ async fn on_a_short_video_feed_the_service_beats_what_an_afternoon_would_build()
         assert!(pair.low > 0.0, "{baseline}: {pair:?}");
     }
     let alike = similarity(&all[0].slates);
-    assert!(alike <= 0.3, "mean similarity of two users' slates is {alike}");
+    assert!(
+        alike <= 0.3,
+        "mean similarity of two users' slates is {alike}"
+    );
 }
 
 /// Mean similarity of neighbours in a shuffled order of users.

@@ -59,11 +59,12 @@ fn table(days: &[Rows], marks: &[f32]) -> String {
     let names: Vec<&str> = FEATURES.iter().map(|feature| feature.name).collect();
     let mut text = format!("day\tuser\tright\tmark\t{}\n", names.join("\t"));
     for (day, rows) in days.iter().enumerate() {
-        for n in 0..rows.len() {
-            let mark = if day == 0 { marks[n] } else { f32::NAN };
+        let marks = marks.iter().copied().filter(|_| day == 0);
+        let marks = marks.chain(std::iter::repeat(f32::NAN));
+        for (n, (mark, values)) in marks.zip(&rows.vectors).enumerate() {
             let right = u8::from(rows.right[n]);
             write!(text, "{day}\t{}\t{right}\t{mark}", rows.users[n]).unwrap();
-            for value in rows.vectors[n] {
+            for value in values {
                 write!(text, "\t{value}").unwrap();
             }
             text.push('\n');

@@ -5,11 +5,11 @@
 #[cfg(test)]
 mod building;
 #[cfg(test)]
+mod evaluating;
+#[cfg(test)]
 mod exact;
 #[cfg(test)]
 mod films;
-#[cfg(test)]
-mod evaluating;
 #[cfg(test)]
 mod kuairand;
 #[cfg(test)]
