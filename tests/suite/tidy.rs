@@ -89,7 +89,7 @@ fn nothing_points_up() {
         ("guard", &[][..]),
         ("ops", &["guard"]),
         ("engine", &["guard"]),
-        ("learn", &["engine"]),
+        ("learn", &["engine", "guard"]),
         ("store", &["engine", "guard", "ops"]),
         ("aws", &["engine", "guard", "ops", "store"]),
         ("embedded", &["engine", "guard", "ops", "store"]),

@@ -22,12 +22,13 @@ use redis::Value;
 
 use crate::Error;
 use crate::envelope::{Envelope, Refusal};
-use crate::life::{Life, Rank, jittered};
+use crate::life::{Life, Rank};
 
 pub use count::UserCount;
 pub use key::SharedKey;
 pub use lapse::Lapse;
 pub use settings::RedisSettings;
+pub use stored::{Stored, USER_VERSION_LIFE};
 
 use link::Dialer;
 use supervisor::{Link, Supervisor};
@@ -39,12 +40,11 @@ mod link;
 #[cfg(test)]
 pub(crate) mod server;
 mod settings;
+mod stored;
 mod supervisor;
 #[cfg(test)]
 mod tests;
 
-/// How long a user's version is remembered: longer than any personal slate lives.
-pub const USER_VERSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys of one read.
 pub const READ_KEYS_MAX: usize = 64;
 /// Writes in flight at once while many are stored.
@@ -75,15 +75,6 @@ for i, key in ipairs(KEYS) do
   end
 end
 return stored";
-
-/// A value on its way into the shared tier.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Under which key.
-    pub key: SharedKey,
-    /// What; its hard life, jittered, becomes the key's time to live.
-    pub envelope: Envelope,
-}
 
 /// How a batch of writes ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -354,39 +345,6 @@ impl Shared {
     ) -> Result<(), Lapse> {
         let value = Stored::user_version(user, version, self.clock.now().wall_ms);
         self.set_together(&[value], deadline).await.map(|_| ())
-    }
-}
-
-impl Stored {
-    /// The fact that a user is at this version.
-    #[must_use]
-    pub fn user_version(user: &UserId, version: u64, now_ms: i64) -> Self {
-        Self {
-            key: SharedKey::user_version(user),
-            envelope: Envelope {
-                stored_at_ms: now_ms,
-                life: Life {
-                    soft: USER_VERSION_LIFE,
-                    hard: USER_VERSION_LIFE,
-                },
-                rank: Rank {
-                    user_version: version,
-                    ..Rank::default()
-                },
-                payload: Bytes::new(),
-            },
-        }
-    }
-
-    /// Key, bytes and time to live in milliseconds; `None` when it is too large to be read back.
-    fn sealed(&self, now_ms: i64) -> Option<(&str, Bytes, u64)> {
-        let bytes = self
-            .envelope
-            .seal(self.key.payload(), self.key.hash())
-            .ok()?;
-        let ttl = jittered(self.envelope.life.hard, self.key.hash(), now_ms);
-        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
-        Some((self.key.as_str(), bytes, ttl_ms))
     }
 }
 

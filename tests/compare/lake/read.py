@@ -7,7 +7,7 @@ import duckdb
 import pyarrow.dataset
 
 folder = sys.argv[1]
-table = f"read_parquet('{folder}/**/*.parquet', hive_partitioning = true, union_by_name = true)"
+table = f"read_parquet('{folder}/**/*.parquet', hive_partitioning = true, hive_types = {{'dt': DATE, 'hour': VARCHAR}}, union_by_name = true)"
 ask = lambda question: duckdb.sql(question).fetchall()
 distinct = """
     SELECT kind, count(*), sum(watch_ms), count(arms) FROM (

@@ -116,7 +116,6 @@ async fn replay_changes_nothing(feed: &mut Feed, dice: &mut Dice) {
 }
 
 #[tokio::test]
-#[ignore = "not seen to pass yet in this form: run it with --ignored"]
 async fn twenty_kills_over_the_embedded_stores_leave_exact_counts() {
     let folder = tempfile::tempdir().unwrap();
     let (mut feed, mut dice) = (Feed::new(embedded(&folder)), Dice::new(21));
@@ -134,7 +133,6 @@ async fn twenty_kills_over_the_embedded_stores_leave_exact_counts() {
 }
 
 #[tokio::test]
-#[ignore = "not seen to pass yet in this form: run it with --ignored"]
 async fn twenty_kills_and_a_reshard_over_the_emulators_leave_exact_counts() {
     let cloud = Cloud::start(SHARDS.into()).await.unwrap();
     let ports = Aws::connect(&cloud.settings().unwrap()).await.ports();

@@ -48,7 +48,6 @@ async fn written(folder: &Path) -> Truth {
 }
 
 #[tokio::test]
-#[ignore = "not seen to pass yet in this form: run it with --ignored"]
 async fn duckdb_and_pyarrow_read_the_lake_as_it_is_described() {
     let Some(venv) = Environment.get("REELWAY_TEST_VENV") else {
         println!("skipped: DuckDB and pyarrow, REELWAY_TEST_VENV is not set (scripts/setup)");

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use store::{Error, ErrorKind, Position, Record, StreamRecord};
+use store::{Error, ErrorKind, Record, StreamRecord};
 
-use super::frame::{Frame, Next, encode};
+use super::StreamOptions;
+use super::frame::{Next, encode};
 use super::segment::{HEADER_BYTES, Scanned, Segment};
-use super::{READ_BYTES_MAX, StreamOptions};
+use reading::Reading;
+
+mod reading;
 use crate::durable::{create_dir, io_error, sync_dir};
 
 /// Frames are gathered up to this before they are written.
@@ -350,42 +353,6 @@ impl Shard {
         cursors.retain(|known| known.sequence != cursor.sequence);
         cursors.truncate(CURSORS_MAX - 1);
         cursors.push_front(cursor);
-    }
-}
-
-/// One read under way.
-struct Reading {
-    from: u64,
-    durable: u64,
-    limit: usize,
-    bytes: usize,
-    records: Vec<StreamRecord>,
-}
-
-impl Reading {
-    fn full(&self) -> bool {
-        self.records.len() >= self.limit || self.bytes >= READ_BYTES_MAX
-    }
-
-    /// The sequence that is wanted next.
-    fn next(&self) -> u64 {
-        self.from + self.records.len() as u64
-    }
-
-    fn take(&mut self, shard: &str, frame: Frame) {
-        if frame.sequence < self.from {
-            return;
-        }
-        self.bytes += frame.partition_key.len() + frame.data.len();
-        self.records.push(StreamRecord {
-            position: Position {
-                shard: shard.to_owned(),
-                sequence: frame.sequence.to_string(),
-            },
-            partition_key: frame.partition_key,
-            data: frame.data,
-            arrived_ms: frame.arrived_ms,
-        });
     }
 }
 

@@ -1,4 +1,6 @@
 //! The ranker: what it learns, what it may not know, and what is refused.
+//!
+//! Longer than 400 lines because every claim looks at the same small town and its nights.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
