@@ -61,7 +61,7 @@ pub struct Model {
     pub forest: Forest,
     /// Rates of the scenes it was trained for.
     pub scenes: Scenes,
-    /// Power of the chance in a candidate's score, 0 to [`BLEND_MAX`]; 0 leaves the first ranker's
+    /// Power of the chance in a candidate's score, 0 to 4; 0 leaves the first ranker's
     /// order alone.
     pub blend: f32,
 }
