@@ -86,7 +86,14 @@ impl Jobs {
         }
         let forced = force.then(|| self.parts.profile.forced());
         let job = forced.as_ref().unwrap_or(&self.parts.profile);
-        let profile = job.run(date, deadline).await?;
+        // A new store answers at once; the next night trains.
+        let untrained = self.parts.reader.current().is_none();
+        let untrained = untrained.then(|| job.untrained());
+        let profile = untrained
+            .as_ref()
+            .unwrap_or(job)
+            .run(date, deadline)
+            .await?;
         self.parts.reader.refresh(deadline).await?;
         Ok(Night {
             profile,
