@@ -26,3 +26,50 @@ pub mod service;
 pub mod settings;
 mod signing;
 pub mod slates;
+
+use cli::{Cli, Command, Serve};
+use ops::settings::Environment;
+use ops::telemetry::{self, Format};
+use output::Output;
+use settings::Settings;
+
+/// Does what the command line says.
+///
+/// Everything asynchronous is driven from here: a future that `main` awaited would be compiled a
+/// second time, with all it awaits.
+///
+/// # Errors
+/// What the settings or the command say, for people.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        Some(Command::Completions { shell }) => return commands::completions(*shell),
+        Some(Command::Config(command)) => return commands::config(command),
+        _ => {}
+    }
+    let mut settings = Settings::read(&Environment)?;
+    if let Some(data) = cli.data {
+        settings.data = data;
+    }
+    let out = Output::new(cli.json);
+    let command = cli.command.unwrap_or(Command::Serve(Serve::default()));
+    let quiet = !matches!(command, Command::Serve(_)) && settings.log.is_empty();
+    telemetry::start(
+        Format::for_stderr(),
+        if quiet { "warn" } else { &settings.log },
+    )?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::serve(settings, args).await,
+            Command::Import(args) => commands::import(&settings, &args, out).await,
+            Command::Profile(args) => commands::profile(&settings, &args, out).await,
+            Command::Preload(args) => commands::preload(&settings, &args, out).await,
+            Command::Recommend(args) => commands::recommend(&settings, &args, out).await,
+            Command::Evaluate(args) => evaluate::evaluate(&settings, &args, out).await,
+            Command::Events(command) => events::run(&settings, &command, out).await,
+            Command::Config(_) | Command::Completions { .. } => Ok(()),
+        }
+    })
+}

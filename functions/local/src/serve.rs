@@ -62,10 +62,7 @@ pub async fn serve(settings: Settings, args: Serve) -> anyhow::Result<()> {
     }
     let router = router(&service, &settings, jobs);
     greet(listener.local_addr()?, &service)?;
-    let served = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, served)
-        .with_graceful_shutdown(told_to_stop()?)
-        .await?;
+    web::listen(listener, router, told_to_stop()?).await?;
     finish(&service, &pump, &stop).await;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What surrounds every handler: request id, trace, panic guard, problems, counters.
 
+use std::io;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -8,10 +10,12 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use guard::Clock;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use ops::metric;
+use tokio::net::TcpListener;
 use tracing::{Instrument, Span, field};
 use utoipa::openapi::OpenApi;
 
@@ -47,6 +51,27 @@ pub fn host(routes: Router, documents: Vec<OpenApi>, shell: Arc<Shell>) -> Route
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn_with_state(shell, stamp))
+}
+
+/// Serves a router on a socket until `stop` resolves and what is under way has been answered.
+/// Handlers find the peer's address in their requests.
+///
+/// # Errors
+/// What the operating system says of the socket.
+pub fn listen(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> BoxFuture<'static, io::Result<()>> {
+    let served = router.into_make_service_with_connect_info::<SocketAddr>();
+    // Both boxed: so all of the server is compiled here, and optimised as this crate is.
+    let stop = stop.boxed();
+    async move {
+        axum::serve(listener, served)
+            .with_graceful_shutdown(stop)
+            .await
+    }
+    .boxed()
 }
 
 async fn stamp(State(shell): State<Arc<Shell>>, mut request: Request, next: Next) -> Response {

@@ -40,7 +40,7 @@ pub use caller::{Caller, Prefix};
 pub use cursor::Cursor;
 pub use etag::ETag;
 pub use freshness::Freshness;
-pub use host::{Shell, host};
+pub use host::{Shell, host, listen};
 pub use params::Params;
 pub use path::PathId;
 pub use problem::{Problem, Rejected};

@@ -1,5 +1,7 @@
 //! One connection, and how it is made.
 
+mod tls;
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -7,10 +9,7 @@ use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisResult,
-    TlsCertificates, Value,
-};
+use redis::{AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisResult, Value};
 
 use super::settings::RedisSettings;
 use super::supervisor::CALL_MAX;
@@ -47,11 +46,7 @@ impl Dialer {
             .expose()
             .into_connection_info()
             .map_err(invalid)?;
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            // Fails only when a provider is installed already, which is just as well.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        }
-        let authorities = authorities(settings)?;
+        let trust = tls::Trust::of(settings, &info)?;
         let tcp = TcpSettings::default().set_nodelay(true);
         let mut session = info.redis_settings().clone();
         if let Some(password) = &settings.password {
@@ -61,11 +56,8 @@ impl Dialer {
             .set_redis_settings(session)
             .set_tcp_settings(tcp.clone());
         if settings.cluster {
-            let mut client = ClusterClient::builder([info]);
-            if let Some(authorities) = authorities {
-                client = client.certs(authorities);
-            }
-            let client = client
+            let client = trust
+                .cluster(ClusterClient::builder([info]))
                 .tcp_settings(tcp)
                 .connection_timeout(settings.connect_budget)
                 .response_timeout(CALL_MAX)
@@ -82,11 +74,8 @@ impl Dialer {
             .set_connection_timeout(Some(settings.connect_budget))
             .set_response_timeout(Some(CALL_MAX))
             .set_pipeline_buffer_size(QUEUE_MAX);
-        let client = match authorities {
-            Some(authorities) => Client::build_with_tls(info, authorities),
-            None => Client::open(info),
-        };
-        Ok(Self::Single(client.map_err(invalid)?, config))
+        let client = trust.client(info).map_err(invalid)?;
+        Ok(Self::Single(client, config))
     }
 
     /// Connects, within `budget`.
@@ -107,18 +96,6 @@ impl Dialer {
             Err(_) => Err(DialError::Timeout),
         }
     }
-}
-
-/// Who may have signed the server's certificate; the public authorities when nothing is said.
-fn authorities(settings: &RedisSettings) -> Result<Option<TlsCertificates>, Error> {
-    let Some(path) = &settings.ca else {
-        return Ok(None);
-    };
-    let unread = |error| Error::because(ErrorKind::Invalid, "read REELWAY_REDIS_CA", error);
-    Ok(Some(TlsCertificates {
-        client_tls: None,
-        root_cert: Some(std::fs::read(path).map_err(unread)?),
-    }))
 }
 
 /// Why there is no connection.

@@ -58,6 +58,12 @@ impl RedisSettings {
             reader.problem(format!("{URL} is not a redis:// or rediss:// address"));
             return None;
         }
+        if !cfg!(feature = "tls") && url.expose().starts_with("rediss:") {
+            reader.problem(format!(
+                "{URL} asks for TLS, which this build leaves out: build with --features tls"
+            ));
+            return None;
+        }
         let settings = Self::new(url.expose());
         Some(Self {
             password,
@@ -98,6 +104,11 @@ mod tests {
         ];
         for (url, cluster) in cases {
             let (settings, problems) = read(&[(URL, url)]);
+            if !cfg!(feature = "tls") && url.starts_with("rediss:") {
+                assert!(settings.is_none());
+                assert!(problems.concat().contains("--features tls"), "{problems:?}");
+                continue;
+            }
             assert!(problems.is_empty(), "{problems:?}");
             assert_eq!(settings.unwrap().cluster, cluster, "{url}");
         }
