@@ -136,7 +136,7 @@ impl GenerationBuilder {
         });
         let ranker = ranker.transpose()?;
         let history = self.diary.arrange(&catalogue, &options)?;
-        let mut built = build(&catalogue, &history, &options);
+        let mut built = build(&catalogue, &history, None, &options);
         if let Some((model, trained)) = ranker {
             if let Some(model) = model {
                 built.index.put_bytes(Kind::Model, model);
@@ -158,8 +158,20 @@ impl GenerationBuilder {
     }
 }
 
-/// Everything of a generation but the model.
-fn build(catalogue: &Catalogue, history: &History, options: &BuildOptions) -> Built {
+/// What a generation finds out by trials on the data itself.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    cf: CfKnobs,
+    findings: Findings,
+}
+
+/// Everything of a generation but the model. What was found out before is not tried again.
+fn build(
+    catalogue: &Catalogue,
+    history: &History,
+    known: Option<Found>,
+    options: &BuildOptions,
+) -> Built {
     let mut index = IndexWriter::new(&options.generation, options.as_of_ms);
     let counts = Counts::new(catalogue, history, options);
     let mut report = BuildReport {
@@ -172,13 +184,18 @@ fn build(catalogue: &Catalogue, history: &History, options: &BuildOptions) -> Bu
         ..BuildReport::default()
     };
     let tastes = profiles::tastes(catalogue, history, options);
-    let knobs = trial::choose(catalogue, history, options);
-    report.cf = knobs;
-    report.sessions = sessions::put(&mut index, catalogue, history, knobs, options);
-    neighbours::put(&mut index, catalogue, history, options);
     let content = content::neighbours(catalogue, &counts, options);
-    let found = findings::find(catalogue, history, &content, knobs, options);
-    report.findings = found;
+    let Found {
+        cf,
+        findings: found,
+    } = known.unwrap_or_else(|| {
+        let cf = trial::choose(catalogue, history, options);
+        let findings = findings::find(catalogue, history, &content, cf, options);
+        Found { cf, findings }
+    });
+    (report.cf, report.findings) = (cf, found);
+    report.sessions = sessions::put(&mut index, catalogue, history, cf, options);
+    neighbours::put(&mut index, catalogue, history, options);
     index.put(Kind::Findings, &[found]);
     index.put_list(Kind::ContentStarts, Kind::Content, content.iter());
     let window = Window {

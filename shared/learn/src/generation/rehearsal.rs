@@ -21,9 +21,9 @@ use engine::feature::{Outlook, Scenes, Scratch, Taste, number};
 use engine::ranker::{Forest, Model, chance};
 use engine::{Event, Index, Profile, UserId};
 
-use super::BuildError;
 use super::diary::Diary;
 use super::shelf::Catalogue;
+use super::{BuildError, Found};
 use crate::BuildOptions;
 use crate::train::{Outcome, Rows, TrainOptions, Trained, duel, grow, judge};
 use log::Log;
@@ -52,6 +52,7 @@ pub(super) struct Night {
     pub(super) index: Arc<Index>,
     pub(super) outlook: Outlook,
     pub(super) profiles: Vec<(UserId, Profile)>,
+    found: Found,
     pub(super) as_of_ms: i64,
 }
 
@@ -202,13 +203,14 @@ impl Stage<'_> {
             let before = shown.get(day..day + SCENE_DAYS).unwrap_or_default();
             self.scenes(before, long_views)
         };
-        let mut days = Vec::new();
+        let (mut days, mut known) = (Vec::new(), None);
         for (day, today) in shown.iter().enumerate().take(judged) {
             let older = shown.get(day + 1..).unwrap_or_default();
             if today.is_empty() || older.iter().all(Vec::is_empty) {
                 continue;
             }
-            if let Some(night) = self.night(begin(day), scenes(day + 1))? {
+            if let Some(night) = self.night(begin(day), scenes(day + 1), known)? {
+                known = Some(night.found);
                 let rows = self.rows(&night, today, long_views);
                 days.push((rows, night));
             }
@@ -216,8 +218,14 @@ impl Stage<'_> {
         Ok((days, scenes(0)))
     }
 
-    /// The generation of a night and its profiles, made again.
-    fn night(&self, as_of_ms: i64, scenes: Scenes) -> Result<Option<Night>, BuildError> {
+    /// The generation of a night and its profiles, made again. Trials take most of a night and are
+    /// done once, on the newest before the day that judges.
+    fn night(
+        &self,
+        as_of_ms: i64,
+        scenes: Scenes,
+        known: Option<Found>,
+    ) -> Result<Option<Night>, BuildError> {
         let options = BuildOptions {
             as_of_ms,
             ranker: None,
@@ -228,7 +236,7 @@ impl Stage<'_> {
             diary.add(&event, &options)?;
         }
         let history = diary.arrange(self.catalogue, &options)?;
-        let mut built = super::build(self.catalogue, &history, &options);
+        let mut built = super::build(self.catalogue, &history, known, &options);
         let Ok(index) = Index::open(Arc::new(built.to_bytes())) else {
             return Ok(None);
         };
@@ -236,6 +244,10 @@ impl Stage<'_> {
             outlook: Outlook::new(&index, scenes),
             index: Arc::new(index),
             profiles: built.profiles,
+            found: Found {
+                cf: built.report.cf,
+                findings: built.report.findings,
+            },
             as_of_ms,
         }))
     }
