@@ -62,7 +62,13 @@ pub async fn profile(settings: &Settings, args: &cli::Profile, out: Output) -> a
         .await;
     stop.cancel();
     service.tasks.drain(STOP_BUDGET).await;
-    let report = night?.profile;
+    let empty = service.lake.days(&service.deadline(STOP_BUDGET)).await;
+    let report = match night {
+        Err(error) if empty.is_ok_and(|days| days.is_empty()) => {
+            return Err(error).context("nothing has been taken in yet: run reelway import first");
+        }
+        night => night?.profile,
+    };
     let seconds: f64 = report.steps.iter().map(|step| step.seconds).sum();
     let text = format!(
         "generation {}: {} events of {} days, {} videos, {} users in {seconds:.1} s",
@@ -145,7 +151,7 @@ pub fn config(command: &cli::Config) -> anyhow::Result<()> {
                 .with_context(|| format!("{} cannot be read", file.display()))?;
             match Tuning::parse(&text) {
                 Ok(_) => Ok(Output::line("good")?),
-                Err(problems) => bail!("{}", problems.join("\n")),
+                Err(problems) => bail!("{}: {}", file.display(), problems.join("\n")),
             }
         }
         cli::Config::Show => Ok(Output::line(&serde_json::to_string_pretty(
