@@ -224,8 +224,7 @@ impl Job {
             .await
             .ok()
             .flatten();
-        let preloads = self.options.preloads;
-        publish::publish(&self.parts, &generation, built, preloads, deadline).await?;
+        publish::publish(&self.parts, &generation, built, &self.options, deadline).await?;
         publish::settle(&self.parts, before, deadline).await;
         watch.lap("publish");
         Ok(Report {
