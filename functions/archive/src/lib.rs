@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use guard::{Clock, Deadline};
 use lake::{Lake, LakeRow};
 use store::intake::{Intake, Placed, Poison};
-use store::{BatchOutcome, Consumer, DeadLetters, Error, StreamRecord};
+use store::{BatchOutcome, Consumer, DeadLetters, Error, Position, StreamRecord};
 
 /// What the consumer works with.
 #[derive(Clone)]
@@ -71,17 +71,20 @@ impl Consumer for Archive {
 fn row(placed: Placed) -> LakeRow {
     LakeRow {
         event: placed.event,
-        shard: placed.position.shard.into(),
-        sequence: placed.position.sequence.into(),
-        index: placed.index,
+        shard: placed.shard,
+        sequence: placed.place.sequence,
+        index: placed.place.index,
     }
 }
 
 /// No day of the lake has room for it; kept aside, so that it does not hold up its shard.
 fn outside_the_calendar(placed: Placed) -> Poison {
     Poison {
-        position: placed.position,
-        index: Some(placed.index),
+        position: Position {
+            shard: placed.shard.into(),
+            sequence: placed.place.sequence.into(),
+        },
+        index: Some(placed.place.index),
         reason: "an event's time is outside the calendar".to_owned(),
         payload: store::events::encode(&placed.event),
         arrived_ms: placed.arrived_ms,

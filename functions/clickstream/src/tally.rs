@@ -1,6 +1,6 @@
 //! What a batch adds to the counters, kept apart by row until it is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use engine::event::LONG_VIEW_MS;
 use engine::{Event, EventKind, VideoId};
@@ -19,9 +19,9 @@ pub(crate) const ARMS_MAX: usize = 16;
 
 /// The events of one batch, by the row that counts them, in the order of the shard.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
-    videos: BTreeMap<String, OfVideo>,
-    arms: BTreeMap<String, Vec<InArm>>,
+pub(crate) struct Tally<'a> {
+    videos: HashMap<(&'a str, &'a VideoId), Vec<(&'a Place, Tick)>>,
+    arms: HashMap<(&'a str, SmolStr, i64), Vec<InArm<'a>>>,
 }
 
 /// What a user had not done before this event.
@@ -29,57 +29,60 @@ pub(crate) struct Tally {
 pub(crate) struct Firsts {
     /// Of this kind for the video in this hour.
     pub popular: bool,
-    /// For each arm: anything that day; this kind of event that day.
-    pub arms: Vec<(SmolStr, [bool; 2])>,
+    /// For each arm.
+    pub arms: Vec<ArmFirsts>,
+}
+
+/// What a user had not done in an arm that day.
+#[derive(Debug)]
+pub(crate) struct ArmFirsts {
+    /// `layer=arm`.
+    pub arm: SmolStr,
+    /// Anything at all.
+    pub any: bool,
+    /// This kind of event.
+    pub of_kind: bool,
 }
 
 #[derive(Debug)]
-struct OfVideo {
-    video_id: VideoId,
-    ticks: Vec<(Place, Tick)>,
-}
-
-#[derive(Debug)]
-struct InArm {
-    place: Place,
+struct InArm<'a> {
+    place: &'a Place,
     kind: EventKind,
     tally: ArmTally,
     firsts: [bool; 2],
 }
 
-impl Tally {
+impl<'a> Tally<'a> {
     /// Notes one event.
-    pub fn note(&mut self, placed: &Placed, firsts: Firsts) {
+    pub fn note(&mut self, placed: &'a Placed, firsts: Firsts) {
         let Placed {
-            event, position, ..
+            event,
+            place,
+            shard,
+            ..
         } = placed;
-        let place = place_of(placed);
         let long_view = event.is_long_view(LONG_VIEW_MS);
         let tick = Tick {
             kind: event.kind,
             long_view,
             hour: firsts.popular.then(|| hour(event.ts_ms)),
         };
-        for (arm, firsts) in firsts.arms {
-            let id = ArmCounts::row_id(&arm, day_of(event.ts_ms), &position.shard);
+        for ArmFirsts { arm, any, of_kind } in firsts.arms {
             let tally = ArmTally {
                 long_views: u64::from(long_view),
                 watch_ms: u64::from(event.watch_ms.unwrap_or(0)),
                 ..ArmTally::default()
             };
-            self.arms.entry(id).or_default().push(InArm {
-                place: place.clone(),
+            let row = (shard.as_str(), arm, day_of(event.ts_ms));
+            self.arms.entry(row).or_default().push(InArm {
+                place,
                 kind: event.kind,
                 tally,
-                firsts,
+                firsts: [any, of_kind],
             });
         }
-        let id = VideoCounts::row_id(&event.video_id, &position.shard);
-        let of_video = self.videos.entry(id).or_insert_with(|| OfVideo {
-            video_id: event.video_id.clone(),
-            ticks: Vec::new(),
-        });
-        of_video.ticks.push((place, tick));
+        let row = (shard.as_str(), &event.video_id);
+        self.videos.entry(row).or_default().push((place, tick));
     }
 
     /// Writes every counter, value and last position in one conditional write each; answers how the
@@ -106,7 +109,12 @@ impl Tally {
         now_s: i64,
         deadline: &Deadline,
     ) -> Result<Vec<(VideoId, HotVideo)>, Error> {
-        let ids: Vec<String> = self.videos.keys().cloned().collect();
+        let videos = self.videos.iter().map(|((shard, video_id), ticks)| {
+            let id = VideoCounts::row_id(video_id, shard);
+            (id, (*video_id, ticks))
+        });
+        let videos: BTreeMap<String, _> = videos.collect();
+        let ids: Vec<String> = videos.keys().cloned().collect();
         let loaded = rows::load(tables, &ids, deadline).await?;
         let now_hour = now_s.div_euclid(3_600);
         let mut hot = Vec::with_capacity(ids.len());
@@ -114,14 +122,14 @@ impl Tally {
         rows::rewrite(tables, loaded, expires_at_s, deadline, |id, row| {
             let mut counts = rows::readable(row, VideoCounts::decode)?;
             let mut changed = false;
-            let Some(of_video) = self.videos.get(id) else {
+            let Some((video_id, ticks)) = videos.get(id) else {
                 return Ok(None);
             };
-            for (place, tick) in &of_video.ticks {
+            for (place, tick) in *ticks {
                 changed |= counts.count(place, *tick);
             }
             // Also where nothing changed: an attempt that was cut may not have told of it.
-            hot.push((of_video.video_id.clone(), HotVideo::of(&counts, now_hour)));
+            hot.push(((*video_id).clone(), HotVideo::of(&counts, now_hour)));
             Ok(changed.then(|| counts.encode()))
         })
         .await?;
@@ -134,13 +142,18 @@ impl Tally {
         now_s: i64,
         deadline: &Deadline,
     ) -> Result<(), Error> {
-        let ids: Vec<String> = self.arms.keys().cloned().collect();
+        let arms = self.arms.iter().map(|((shard, arm, day), all)| {
+            let id = ArmCounts::row_id(arm, *day, shard);
+            (id, all)
+        });
+        let arms: BTreeMap<String, &Vec<InArm<'_>>> = arms.collect();
+        let ids: Vec<String> = arms.keys().cloned().collect();
         let loaded = rows::load(tables, &ids, deadline).await?;
         rows::rewrite(tables, loaded, now_s + ARM_KEPT_S, deadline, |id, row| {
             let mut counts = rows::readable(row, ArmCounts::decode)?;
             let mut changed = false;
-            for one in self.arms.get(id).into_iter().flatten() {
-                changed |= counts.count(&one.place, one.kind, one.tally, one.firsts);
+            for one in arms.get(id).into_iter().copied().flatten() {
+                changed |= counts.count(one.place, one.kind, one.tally, one.firsts);
             }
             Ok(changed.then(|| counts.encode()))
         })
@@ -152,14 +165,6 @@ impl Tally {
 pub(crate) fn arms_of(event: &Event) -> impl Iterator<Item = &str> {
     let arms = event.arms.split(';').filter(|arm| arm.contains('='));
     arms.take(ARMS_MAX)
-}
-
-/// Where an event lies in its shard.
-pub(crate) fn place_of(placed: &Placed) -> Place {
-    Place {
-        sequence: placed.position.sequence.clone(),
-        index: placed.index,
-    }
 }
 
 /// Unix time in hours.

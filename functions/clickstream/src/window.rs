@@ -111,14 +111,16 @@ impl Window {
         known.is_some_and(|known| *place <= known.to)
     }
 
-    /// Remembers that everything up to a place of a shard has been applied. Never goes back.
-    pub fn apply_to(&mut self, shard: &str, place: &Place) {
+    /// Remembers that everything up to a place of a shard has been applied; says whether that is new.
+    /// Never goes back.
+    pub fn apply_to(&mut self, shard: &str, place: &Place) -> bool {
         let shard = shard_hash(shard);
         if let Some(known) = self.applied.iter_mut().find(|known| known.shard == shard) {
-            if *place > known.to {
+            let further = *place > known.to;
+            if further {
                 known.to = place.clone();
             }
-            return;
+            return further;
         }
         self.applied.push(Applied {
             shard,
@@ -126,6 +128,7 @@ impl Window {
         });
         let surplus = self.applied.len().saturating_sub(SHARDS_MAX);
         self.applied.drain(..surplus);
+        true
     }
 
     /// Meets a mark: false when it was met before, within [`AGE_MAX_S`].
@@ -144,9 +147,10 @@ impl Window {
         let at = marks.iter().rposition(|met| *met <= mark);
         marks.insert(at.map_or(0, |at| at + 1), mark);
         let newest_s = marks.last().map_or(0, |mark| mark.at_s);
-        marks.retain(|mark| newest_s.saturating_sub(mark.at_s) <= AGE_MAX_S);
+        let old = |mark: &Mark| newest_s.saturating_sub(mark.at_s) > AGE_MAX_S;
+        let gone = marks.partition_point(old);
         let surplus = marks.len().saturating_sub(MARKS_MAX);
-        marks.drain(..surplus);
+        marks.drain(..gone.max(surplus));
         true
     }
 
@@ -154,7 +158,7 @@ impl Window {
     pub fn encode(&self) -> Bytes {
         let applied = |applied: &Applied| AppliedMessage {
             shard: applied.shard,
-            sequence: applied.to.sequence.clone(),
+            sequence: applied.to.sequence.to_string(),
             index: applied.to.index,
         };
         let (ids, ids_s) = pack(&self.ids);
@@ -182,7 +186,7 @@ impl Window {
         let applied = message.applied.into_iter().map(|applied| Applied {
             shard: applied.shard,
             to: Place {
-                sequence: applied.sequence,
+                sequence: applied.sequence.into(),
                 index: applied.index,
             },
         });

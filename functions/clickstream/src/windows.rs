@@ -1,31 +1,37 @@
 //! The windows of the users of one batch.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use engine::Event;
+use engine::{Event, UserId};
 use guard::Deadline;
 use smol_str::SmolStr;
 use store::counters::{KEPT_S, Place, day_of};
 use store::intake::Placed;
-use store::{Error, Tables};
+use store::{Error, Row, Tables};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::rows::{self, Loaded};
-use crate::tally::{self, Firsts, arms_of, place_of};
+use crate::tally::{self, ArmFirsts, Firsts, arms_of};
 use crate::window::{List, Mark, Window};
 
 /// The windows of the users of one batch, as they were and as they will be.
 pub(crate) struct Windows {
     loaded: Vec<Loaded>,
-    open: HashMap<String, Open>,
+    /// In the order of `loaded`.
+    open: Vec<Open>,
+    /// Whose window is which.
+    of_user: HashMap<UserId, usize>,
 }
 
-#[derive(Default)]
+/// One window and what this batch does to it.
 struct Open {
     window: Window,
     admitted: Vec<(List, Mark)>,
     /// How far each shard of the batch goes for this user.
-    reached: Vec<(String, Place)>,
+    reached: Vec<(SmolStr, Place)>,
+    /// The window is what the row held, with what was admitted: not so after a conflict.
+    fresh: bool,
 }
 
 impl Windows {
@@ -35,44 +41,48 @@ impl Windows {
         events: &[Placed],
         deadline: &Deadline,
     ) -> Result<Self, Error> {
-        let mut ids: Vec<String> = events
-            .iter()
-            .map(|placed| Window::row_id(&placed.event.user_id))
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let loaded = rows::load(tables, &ids, deadline).await?;
-        let mut open = HashMap::with_capacity(loaded.len());
-        for (id, row) in &loaded {
-            let window = rows::readable(row.as_ref(), Window::decode)?;
-            let fresh = Open {
-                window,
-                ..Open::default()
+        // Two users may share a window.
+        let (mut of_user, mut of_row) = (HashMap::new(), HashMap::new());
+        let mut ids = Vec::new();
+        for Placed { event, .. } in events {
+            if of_user.contains_key(&event.user_id) {
+                continue;
+            }
+            let at = match of_row.entry(Window::row_id(&event.user_id)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    ids.push(new.key().clone());
+                    *new.insert(ids.len() - 1)
+                }
             };
-            open.insert(id.clone(), fresh);
+            of_user.insert(event.user_id.clone(), at);
         }
-        Ok(Self { loaded, open })
+        let loaded = rows::load(tables, &ids, deadline).await?;
+        let open = loaded.iter().map(|(_, row)| Open::of(row.as_ref()));
+        let open = open.collect::<Result<_, _>>()?;
+        Ok(Self {
+            loaded,
+            open,
+            of_user,
+        })
     }
 
     /// Whether an earlier attempt has applied this event, down to its last write.
     pub fn has_applied(&self, placed: &Placed) -> bool {
-        let id = Window::row_id(&placed.event.user_id);
-        let shard = &placed.position.shard;
-        self.open
-            .get(&id)
-            .is_some_and(|open| open.window.has_applied(shard, &place_of(placed)))
+        let at = self.of_user.get(&placed.event.user_id);
+        let open = at.and_then(|at| self.open.get(*at));
+        open.is_some_and(|open| open.window.has_applied(&placed.shard, &placed.place))
     }
 
     /// Nothing for an event that its user has sent before; else what is new about it.
     pub fn admit(&mut self, placed: &Placed) -> Option<Firsts> {
         let Placed {
-            event,
-            position,
-            arrived_ms,
-            ..
+            event, arrived_ms, ..
         } = placed;
-        let open = self.open.entry(Window::row_id(&event.user_id)).or_default();
-        open.reach(&position.shard, place_of(placed));
+        // Everybody in the batch has a window.
+        let at = self.of_user.get(&event.user_id)?;
+        let open = self.open.get_mut(*at)?;
+        open.reach(&placed.shard, &placed.place);
         let mut admit = |list, hash| open.admit(list, Mark::new(hash, *arrived_ms));
         if !admit(List::Ids, xxh3_64(event.event_id.as_bytes())) {
             return None;
@@ -84,8 +94,11 @@ impl Windows {
         let popular = admit(List::Firsts, popularity_key(event));
         let arms = arms_of(event).map(|arm| {
             let (any, kind) = arm_keys(event, arm);
-            let firsts = [admit(List::Firsts, any), admit(List::Firsts, kind)];
-            (SmolStr::new(arm), firsts)
+            ArmFirsts {
+                arm: SmolStr::new(arm),
+                any: admit(List::Firsts, any),
+                of_kind: admit(List::Firsts, kind),
+            }
         });
         let arms = arms.collect();
         Some(Firsts { popular, arms })
@@ -98,25 +111,29 @@ impl Windows {
         now_s: i64,
         deadline: &Deadline,
     ) -> Result<(), Error> {
-        let Self { loaded, open } = self;
+        let Self {
+            loaded, mut open, ..
+        } = self;
+        let places = loaded.iter().enumerate();
+        let places: HashMap<String, usize> = places.map(|(at, (id, _))| (id.clone(), at)).collect();
         rows::rewrite(tables, loaded, now_s + KEPT_S, deadline, |id, row| {
-            let before = rows::readable(row, Window::decode)?;
-            let mut after = before.clone();
-            if let Some(open) = open.get(id) {
-                for (list, mark) in &open.admitted {
-                    after.admit(*list, *mark);
-                }
-                for (shard, place) in &open.reached {
-                    after.apply_to(shard, place);
-                }
-            }
-            Ok((after != before).then(|| after.encode()))
+            let open = places.get(id).and_then(|at| open.get_mut(*at));
+            open.map_or(Ok(None), |open| open.rewritten(row))
         })
         .await
     }
 }
 
 impl Open {
+    fn of(row: Option<&Row>) -> Result<Self, Error> {
+        Ok(Self {
+            window: rows::readable(row, Window::decode)?,
+            admitted: Vec::new(),
+            reached: Vec::new(),
+            fresh: true,
+        })
+    }
+
     fn admit(&mut self, list: List, mark: Mark) -> bool {
         let admitted = self.window.admit(list, mark);
         if admitted {
@@ -125,12 +142,29 @@ impl Open {
         admitted
     }
 
-    fn reach(&mut self, shard: &str, place: Place) {
+    fn reach(&mut self, shard: &SmolStr, place: &Place) {
         match self.reached.iter_mut().find(|(known, _)| known == shard) {
-            Some((_, reached)) if *reached < place => *reached = place,
+            Some((_, reached)) if *reached < *place => *reached = place.clone(),
             Some(_) => {}
-            None => self.reached.push((shard.to_owned(), place)),
+            None => self.reached.push((shard.clone(), place.clone())),
         }
+    }
+
+    /// The row as this batch leaves it; nothing where nothing changes.
+    fn rewritten(&mut self, row: Option<&Row>) -> Result<Option<bytes::Bytes>, Error> {
+        let mut changed = !self.admitted.is_empty();
+        if !std::mem::take(&mut self.fresh) {
+            // Somebody else wrote it: the batch's part is joined with what is there now.
+            self.window = rows::readable(row, Window::decode)?;
+            changed = false;
+            for (list, mark) in &self.admitted {
+                changed |= self.window.admit(*list, *mark);
+            }
+        }
+        for (shard, place) in &self.reached {
+            changed |= self.window.apply_to(shard, place);
+        }
+        Ok(changed.then(|| self.window.encode()))
     }
 }
 

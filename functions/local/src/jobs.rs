@@ -1,7 +1,7 @@
 //! The night's jobs in this process: at request, or at an hour of the day.
 //!
 //! ```text
-//! flush the archive ─► profile ─► map the generation ─► preload
+//! flush the archive ─► profile ─► preload from the new generation ─► its pointer ─► map it
 //! ```
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use guard::{Clock, Deadline, Gate};
 use jiff::civil::Date;
 use serde::Serialize;
-use store::{Error, ErrorKind, GenerationReader};
+use store::{Error, ErrorKind, GenerationReader, Generations};
 use tokio_util::sync::CancellationToken;
 
 use crate::pump::Pump;
@@ -30,6 +30,8 @@ pub struct Parts {
     pub profile: profile::Job,
     /// Maps it.
     pub reader: Arc<GenerationReader>,
+    /// Where it is published.
+    pub published: Arc<Generations>,
     /// Fills the tiers from it, and how.
     pub preload: Option<(preload::Job, preload::Options)>,
     /// What time it is.
@@ -94,11 +96,11 @@ impl Jobs {
             .unwrap_or(job)
             .run(date, deadline)
             .await?;
+        let preload = self.preload(deadline).await;
+        // Also where the tiers were not filled: that costs only warmth.
+        self.parts.published.point_to_next(deadline).await?;
         self.parts.reader.refresh(deadline).await?;
-        Ok(Night {
-            profile,
-            preload: self.preload(deadline).await,
-        })
+        Ok(Night { profile, preload })
     }
 
     /// Runs a night every day at `at_ms` milliseconds after midnight, UTC, until `stop`.

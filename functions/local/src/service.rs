@@ -163,10 +163,16 @@ impl Service {
             .shared
             .is_some()
             .then(|| (self.preload_job(), preload::Options::default()));
+        let profile = self.profile_job(settings);
         Jobs::new(jobs::Parts {
             pump,
-            profile: self.profile_job(settings),
+            profile: if preload.is_some() {
+                profile.preloaded()
+            } else {
+                profile
+            },
             reader: Arc::clone(&self.serving.generations),
+            published: Arc::clone(&self.generations),
             preload,
             clock: Arc::clone(&self.clock),
         })
@@ -245,6 +251,7 @@ impl Service {
         preload::Job::new(preload::Parts {
             tiered: Arc::new(self.serving.tiered.clone()),
             generations: Arc::clone(&self.serving.generations),
+            published: Generations::clone(&self.generations),
             lake: Arc::clone(&self.lake),
             control: Arc::clone(&self.control),
             owner: "local".to_owned(),

@@ -8,6 +8,8 @@
 //! - One run per region at a time: a lease, renewed around every batch.
 //! - Whatever kills a run costs the next one at most a batch; asking twice stores the same.
 //! - A run that its deadline would cut hands over before: it answers `done: false` and where it is.
+//! - A generation that was announced is walked before the pointer moves to it, so that its slates are
+//!   there when readers follow. A walk that fails costs warmth, not the generation.
 //! - No key is stored without a time to live.
 //!
 //! Read in the order `lib`, `options`, `walk`, `checkpoint`.
@@ -22,10 +24,12 @@ use lake::Lake;
 use metrics::{counter, histogram};
 use serde::Serialize;
 use store::tiered::FillReport;
-use store::{Control, Error, ErrorKind, GenerationReader, Tiered};
+use store::{Control, Error, ErrorKind, GenerationReader, Generations, Tiered};
 
 pub mod checkpoint;
 pub mod options;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use checkpoint::Checkpoint;
@@ -43,6 +47,8 @@ pub struct Parts {
     pub tiered: Arc<Tiered>,
     /// The generation whose cohorts are walked.
     pub generations: Arc<GenerationReader>,
+    /// What is published, and what waits for this job before it is.
+    pub published: Generations,
     /// The profile table: who is active.
     pub lake: Arc<Lake>,
     /// Leases and checkpoints.
@@ -143,15 +149,23 @@ impl Job {
         let Parts {
             tiered,
             generations,
+            published,
             lake,
             control,
             owner,
             ..
         } = &self.parts;
-        generations.refresh(deadline).await?;
-        let no_generation =
-            || Error::new(ErrorKind::NotFound, "preload: there is no generation yet");
-        let index = generations.current().ok_or_else(no_generation)?;
+        let next = published.next(deadline).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "what was announced cannot be read");
+            None
+        });
+        let index = match &next {
+            Some(next) => generations.open(&next.generation, deadline).await?,
+            None => {
+                generations.refresh(deadline).await?;
+                generations.current().ok_or_else(no_generation)?
+            }
+        };
         let walk = Walk {
             control,
             lake,
@@ -170,8 +184,16 @@ impl Job {
         if let Err(error) = control.release(lease, deadline).await {
             tracing::warn!(error = %error, "the lease was not given back and runs out by itself");
         }
+        let over = ran.as_ref().map_or(true, |report| report.done);
+        if over && next.is_some() {
+            published.point_to_next(deadline).await?;
+        }
         ran
     }
+}
+
+fn no_generation() -> Error {
+    Error::new(ErrorKind::NotFound, "preload: there is no generation yet")
 }
 
 impl Report {

@@ -10,7 +10,7 @@ use lake::Lake;
 use ops::RealClock;
 use preload::{Job, Options, Parts};
 use serde::de::IgnoredAny;
-use store::{Control, Error, ErrorKind, Serving, ServingSettings};
+use store::{Control, Error, ErrorKind, Generations, Serving, ServingSettings};
 
 /// Lambda gives init ten seconds.
 const INIT_BUDGET: Duration = Duration::from_secs(8);
@@ -29,6 +29,7 @@ async fn main() -> anyhow::Result<()> {
     let job = Arc::new(Job::new(Parts {
         tiered: Arc::new(serving.tiered),
         generations: serving.generations,
+        published: Generations::new(Arc::clone(&ports.objects)),
         lake: Arc::new(Lake::new(ports.objects)),
         control: Arc::new(Control::new(ports.tables, Arc::clone(&clock))),
         owner,

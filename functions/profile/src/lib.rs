@@ -3,7 +3,8 @@
 //! ```text
 //! catalogue ─► add_video ─┐                       ┌─► profile table (Parquet, by user hash)
 //!                         ├─► GenerationBuilder ──┼─► user states (profile, recents, seen)
-//! lake days ─► once each ─┘                       └─► generation, its pointer last
+//! lake days ─► once each ─┘                       └─► generation, its pointer last: here, or by
+//!                                                     `preload` once caches are filled from it
 //! ```
 //!
 //! - The pointer moves last: whatever kills a run, the generation of before goes on serving.
@@ -80,6 +81,8 @@ pub struct Options {
     pub window_days: u32,
     /// Publishes also from a day that is far thinner than the day before it.
     pub force: bool,
+    /// Leaves the pointer to the preload job, which moves it once caches are filled.
+    pub preloads: bool,
     /// How the generation is built; its name and time are the run's.
     pub build: BuildOptions,
 }
@@ -89,6 +92,7 @@ impl Default for Options {
         Self {
             window_days: 400,
             force: false,
+            preloads: false,
             build: BuildOptions {
                 ranker: Some(TrainOptions::default()),
                 ..BuildOptions::default()
@@ -115,6 +119,19 @@ impl Job {
     pub fn untrained(&self) -> Self {
         let mut options = self.options.clone();
         options.build.ranker = None;
+        Self {
+            parts: self.parts.clone(),
+            options,
+        }
+    }
+
+    /// The same job, leaving the pointer to the preload job.
+    #[must_use]
+    pub fn preloaded(&self) -> Self {
+        let options = Options {
+            preloads: true,
+            ..self.options.clone()
+        };
         Self {
             parts: self.parts.clone(),
             options,
@@ -207,7 +224,7 @@ impl Job {
             .await
             .ok()
             .flatten();
-        publish::publish(&self.parts, &generation, built, deadline).await?;
+        publish::publish(&self.parts, &generation, built, &self.options, deadline).await?;
         publish::settle(&self.parts, before, deadline).await;
         watch.lap("publish");
         Ok(Report {

@@ -21,6 +21,9 @@ struct Input {
     /// Publishes also from a day that is far thinner than the one before it.
     #[serde(default)]
     force: bool,
+    /// Leaves the pointer to the preload job.
+    #[serde(default)]
+    preloads: bool,
 }
 
 #[tokio::main]
@@ -46,9 +49,15 @@ async fn main() -> anyhow::Result<()> {
         owner,
         clock: Arc::clone(&clock),
     };
-    let run = move |Input { date, force }, deadline| {
+    let run = move |input: Input, deadline| {
+        let Input {
+            date,
+            force,
+            preloads,
+        } = input;
         let options = Options {
             force,
+            preloads,
             ..Options::default()
         };
         let job = Job::new(parts.clone(), options);

@@ -1,5 +1,7 @@
 //! What a night leaves behind: the profile table, and the generation.
 
+use std::path::Path;
+
 use engine::{Profile, UserId, UserState};
 use guard::Deadline;
 use jiff::civil::Date;
@@ -8,7 +10,7 @@ use learn::Built;
 use store::generation::Pointer;
 use store::{Error, ErrorKind};
 
-use crate::{Parts, gave_up};
+use crate::{Options, Parts, gave_up};
 
 /// Parts of a profile table; a user's part is their hash modulo this.
 pub const PROFILE_PARTS: u32 = 16;
@@ -52,11 +54,13 @@ pub(crate) async fn settle(parts: &Parts, before: Option<Pointer>, deadline: &De
 }
 
 /// Writes the generation into the work folder, always under one name, so that a run that is killed
-/// leaves at most one file behind; then publishes it.
+/// leaves at most one file behind; then publishes it, or leaves the pointer to the job that fills
+/// caches from it first.
 pub(crate) async fn publish(
     parts: &Parts,
     generation: &str,
     mut built: Built,
+    options: &Options,
     deadline: &Deadline,
 ) -> Result<(), Error> {
     let failed =
@@ -68,9 +72,30 @@ pub(crate) async fn publish(
     let written = file.clone();
     let writing = tokio::task::spawn_blocking(move || built.write_to(&written));
     writing.await.map_err(gave_up)?.map_err(failed)?;
-    let published = parts.generations.publish(generation, &file, deadline).await;
+    let published = point(parts, generation, &file, options.preloads, deadline).await;
     if let Err(error) = tokio::fs::remove_file(&file).await {
         tracing::warn!(error = %error, "the work folder was not tidied");
     }
-    published.map(|_| ())
+    published
+}
+
+async fn point(
+    parts: &Parts,
+    generation: &str,
+    file: &Path,
+    preloads: bool,
+    deadline: &Deadline,
+) -> Result<(), Error> {
+    let generations = &parts.generations;
+    let staged = generations.stage(generation, file, deadline).await?;
+    // The first one serves at once. And where nobody came for the last one, nobody comes for this.
+    let serves = generations.pointer(deadline).await.ok().flatten();
+    let waits = generations.next(deadline).await.ok().flatten();
+    if preloads && serves.is_some() && waits.is_none() {
+        return generations.announce(&staged, deadline).await;
+    }
+    if let Some(waits) = waits {
+        tracing::warn!(index.generation = %waits.generation, "a generation was never preloaded");
+    }
+    generations.point(&staged, deadline).await
 }

@@ -14,7 +14,7 @@
 //! - Bodies depend on the slate and the page alone; request id and age travel in headers.
 //!
 //! Read in the order `app`, `routes`, `slates`, `request`, `limits`, `serving`, `source`, `page`,
-//! `pages`, `probe`, `reading`, `render`, `answer`, `splice`, `served`.
+//! `pages`, `probe`, `reading`, `render`, `answer`, `splice`.
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -31,7 +31,6 @@ mod render;
 mod request;
 mod respond;
 mod routes;
-mod served;
 mod serving;
 mod slates;
 mod source;

@@ -1,6 +1,7 @@
 //! A page: a window on a slate, without what must not be on it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use engine::Index;
 use engine::{CreatorId, Item, Slate, VideoId};
@@ -25,7 +26,7 @@ pub(crate) struct OwnHides {
     pub videos: Vec<VideoId>,
     pub creators: Vec<CreatorId>,
     /// Knows the creator of a video.
-    pub index: Option<std::sync::Arc<Index>>,
+    pub index: Option<Arc<Index>>,
 }
 
 /// What is on the page.
@@ -37,6 +38,14 @@ pub(crate) struct Page<'s> {
     pub next: Option<u16>,
     /// Whether `exclude` left something out.
     pub excluded: bool,
+}
+
+impl Page<'_> {
+    /// What is told of it: places and videos.
+    pub fn told(&self) -> Arc<[(u16, VideoId)]> {
+        let told = |(place, item): &(u16, &Item)| (*place, item.video_id.clone());
+        self.items.iter().map(told).collect()
+    }
 }
 
 impl LeftOut<'_> {

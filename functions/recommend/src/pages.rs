@@ -5,6 +5,7 @@
 //! rendered or hashed again, and looking costs no lock and no allocation.
 
 use std::collections::HashSet;
+use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
@@ -13,6 +14,7 @@ use engine::{Slate, VideoId};
 use web::ETag;
 
 use crate::page::Page;
+use crate::reading::Kept;
 
 /// Pages that are kept; another one that falls on the same place replaces what is there.
 const PLACES: usize = 4_096;
@@ -30,7 +32,20 @@ pub(crate) struct PageKey {
     pub issued_ms: i64,
 }
 
-/// A rendered page.
+/// What was written.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    /// Its JSON.
+    pub bytes: Bytes,
+    /// Its tag.
+    pub tag: ETag,
+    /// Where the next page starts.
+    pub next: Option<u16>,
+    /// Places of its items in the slate, and which videos are there.
+    pub told: Arc<[(u16, VideoId)]>,
+}
+
+/// A page that is kept.
 #[derive(Debug)]
 pub(crate) struct RenderedPage {
     key: PageKey,
@@ -38,14 +53,9 @@ pub(crate) struct RenderedPage {
     /// the same address.
     slate: Weak<Slate>,
     hidden: Arc<HashSet<VideoId>>,
-    /// Places of its items in the slate.
-    places: Box<[u16]>,
-    /// Where the next page starts.
-    pub next: Option<u16>,
-    /// Its JSON.
-    pub bytes: Bytes,
-    /// Its tag.
-    pub tag: ETag,
+    /// Whether its slate is kept for those who read on.
+    pub kept: Kept,
+    rendered: Rendered,
 }
 
 /// Keeps up to [`PLACES`] pages of at most [`PAGE_BYTES_MAX`].
@@ -84,20 +94,18 @@ impl Pages {
         key: PageKey,
         slate: &Arc<Slate>,
         hidden: &Arc<HashSet<VideoId>>,
-        page: &Page<'_>,
-        (bytes, tag): (&Bytes, &ETag),
+        rendered: Rendered,
     ) {
-        let Some(place) = self.place(key).filter(|_| bytes.len() <= PAGE_BYTES_MAX) else {
+        let small = rendered.bytes.len() <= PAGE_BYTES_MAX;
+        let Some(place) = self.place(key).filter(|_| small) else {
             return;
         };
         place.store(Some(Arc::new(RenderedPage {
             key,
             slate: Arc::downgrade(slate),
             hidden: Arc::clone(hidden),
-            places: page.items.iter().map(|(place, _)| *place).collect(),
-            next: page.next,
-            bytes: bytes.clone(),
-            tag: tag.clone(),
+            kept: Kept::default(),
+            rendered,
         })));
     }
 
@@ -111,12 +119,21 @@ impl Pages {
 impl RenderedPage {
     /// The page itself, for those who look at its items.
     pub fn of<'s>(&self, slate: &'s Slate) -> Page<'s> {
-        let item = |place: &u16| Some((*place, slate.items.get(usize::from(*place))?));
+        let item =
+            |(place, _): &(u16, VideoId)| Some((*place, slate.items.get(usize::from(*place))?));
         Page {
-            items: self.places.iter().filter_map(item).collect(),
+            items: self.told.iter().filter_map(item).collect(),
             next: self.next,
             excluded: false,
         }
+    }
+}
+
+impl Deref for RenderedPage {
+    type Target = Rendered;
+
+    fn deref(&self) -> &Rendered {
+        &self.rendered
     }
 }
 
@@ -146,13 +163,14 @@ mod tests {
             limit: 20,
             issued_ms: 1,
         };
-        let page = Page {
-            items: Vec::new(),
-            next: Some(3),
-            excluded: false,
-        };
         let body = Bytes::from_static(b"{}");
-        pages.keep(key, &one, &hidden, &page, (&body, &ETag::of(&body)));
+        let rendered = Rendered {
+            tag: ETag::of(&body),
+            bytes: body.clone(),
+            next: Some(3),
+            told: Arc::default(),
+        };
+        pages.keep(key, &one, &hidden, rendered);
         assert_eq!(pages.find(key, &one, &hidden).unwrap().bytes, body);
         let others = [
             PageKey {

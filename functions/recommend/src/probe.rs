@@ -11,9 +11,10 @@ use crate::page::Page;
 /// chance does not bring it below.
 pub(crate) const ONE_IN: u128 = 500;
 
-/// Whether the answer of this number is compared.
-fn is_due(number: u128) -> bool {
-    number.is_multiple_of(ONE_IN)
+/// Whether the answer of this number is compared; everybody's slate stands on the lowest step itself.
+pub(crate) fn is_due(ask: &Ask, number: u128) -> bool {
+    let is_lowest = ask.kind != Kind::Recommend || ask.who == Who::Anyone;
+    !is_lowest && number.is_multiple_of(ONE_IN)
 }
 
 /// Makes the market's trending for one answer in [`ONE_IN`], as an outage would, and compares it
@@ -25,8 +26,7 @@ pub(crate) async fn probe(
     number: u128,
     deadline: &Deadline,
 ) {
-    let is_lowest = ask.kind != Kind::Recommend || ask.who == Who::Anyone;
-    if !is_due(number) || is_lowest || !deadline.allows_stage() {
+    if !is_due(ask, number) || !deadline.allows_stage() {
         return;
     }
     let below = app.tiered.slate(ask.for_whom(Who::Anyone), deadline).await;
@@ -53,8 +53,9 @@ mod tests {
     #[test]
     fn more_than_one_answer_in_a_thousand_is_compared() {
         let ids = web::Ids::seeded(7);
+        let ask = Ask::new(Who::Cohort(store::Cohort::new(1)), Kind::Recommend);
         for day in 0..10 {
-            let due = (0..100_000).filter(|_| is_due(ids.number())).count();
+            let due = (0..100_000).filter(|_| is_due(&ask, ids.number())).count();
             assert!((100..400).contains(&due), "day {day}: {due} of 100,000");
         }
     }

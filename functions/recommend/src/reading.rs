@@ -1,6 +1,7 @@
 //! Slates that somebody is in the middle of, so that the next page is cut from the same one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::Slate;
@@ -12,7 +13,15 @@ const HALF_MAX: usize = 1_024;
 ///
 /// Old halves are dropped whole: an entry costs one insertion and no bookkeeping.
 #[derive(Debug, Default)]
-pub(crate) struct Reading(Mutex<Halves>);
+pub(crate) struct Reading {
+    halves: Mutex<Halves>,
+    /// How often a young half has become the old one.
+    turns: AtomicU64,
+}
+
+/// Remembers in which turn a slate was kept; 0 for never.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(AtomicU64);
 
 type Half = HashMap<(u128, u64), Arc<Slate>>;
 
@@ -28,10 +37,24 @@ impl Reading {
         let mut halves = self.lock();
         if halves.young.len() >= HALF_MAX {
             halves.old = std::mem::take(&mut halves.young);
+            self.turns.fetch_add(1, Ordering::Relaxed);
         }
         halves
             .young
             .insert((slate_key, slate_hash), Arc::clone(slate));
+    }
+
+    /// Keeps what `slate` answers unless it lies in the young half already: then nobody waits for
+    /// anybody.
+    pub fn keep_on<'s>(&self, kept: &Kept, slate: impl FnOnce() -> (u128, u64, &'s Arc<Slate>)) {
+        if kept.0.load(Ordering::Relaxed) == self.turns.load(Ordering::Relaxed) + 1 {
+            return;
+        }
+        let (slate_key, slate_hash, slate) = slate();
+        self.keep(slate_key, slate_hash, slate);
+        // Should another turn come between, the slate lies in the old half, and is kept a turn less.
+        let turn = self.turns.load(Ordering::Relaxed) + 1;
+        kept.0.store(turn, Ordering::Relaxed);
     }
 
     /// Finds it again.
@@ -46,7 +69,7 @@ impl Reading {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Halves> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.halves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -56,9 +79,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_newest_are_kept_and_there_is_a_bound() {
-        let slate = Arc::new(Slate {
+    fn slate() -> Arc<Slate> {
+        Arc::new(Slate {
             slate_id: "s".into(),
             generation: "g".into(),
             user_version: 0,
@@ -66,7 +88,28 @@ mod tests {
             cohort: None,
             degraded: Vec::new(),
             items: Vec::new(),
-        });
+        })
+    }
+
+    #[test]
+    fn what_is_read_on_all_the_time_is_never_forgotten() {
+        let (hot, others, reading) = (slate(), slate(), Reading::default());
+        let kept = Kept::default();
+        let mut asked = 0;
+        for n in 0..5 * HALF_MAX as u64 {
+            reading.keep_on(&kept, || {
+                asked += 1;
+                (1, u64::MAX, &hot)
+            });
+            assert!(reading.find(1, u64::MAX).is_some(), "{n}");
+            reading.keep(2, n, &others);
+        }
+        assert!((5..=6).contains(&asked), "once a turn: {asked}");
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_there_is_a_bound() {
+        let slate = slate();
         let reading = Reading::default();
         let all = 5 * HALF_MAX as u64;
         for n in 0..all {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use engine::pipeline::Explained;
-use engine::{Item, Rung, Slate, StageReport, UserId, UserState};
+use engine::{Item, Rung, Slate, StageReport, UserState, VideoId};
 use smol_str::SmolStr;
+use store::outbox::ServedAnswer;
 use web::{Audience, Cursor, Freshness, ItemToken, Problem};
 
 use crate::answer::{AnswerExplain, AnswerItem, ItemExplain, SlateAnswer};
 use crate::page::Page;
 use crate::request::SlateRequest;
-use crate::served::Served;
 use crate::serving::Turn;
 use crate::source::Source;
 use crate::splice::{splice, whole};
@@ -92,29 +92,34 @@ impl Turn<'_> {
         cursor.seal(&self.app.signer)
     }
 
-    /// What is told of the page.
-    pub fn served<'s>(&'s self, user: &'s UserId, slate: &'s Slate, answer: u128) -> Served<'s> {
+    /// Tells of a user's page; nobody waits for it, and what does not fit is lost and counted.
+    pub fn tell(&self, slate: &Slate, items: Arc<[(u16, VideoId)]>) {
+        let Some(user) = self.asked.user() else {
+            return;
+        };
         let SlateRequest { scene, market, .. } = self.asked;
-        Served {
-            user,
-            slate_id: &slate.slate_id,
-            scene,
-            market,
+        self.app.outbox.offer(items.len(), || ServedAnswer {
+            number: self.number,
+            user_id: user.clone(),
+            slate_id: slate.slate_id.clone(),
+            scene: scene.clone(),
+            market: market.clone(),
+            arms: SmolStr::default(),
             ts_ms: self.now_ms,
-            answer,
-        }
+            items,
+        });
     }
 
-    /// Who may keep the answer.
-    pub fn freshness(&self, source: &Source) -> Freshness {
-        let (asked, slate) = (self.asked, &source.slate);
+    /// Who may keep the answer; `lost` says that it is not from the slate that was asked for.
+    pub fn freshness(&self, slate: &Slate, lost: bool) -> Freshness {
+        let asked = self.asked;
         let harmless = |cause: &SmolStr| cause == SIZE_NOT_ENOUGH || cause == "all_seen";
         let whole = slate.rung != Rung::Builtin && slate.degraded.iter().all(harmless);
         if asked.explain {
             Freshness::NoStore
         } else if asked.user().is_some() || !asked.session.is_empty() {
             Freshness::Private
-        } else if source.lost || !whole {
+        } else if lost || !whole {
             Freshness::SharedDegraded
         } else {
             Freshness::Shared

@@ -7,6 +7,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use web::{ETag, Freshness};
 
+/// Room for what is written here and around it.
+const HEADERS: usize = 12;
+
 /// Answers with the body, or with 304 when the client has it. `tag` is the body's, if it is known.
 pub(crate) fn respond(
     body: Bytes,
@@ -15,6 +18,7 @@ pub(crate) fn respond(
     asked: &HeaderMap,
 ) -> Response {
     let mut response = Response::default();
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     if freshness != Freshness::NoStore {
         let tag = tag.unwrap_or_else(|| ETag::of(&body));
         tag.write(response.headers_mut());

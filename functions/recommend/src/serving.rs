@@ -1,6 +1,7 @@
 //! The way of every request for a slate.
 
 use std::collections::HashSet;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +13,14 @@ use guard::Deadline;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ops::metric;
-use store::{Answer, Ask, Kind, SlateKey, Who};
+use store::{Answer, Ask, Kind, SlateKey};
 use tracing::{Instrument, debug_span};
 use web::{Caller, Cursor, ETag, Freshness, Prefix, Problem, ServerTiming};
 
 use crate::app::App;
 use crate::page::{LeftOut, cut};
-use crate::pages::PageKey;
-use crate::probe::probe;
+use crate::pages::{PageKey, Rendered};
+use crate::probe::{is_due, probe};
 use crate::request::SlateRequest;
 use crate::respond::respond;
 use crate::source::Source;
@@ -54,10 +55,12 @@ pub(crate) async fn serve(
         app,
         asked: &asked,
         key: ask.key(),
+        ask,
+        number,
         cursor: cursor.as_ref(),
         now_ms: started.wall_ms,
     };
-    let (answer, body) = turn.take(ask, number, &deadline).await?;
+    let (answer, body) = turn.take(&deadline).await?;
     at_work.done();
 
     let freshness = body.freshness;
@@ -95,36 +98,51 @@ struct Body {
 pub(crate) struct Turn<'a> {
     pub app: &'a App,
     pub asked: &'a SlateRequest,
+    pub ask: Ask,
     pub key: SlateKey,
+    /// Differs for every answer.
+    pub number: u128,
     pub cursor: Option<&'a Cursor>,
     pub now_ms: i64,
 }
 
 impl Turn<'_> {
-    async fn take(
-        &self,
-        ask: Ask,
-        number: u128,
-        deadline: &Deadline,
-    ) -> Result<(Answer, Body), Problem> {
-        let Self { app, asked, .. } = *self;
-        let hidden = app
+    /// The usual case is a page that was rendered a moment ago. The others lie on the heap, so that
+    /// it does not carry the room that they need.
+    async fn take(&self, deadline: &Deadline) -> Result<(Answer, Body), Problem> {
+        let tiered = &self.app.tiered;
+        let hidden = self
+            .app
             .catalogue
             .hidden(deadline)
             .instrument(debug_span!("hidden"))
             .await;
-        let asked_for = ask.clone();
-        let (mut answer, mut explained) = self.slate(ask.clone(), deadline).await;
-        if let Some(body) = self
-            .rendered(&ask, &answer, &hidden, number, deadline)
-            .await
-        {
-            return Ok((answer, body));
+        let span = debug_span!("slate");
+        if self.asked.explain {
+            let explained = tiered.explain(self.ask.clone(), deadline).instrument(span);
+            let explained = Box::pin(explained).await;
+            return Box::pin(self.page(explained, &hidden, deadline)).await;
         }
+        let slate = tiered.slate_of(&self.ask, self.key, deadline);
+        let answer = slate.instrument(span).await;
+        match self.rendered(&answer, &hidden, deadline).await {
+            Some(body) => Ok((answer, body)),
+            None => Box::pin(self.page((answer, Vec::new()), &hidden, deadline)).await,
+        }
+    }
+
+    /// A page that is cut and written for this request.
+    async fn page(
+        &self,
+        (mut answer, mut explained): (Answer, Vec<Explained>),
+        hidden: &Arc<HashSet<VideoId>>,
+        deadline: &Deadline,
+    ) -> Result<(Answer, Body), Problem> {
+        let Self { app, asked, .. } = *self;
         let mut source = self.source(&answer, deadline).await;
         let mut left_out = LeftOut {
             exclude: asked.exclude.iter().collect(),
-            hidden: Some(&hidden),
+            hidden: Some(hidden),
             cursor: self.cursor,
             own: source.own.take(),
         };
@@ -132,11 +150,10 @@ impl Turn<'_> {
         if page.excluded && self.is_short(&page) {
             // Made again for this request alone, by a pipeline that knows what not to propose.
             // Another seed gives it a name of its own.
-            let (exclude, seed) = (asked.exclude.clone(), !ask.seed);
             let ask = Ask {
-                exclude,
-                seed,
-                ..ask
+                exclude: asked.exclude.clone(),
+                seed: !self.ask.seed,
+                ..self.ask.clone()
             };
             (answer, explained) = app.tiered.explain(ask, deadline).await;
             source = Source::fresh(&answer);
@@ -147,23 +164,25 @@ impl Turn<'_> {
         let explained =
             (asked.explain && Arc::ptr_eq(&source.slate, &answer.slate)).then_some(explained);
         let bytes = self.render(&source, &page, explained, &answer.stages)?;
-        let bytes = Bytes::from(bytes);
+        let (bytes, told) = (Bytes::from(bytes), page.told());
         let tag = self
             .page_key()
             .filter(|_| Arc::ptr_eq(&source.slate, &answer.slate))
             .map(|key| {
-                let tag = ETag::of(&bytes);
-                let kept = (&bytes, &tag);
-                app.pages.keep(key, &source.slate, &hidden, &page, kept);
+                let rendered = Rendered {
+                    bytes: bytes.clone(),
+                    tag: ETag::of(&bytes),
+                    next: page.next,
+                    told: Arc::clone(&told),
+                };
+                let tag = rendered.tag.clone();
+                app.pages.keep(key, &source.slate, hidden, rendered);
                 tag
             });
-        if let Some(user) = asked.user() {
-            self.served(user, &source.slate, number)
-                .offer(&page, &app.outbox);
-        }
+        self.tell(&source.slate, told);
         count(app, &source.slate, &answer);
-        probe(app, &asked_for, &page, number, deadline).await;
-        let freshness = self.freshness(&source);
+        probe(app, &self.ask, &page, self.number, deadline).await;
+        let freshness = self.freshness(&source.slate, source.lost);
         let body = Body {
             bytes,
             tag,
@@ -186,57 +205,51 @@ impl Turn<'_> {
     /// The same page as a moment ago, of the same slate.
     async fn rendered(
         &self,
-        ask: &Ask,
         answer: &Answer,
         hidden: &Arc<HashSet<VideoId>>,
-        number: u128,
         deadline: &Deadline,
     ) -> Option<Body> {
         let (app, slate) = (self.app, &answer.slate);
         let found = app.pages.find(self.page_key()?, slate, hidden)?;
         if found.next.is_some() {
-            let slate_hash = Cursor::slate_hash(&slate.slate_id);
-            app.reading.keep(self.key.0, slate_hash, slate);
+            app.reading.keep_on(&found.kept, || {
+                (self.key.0, Cursor::slate_hash(&slate.slate_id), slate)
+            });
         }
-        let user = self.asked.user();
-        if user.is_some() || matches!(ask.who, Who::Cohort(_)) {
+        self.tell(slate, Arc::clone(&found.told));
+        if is_due(&self.ask, self.number) {
             let page = found.of(slate);
-            if let Some(user) = user {
-                self.served(user, slate, number).offer(&page, &app.outbox);
-            }
-            probe(app, ask, &page, number, deadline).await;
+            Box::pin(probe(app, &self.ask, &page, self.number, deadline)).await;
         }
         count(app, slate, answer);
         Some(Body {
             bytes: found.bytes.clone(),
             tag: Some(found.tag.clone()),
-            freshness: self.freshness(&Source::fresh(answer)),
+            freshness: self.freshness(slate, false),
         })
-    }
-
-    async fn slate(&self, ask: Ask, deadline: &Deadline) -> (Answer, Vec<Explained>) {
-        let tiered = &self.app.tiered;
-        let span = debug_span!("slate");
-        if self.asked.explain {
-            tiered.explain(ask, deadline).instrument(span).await
-        } else {
-            (
-                tiered.slate(ask, deadline).instrument(span).await,
-                Vec::new(),
-            )
-        }
     }
 }
 
 /// Writes what depends on this very request.
 fn stamp(headers: &mut HeaderMap, answer: &Answer, took: Duration) {
-    headers.insert(X_AGE_MS, HeaderValue::from(answer.age_ms));
+    headers.insert(X_AGE_MS, number(answer.age_ms));
     let mut timing = ServerTiming::default();
     for stage in &answer.stages {
         timing.add(stage.name, stage.micros);
     }
     timing.add("total", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     timing.write(headers);
+}
+
+/// A number as a header, in one allocation of its size.
+fn number(number: u64) -> HeaderValue {
+    let mut digits = [0; 20];
+    let mut room = digits.as_mut_slice();
+    // Twenty digits are enough for every number.
+    let _ = write!(room, "{number}");
+    let left = room.len();
+    let text = digits.get(..digits.len() - left).unwrap_or_default();
+    HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0"))
 }
 
 fn count(app: &App, slate: &Slate, answer: &Answer) {

@@ -1,6 +1,8 @@
 //! The function over HTTP: its router on the embedded adapters and a small generation.
 
 mod answers;
+mod half_hour;
+mod hidden;
 mod limits;
 mod pages;
 mod refusals;

@@ -30,6 +30,9 @@ pub const RECORD_BYTES_MAX: usize = 1_048_576;
 /// Most payloads in one aggregate.
 pub const ITEMS_MAX: usize = 10_000;
 
+/// Room that an aggregate begins with: one client's page of events.
+const DRAFT_BYTES: usize = 4_096;
+const DRAFT_ITEMS: usize = 32;
 const MD5_BYTES: usize = 16;
 /// Field 1 and 3 of the aggregate, length-delimited; 2, explicit hash keys, is not written.
 const KEY_TABLE: u8 = 0x0a;
@@ -67,20 +70,12 @@ pub fn pack_items(items: Vec<(String, Bytes)>) -> Vec<Packed> {
     for (place, (key, data)) in items.into_iter().enumerate() {
         let next = slots.len();
         let slot = *slots.entry(key.clone()).or_insert(next);
-        packer.add(
-            slot,
-            || key,
-            place,
-            data.len(),
-            |out| {
-                out.extend_from_slice(&data);
-            },
-        );
+        packer.add(slot, || key, place, &data);
     }
     packer.finish()
 }
 
-/// Packs payloads while they are made: each is written straight into its aggregate, once.
+/// Packs payloads one after another.
 #[derive(Default)]
 pub struct Packer {
     /// Per slot, the draft that still takes payloads.
@@ -89,27 +84,20 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// Adds the payload that `write` appends, exactly `payload_bytes` long. `slot` numbers its
-    /// partition key, densely; `key` names it and is asked once per aggregate.
-    pub fn add(
-        &mut self,
-        slot: usize,
-        key: impl FnOnce() -> String,
-        place: usize,
-        payload_bytes: usize,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    /// Adds a payload. `slot` numbers its partition key, densely; `key` names it and is asked once per
+    /// aggregate.
+    pub fn add(&mut self, slot: usize, key: impl FnOnce() -> String, place: usize, payload: &[u8]) {
         if self.open.len() <= slot {
             self.open.resize(slot + 1, None);
         }
         let current = self.open.get(slot).copied().flatten();
         let current = current.and_then(|at| self.drafts.get_mut(at));
-        if let Some(draft) = current.filter(|draft| draft.has_room(payload_bytes)) {
-            draft.add(place, payload_bytes, write);
+        if let Some(draft) = current.filter(|draft| draft.has_room(payload.len())) {
+            draft.add(place, payload);
             return;
         }
         let mut draft = Draft::new(key());
-        draft.add(place, payload_bytes, write);
+        draft.add(place, payload);
         if let Some(open) = self.open.get_mut(slot) {
             *open = Some(self.drafts.len());
         }
@@ -132,7 +120,7 @@ struct Draft {
 
 impl Draft {
     fn new(key: String) -> Self {
-        let mut bytes = Vec::with_capacity(1_024);
+        let mut bytes = Vec::with_capacity(DRAFT_BYTES);
         bytes.extend_from_slice(&MAGIC);
         bytes.push(KEY_TABLE);
         encode_varint(key.len() as u64, &mut bytes);
@@ -140,7 +128,7 @@ impl Draft {
         Self {
             key,
             bytes,
-            items: Vec::new(),
+            items: Vec::with_capacity(DRAFT_ITEMS),
         }
     }
 
@@ -150,14 +138,12 @@ impl Draft {
         grown <= AGGREGATE_BYTES_MAX && self.items.len() < ITEMS_MAX
     }
 
-    fn add(&mut self, place: usize, data_bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    fn add(&mut self, place: usize, data: &[u8]) {
         self.bytes.push(RECORDS);
-        encode_varint(inner_bytes(data_bytes) as u64, &mut self.bytes);
+        encode_varint(inner_bytes(data.len()) as u64, &mut self.bytes);
         self.bytes.extend_from_slice(&[KEY_INDEX, 0, DATA]);
-        encode_varint(data_bytes as u64, &mut self.bytes);
-        let begins = self.bytes.len();
-        write(&mut self.bytes);
-        debug_assert_eq!(self.bytes.len() - begins, data_bytes, "as long as was said");
+        encode_varint(data.len() as u64, &mut self.bytes);
+        self.bytes.extend_from_slice(data);
         self.items.push(place);
     }
 

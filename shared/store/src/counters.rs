@@ -19,6 +19,7 @@ use engine::{EventKind, VideoId};
 use guard::Deadline;
 use prost::Message;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::ports::{Position, Read, Table, Tables};
 use crate::{Error, ErrorKind, sealed};
@@ -47,8 +48,8 @@ const ROWS_PER_LOAD: usize = 500;
 /// Where inside a shard counting stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// The record's sequence.
-    pub sequence: String,
+    /// The record's sequence; copies share it.
+    pub sequence: SmolStr,
     /// The place inside the aggregate.
     pub index: u32,
 }
@@ -198,7 +199,7 @@ mod tests {
 
     fn place(sequence: &str, index: u32) -> Place {
         Place {
-            sequence: sequence.to_owned(),
+            sequence: sequence.into(),
             index,
         }
     }

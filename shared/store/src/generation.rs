@@ -4,6 +4,7 @@
 //! index/<generation>/index.bin       the file, immutable
 //! index/<generation>/manifest.json   its size and checksum
 //! index/current.json                 the pointer, swapped last
+//! index/next.json                    what it is to point to once caches are filled
 //!
 //! reader: pointer ─► manifest ─► fetch to a temporary name ─► checksum ─► sync ─► read-only
 //!         ─► rename ─► map ─► Index::open ─► swap; whatever fails, the old one stays

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use engine::Event;
 use metrics::{counter, histogram};
+use smol_str::SmolStr;
 
 use crate::consumer::BatchOutcome;
+use crate::counters::Place;
 use crate::ports::{Position, StreamRecord};
 use crate::{Error, aggregate, events};
 
@@ -13,10 +15,10 @@ use crate::{Error, aggregate, events};
 pub struct Placed {
     /// What happened.
     pub event: Event,
-    /// The record that carried it.
-    pub position: Position,
-    /// Its place inside the aggregate, from 0.
-    pub index: u32,
+    /// The shard that it came through.
+    pub shard: SmolStr,
+    /// Where it lies there; events of one record share its text.
+    pub place: Place,
     /// When the stream took it, Unix time in milliseconds.
     pub arrived_ms: i64,
 }
@@ -73,14 +75,16 @@ impl Intake {
                 return;
             }
         };
+        let Position { shard, sequence } = &record.position;
+        let (shard, sequence) = (SmolStr::new(shard), SmolStr::new(sequence));
         for (index, (_, payload)) in (0_u32..).zip(parts) {
             match events::decode(&payload) {
                 Ok(event) => {
-                    let position = record.position.clone();
+                    let sequence = sequence.clone();
                     self.events.push(Placed {
                         event,
-                        position,
-                        index,
+                        shard: shard.clone(),
+                        place: Place { sequence, index },
                         arrived_ms,
                     });
                 }

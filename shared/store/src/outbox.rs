@@ -79,37 +79,33 @@ pub struct ServedAnswer {
     pub arms: SmolStr,
     /// When, Unix time in milliseconds.
     pub ts_ms: i64,
-    /// Places in the slate, and which video is there.
-    pub items: Vec<(u16, VideoId)>,
+    /// Places in the slate, and which video is there; shared by all answers of one page.
+    pub items: Arc<[(u16, VideoId)]>,
+}
+
+/// An answer and how many of its items found room.
+struct Waiting {
+    answer: ServedAnswer,
+    taken: usize,
 }
 
 impl ServedAnswer {
-    fn events(self) -> impl Iterator<Item = Event> {
-        let Self {
-            number,
-            user_id,
-            slate_id,
-            scene,
-            market,
-            arms,
-            ts_ms,
-            items,
-        } = self;
-        items.into_iter().map(move |(place, video_id)| Event {
-            event_id: format_smolstr!("{number:032x}-{place}"),
+    fn events(&self) -> impl Iterator<Item = Event> {
+        self.items.iter().map(|(place, video_id)| Event {
+            event_id: format_smolstr!("{:032x}-{place}", self.number),
             kind: EventKind::Served,
-            user_id: user_id.clone(),
-            video_id,
-            ts_ms,
+            user_id: self.user_id.clone(),
+            video_id: video_id.clone(),
+            ts_ms: self.ts_ms,
             watch_ms: None,
             duration_ms: None,
-            scene: scene.clone(),
-            market: market.clone(),
+            scene: self.scene.clone(),
+            market: self.market.clone(),
             creator_id: None,
             undo: false,
-            recommendation_id: slate_id.clone(),
-            slate_position: Some(place),
-            arms: arms.clone(),
+            recommendation_id: self.slate_id.clone(),
+            slate_position: Some(*place),
+            arms: self.arms.clone(),
         })
     }
 }
@@ -118,7 +114,7 @@ impl ServedAnswer {
 struct Inside {
     /// What came back from the stream, oldest first; goes out before the answers.
     again: VecDeque<Event>,
-    waiting: VecDeque<ServedAnswer>,
+    waiting: VecDeque<Waiting>,
     answers: u64,
     /// The last answer did not fit.
     full: bool,
@@ -153,9 +149,8 @@ impl Outbox {
         inside.counts.waiting += taken as u64;
         inside.counts.refused += refused as u64;
         if taken > 0 {
-            let mut answer = make();
-            answer.items.truncate(taken);
-            inside.waiting.push_back(answer);
+            let answer = make();
+            inside.waiting.push_back(Waiting { answer, taken });
             inside.answers += 1;
             inside.oldest.get_or_insert(now);
         }
@@ -236,19 +231,18 @@ impl Outbox {
         let mut inside = self.lock();
         let again = inside.again.len().min(FLUSH_EVENTS_MAX);
         taken.events.extend(inside.again.drain(..again));
-        while let Some(answer) = inside.waiting.front() {
-            let fits = taken.events.len() + answer.items.len() <= FLUSH_EVENTS_MAX;
+        while let Some(Waiting {
+            answer,
+            taken: count,
+        }) = inside.waiting.front()
+        {
+            let fits = taken.events.len() + count <= FLUSH_EVENTS_MAX;
             // An answer larger than a flush goes alone.
             if !fits && !taken.events.is_empty() {
                 break;
             }
-            taken.events.extend(
-                inside
-                    .waiting
-                    .pop_front()
-                    .into_iter()
-                    .flat_map(ServedAnswer::events),
-            );
+            taken.events.extend(answer.events().take(*count));
+            inside.waiting.pop_front();
         }
         inside.answers = 0;
         let empty = inside.again.is_empty() && inside.waiting.is_empty();

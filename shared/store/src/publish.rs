@@ -16,7 +16,7 @@ use guard::Deadline;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::aggregate::{Packed, Packer};
-use crate::events;
+use crate::events::{self, EVENT_BYTES_MAX};
 use crate::ports::{Record, Stream};
 use crate::{Error, ErrorKind};
 
@@ -94,19 +94,12 @@ pub(crate) async fn publish_counting(
 /// Packs events into the stream's records, each user's in their order on one partition key.
 #[must_use]
 pub fn pack_events(events: &[Event]) -> Vec<Packed> {
-    let mut packer = Packer::default();
+    let (mut packer, mut payload) = (Packer::default(), Vec::with_capacity(EVENT_BYTES_MAX));
     for (place, event) in events.iter().enumerate() {
+        payload.clear();
+        events::encode_into(event, &mut payload);
         let slot = slot(&event.user_id);
-        let bytes = events::encoded_len(event);
-        packer.add(
-            slot as usize,
-            || key_of(slot),
-            place,
-            bytes,
-            |out| {
-                events::encode_into(event, out);
-            },
-        );
+        packer.add(slot as usize, || key_of(slot), place, &payload);
     }
     packer.finish()
 }

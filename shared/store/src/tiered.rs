@@ -146,11 +146,19 @@ impl Tiered {
     /// Answers a question. Never fails, and takes no longer than the deadline by more than it takes
     /// to copy a list. Knows nothing of `exclude`, which is not part of the key.
     pub async fn slate(&self, ask: Ask, deadline: &Deadline) -> Answer {
-        let ask = ask.keepable();
-        let key = ask.key();
-        let answer = match self.inner.at_hand(&ask, key).await {
+        self.slate_of(&ask, ask.key(), deadline).await
+    }
+
+    /// As [`Self::slate`], for a question whose key is known; copies it only when the answer is not
+    /// at hand.
+    pub async fn slate_of(&self, ask: &Ask, key: SlateKey, deadline: &Deadline) -> Answer {
+        let answer = match self.inner.at_hand(ask, key).await {
             Some(answer) => answer,
-            None => self.inner.answer(Arc::new(ask), key, deadline).await,
+            // On the heap: the usual case does not carry the room that this needs.
+            None => {
+                let ask = Arc::new(ask.clone().keepable());
+                Box::pin(self.inner.answer(ask, key, deadline)).await
+            }
         };
         if let Some(counter) = self.inner.reads.get(answer.outcome as usize) {
             counter.increment(1);

@@ -14,11 +14,11 @@ use futures_util::future::BoxFuture;
 use guard::Clock;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use ops::metric;
 use tokio::net::TcpListener;
 use tracing::{Instrument, Span, field};
 use utoipa::openapi::OpenApi;
 
+use crate::meters::Meters;
 use crate::request_id::{Ids, RequestId};
 use crate::trace::TraceParent;
 use crate::{Freshness, Problem, openapi};
@@ -28,6 +28,7 @@ use crate::{Freshness, Problem, openapi};
 pub struct Shell {
     clock: Arc<dyn Clock>,
     ids: Ids,
+    meters: Meters,
 }
 
 impl Shell {
@@ -37,6 +38,7 @@ impl Shell {
         Self {
             clock,
             ids: Ids::seeded(seed),
+            meters: Meters::default(),
         }
     }
 }
@@ -77,12 +79,10 @@ pub fn listen(
 async fn stamp(State(shell): State<Arc<Shell>>, mut request: Request, next: Next) -> Response {
     let started = shell.clock.now().mono;
     let id = RequestId::of(request.headers()).unwrap_or_else(|| shell.ids.request());
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(MatchedPath::as_str);
-    let route = route.unwrap_or("none").to_owned();
-    let span = span_of(&request, &route, &id);
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("none", MatchedPath::as_str);
+    let meter = shell.meters.of(route);
+    let span = span_of(&request, route, &id);
     request.extensions_mut().insert(id.clone());
 
     let answered = AssertUnwindSafe(next.run(request))
@@ -106,11 +106,8 @@ async fn stamp(State(shell): State<Arc<Shell>>, mut request: Request, next: Next
     id.write(headers);
 
     span.record("http.response.status_code", status.as_u16());
-    let elapsed = shell.clock.now().mono.saturating_sub(started);
-    metrics::histogram!(metric::HTTP_SECONDS, "route" => route.clone())
-        .record(elapsed.as_secs_f64());
-    let status = status.as_str().to_owned();
-    metrics::counter!(metric::HTTP_REQUESTS, "route" => route, "status" => status).increment(1);
+    let took = shell.clock.now().mono.saturating_sub(started);
+    meter.count(status, took);
     response
 }
 

@@ -12,7 +12,7 @@
 //! - What leaves signed comes back checked: version, key, purpose and tag, in constant time.
 //!
 //! Read in the order `problem`, `params`, `body`, `freshness`, `signer`, `cursor`, `token`,
-//! `caller`, `admin`, `host`, `openapi`.
+//! `caller`, `admin`, `meters`, `host`, `openapi`.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -22,6 +22,7 @@ pub mod cursor;
 pub mod etag;
 pub mod freshness;
 pub mod host;
+mod meters;
 pub mod openapi;
 pub mod params;
 pub mod path;

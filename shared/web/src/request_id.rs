@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::TryRng;
 use rand::rngs::SysRng;
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 
 /// The header, both ways.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -76,8 +76,18 @@ impl Ids {
 
     /// The next request id.
     pub fn request(&self) -> RequestId {
-        RequestId(format_smolstr!("{:032x}", self.number()))
+        RequestId(hexadecimal(self.number()))
     }
+}
+
+/// 32 digits; several times as fast as the formatter, for every request.
+fn hexadecimal(number: u128) -> SmolStr {
+    let mut digits = [b'0'; 32];
+    for (at, digit) in digits.iter_mut().rev().enumerate() {
+        let nibble = (number >> (4 * at)) as u8 & 0xf;
+        *digit = if nibble < 10 { b'0' } else { b'a' - 10 } + nibble;
+    }
+    SmolStr::new(std::str::from_utf8(&digits).unwrap_or_default())
 }
 
 /// A seed from the operating system, for the boot of a process.
@@ -106,6 +116,13 @@ mod tests {
             ("<script>", false),
         ] {
             assert_eq!(RequestId::parse(text).is_some(), kept, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_its_number_in_hexadecimal() {
+        for number in [0, 1, 0xabc, u128::MAX, u128::MAX / 3] {
+            assert_eq!(hexadecimal(number), format!("{number:032x}"));
         }
     }
 

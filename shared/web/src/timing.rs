@@ -1,46 +1,47 @@
 //! How long each stage took, for the client: `Server-Timing`.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Most stages that are written.
-const STAGES_MAX: usize = 24;
+/// Most bytes of the header; a stage that does not fit is left out.
+const TEXT_BYTES_MAX: usize = 1_024;
 
-/// Room for the one stage of a hit; more make it grow.
-const TEXT_BYTES: usize = 32;
-
-/// Collects stages in their order.
-#[derive(Debug, Clone, Default)]
+/// Collects stages in their order, without allocating.
+#[derive(Debug, Clone)]
 pub struct ServerTiming {
-    text: String,
-    stages: usize,
+    text: [u8; TEXT_BYTES_MAX],
+    bytes: usize,
+}
+
+impl Default for ServerTiming {
+    fn default() -> Self {
+        Self {
+            text: [0; TEXT_BYTES_MAX],
+            bytes: 0,
+        }
+    }
 }
 
 impl ServerTiming {
     /// Adds a stage; `name` consists of token characters.
     pub fn add(&mut self, name: &str, micros: u64) {
-        if self.stages == STAGES_MAX {
-            return;
+        let mut room = self.text.get_mut(self.bytes..).unwrap_or_default();
+        let all = room.len();
+        let comma = if self.bytes == 0 { "" } else { ", " };
+        let (ms, rest) = (micros / 1_000, micros % 1_000);
+        // What was written of a stage that does not fit is never looked at.
+        if write!(room, "{comma}{name};dur={ms}.{rest:03}").is_ok() {
+            self.bytes += all - room.len();
         }
-        if self.stages == 0 {
-            self.text.reserve(TEXT_BYTES);
-        }
-        let comma = if self.stages == 0 { "" } else { ", " };
-        // Writing to a String cannot fail.
-        let _ = write!(
-            self.text,
-            "{comma}{name};dur={}.{:03}",
-            micros / 1000,
-            micros % 1000
-        );
-        self.stages += 1;
     }
 
     /// Writes the header unless there was no stage.
     pub fn write(self, headers: &mut HeaderMap) {
-        if self.stages > 0
-            && let Ok(value) = HeaderValue::try_from(self.text)
+        let text = self.text.get(..self.bytes).unwrap_or_default();
+        if let Some(value) = HeaderValue::from_bytes(text)
+            .ok()
+            .filter(|_| self.bytes > 0)
         {
             headers.insert(HeaderName::from_static("server-timing"), value);
         }
@@ -59,5 +60,28 @@ mod tests {
         let mut headers = HeaderMap::new();
         timing.write(&mut headers);
         assert_eq!(headers["server-timing"], "local;dur=0.012, rank;dur=1.250");
+        let mut silent = HeaderMap::new();
+        ServerTiming::default().write(&mut silent);
+        assert!(silent.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
+        let mut timing = ServerTiming::default();
+        for _ in 0..1_000 {
+            timing.add("a_stage_with_a_long_name", 1);
+        }
+        let mut headers = HeaderMap::new();
+        timing.write(&mut headers);
+        let text = headers["server-timing"].to_str().unwrap();
+        assert!(
+            text.len() <= TEXT_BYTES_MAX && text.len() > 900,
+            "{}",
+            text.len()
+        );
+        assert!(
+            text.ends_with("a_stage_with_a_long_name;dur=0.001"),
+            "{text}"
+        );
     }
 }

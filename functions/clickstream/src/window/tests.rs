@@ -7,7 +7,7 @@ fn mark(key: u64, at_s: u32) -> Mark {
 
 fn place(sequence: &str, index: u32) -> Place {
     Place {
-        sequence: sequence.to_owned(),
+        sequence: sequence.into(),
         index,
     }
 }

@@ -309,3 +309,34 @@ async fn one_run_at_a_time() {
     world.clock.advance(life);
     assert!(lease.is_some() && world.job().run(None, &world.deadline).await.is_ok());
 }
+
+#[tokio::test]
+async fn where_a_preload_follows_the_pointer_is_left_to_it() {
+    let world = World::new().await;
+    let job = world.job().preloaded();
+    let publishes = |day: i64| {
+        let (job, world) = (&job, &world);
+        async move {
+            world.day(day, 2_000, 1 + day as u64).await;
+            job.run(None, &world.deadline).await.unwrap();
+            let next = world.generations.next(&world.deadline).await.unwrap();
+            let next = next.map(|next| next.generation.to_string());
+            (world.pointer().await, next)
+        }
+    };
+    let named = |name: &str| Some(name.to_owned());
+    let first = publishes(0).await;
+    assert_eq!(first, (named("2026-11-20.1"), None), "nothing serves yet");
+    let second = publishes(1).await;
+    assert_eq!(second, (named("2026-11-20.1"), named("2026-11-21.1")));
+    let pointed = world.generations.point_to_next(&world.deadline).await;
+    assert!(pointed.unwrap());
+    let third = publishes(2).await;
+    assert_eq!(third, (named("2026-11-21.1"), named("2026-11-22.1")));
+    let fourth = publishes(3).await;
+    assert_eq!(
+        fourth,
+        (named("2026-11-23.1"), None),
+        "nobody came for the last one"
+    );
+}

@@ -176,34 +176,12 @@ impl World {
 
     async fn learn(&self, videos: usize) {
         let deadline = self.deadline();
-        let options = BuildOptions {
-            cohort_users_min: 5,
-            ..BuildOptions::new("2025-10-09.1", NOW_MS)
-        };
-        let mut builder = GenerationBuilder::new(options);
         let videos: Vec<Video> = (0..videos).map(video).collect();
-        let events: Vec<Event> = (0..USERS).flat_map(diary).collect();
-        videos
-            .iter()
-            .for_each(|video| builder.add_video(video).unwrap());
-        events
-            .iter()
-            .for_each(|event| builder.add_event(event).unwrap());
-        let mut built = builder.finish().unwrap();
-        let file = self.dir.path().join("built.idx");
-        built.write_to(&file).unwrap();
-        let objects = EmbeddedObjects::open(&self.dir.path().join("objects")).unwrap();
-        let generations = Generations::new(Arc::new(objects));
-        generations
-            .publish("2025-10-09.1", &file, &deadline)
-            .await
-            .unwrap();
-        assert!(self.generations.refresh(&deadline).await.unwrap());
+        let profiles = self.publish("2025-10-09.1", &videos, 0).await;
         self.catalogue.put(videos, &deadline).await.unwrap();
         for number in 0..USERS {
             let id = user_id(number);
-            let profile = built
-                .profiles
+            let profile = profiles
                 .iter()
                 .find(|(user, _)| *user == id)
                 .map(|(_, p)| p.clone());
@@ -217,6 +195,48 @@ impl World {
             };
             self.users.update(&id, &deadline, change).await.unwrap();
         }
+    }
+
+    /// Another night: a generation in which everybody watched what somebody else had, mapped.
+    pub async fn night(&self, generation: &str, videos: usize, shift: usize) {
+        let videos: Vec<Video> = (0..videos).map(video).collect();
+        self.publish(generation, &videos, shift).await;
+    }
+
+    async fn publish(
+        &self,
+        generation: &str,
+        videos: &[Video],
+        shift: usize,
+    ) -> Vec<(UserId, engine::Profile)> {
+        let deadline = self.deadline();
+        let options = BuildOptions {
+            cohort_users_min: 5,
+            ..BuildOptions::new(generation, NOW_MS)
+        };
+        let mut builder = GenerationBuilder::new(options);
+        let events = (0..USERS).flat_map(|user| {
+            let theirs = diary(user + shift).into_iter();
+            theirs.map(move |event| Event {
+                user_id: user_id(user),
+                ..event
+            })
+        });
+        videos
+            .iter()
+            .for_each(|video| builder.add_video(video).unwrap());
+        events.for_each(|event| builder.add_event(&event).unwrap());
+        let mut built = builder.finish().unwrap();
+        let file = self.dir.path().join("built.idx");
+        built.write_to(&file).unwrap();
+        let objects = EmbeddedObjects::open(&self.dir.path().join("objects")).unwrap();
+        let generations = Generations::new(Arc::new(objects));
+        generations
+            .publish(generation, &file, &deadline)
+            .await
+            .unwrap();
+        assert!(self.generations.refresh(&deadline).await.unwrap());
+        built.profiles
     }
 
     /// Something more that a user does.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use engine::VideoId;
-use guard::{Clock, Deadline};
+use guard::{Clock, Deadline, Now};
 use metrics::counter;
 use ops::metric;
 use prost::Message;
@@ -78,21 +78,28 @@ impl Overlay {
         let began = self.clock.now();
         let claimed = self.due.claim(began, READ_EVERY, RETRY_AFTER);
         if claimed || !self.tried.load(Ordering::Acquire) {
-            let read = self.read(&deadline.child(READ_BUDGET)).await;
-            match read {
-                Ok(known) => {
-                    self.known.store(Arc::new(known));
-                    self.due.done(began);
-                }
-                Err(error) => {
-                    let kind = error.kind.as_str();
-                    counter!(metric::OVERLAY_READS_FAILED, "kind" => kind).increment(1);
-                    tracing::warn!(error.kind = kind, "hidden videos could not be read again");
-                }
-            }
-            self.tried.store(true, Ordering::Release);
+            // On the heap: most requests do not carry the room that this needs.
+            Box::pin(self.read_again(began, deadline)).await;
         }
         self.known.load_full()
+    }
+
+    async fn read_again(&self, began: Now, deadline: &Deadline) {
+        match self.read(&deadline.child(READ_BUDGET)).await {
+            Ok(known) => {
+                // The same set stays the same, so that what was made with it does, too.
+                if *self.known.load_full() != known {
+                    self.known.store(Arc::new(known));
+                }
+                self.due.done(began);
+            }
+            Err(error) => {
+                let kind = error.kind.as_str();
+                counter!(metric::OVERLAY_READS_FAILED, "kind" => kind).increment(1);
+                tracing::warn!(error.kind = kind, "hidden videos could not be read again");
+            }
+        }
+        self.tried.store(true, Ordering::Release);
     }
 
     pub(super) async fn add(&self, ids: &[VideoId], deadline: &Deadline) -> Result<(), Error> {

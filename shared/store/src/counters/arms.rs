@@ -127,7 +127,7 @@ impl ArmCounts {
             watch_ms: tally.watch_ms,
         };
         let message = ArmMessage {
-            sequence: self.at.sequence.clone(),
+            sequence: self.at.sequence.to_string(),
             index: self.at.index,
             users: self.users,
             kinds: self.kinds.iter().map(kind).collect(),
@@ -144,7 +144,7 @@ impl ArmCounts {
         let message = ArmMessage::decode(body).map_err(|_| corrupt())?;
         let mut counts = Self {
             at: Place {
-                sequence: message.sequence,
+                sequence: message.sequence.into(),
                 index: message.index,
             },
             users: message.users,
@@ -207,7 +207,7 @@ mod tests {
     fn an_event_counts_once_and_the_row_round_trips() {
         let mut counts = ArmCounts::default();
         let place = |index| Place {
-            sequence: "5".to_owned(),
+            sequence: "5".into(),
             index,
         };
         let watched = ArmTally {

@@ -231,7 +231,7 @@ mod tests {
                     hour: Some(*hour),
                 };
                 let place = Place {
-                    sequence: "1".to_owned(),
+                    sequence: "1".into(),
                     index,
                 };
                 counts.count(&place, tick);

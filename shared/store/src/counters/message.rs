@@ -56,7 +56,7 @@ impl From<&VideoCounts> for CountsMessage {
             message
         });
         Self {
-            sequence: counts.at.sequence.clone(),
+            sequence: counts.at.sequence.to_string(),
             index: counts.at.index,
             totals: to_pairs(&counts.totals),
             hours: hours.collect(),
@@ -68,7 +68,7 @@ impl CountsMessage {
     pub(super) fn into_counts(self) -> Result<VideoCounts, Error> {
         let mut counts = VideoCounts {
             at: Place {
-                sequence: self.sequence,
+                sequence: self.sequence.into(),
                 index: self.index,
             },
             totals: from_pairs(&self.totals)?,

@@ -18,6 +18,7 @@ pub const GENERATIONS_KEPT: usize = 3;
 
 const PREFIX: &str = "index/";
 const POINTER_KEY: &str = "index/current.json";
+const NEXT_KEY: &str = "index/next.json";
 
 /// The published generations.
 #[derive(Clone)]
@@ -105,22 +106,52 @@ impl Generations {
         let generation = manifest.generation.as_str();
         // One that cannot be read is written anew.
         let current = self.pointer(deadline).await.ok().flatten();
-        if current.is_some_and(|pointer| pointer.generation == generation) {
-            return Ok(());
+        if current.is_none_or(|pointer| pointer.generation != generation) {
+            let pointer = render(&pointer_to(manifest, deadline))?;
+            self.objects.put(POINTER_KEY, pointer, deadline).await?;
         }
-        let pointer = Pointer {
-            schema: MANIFEST_SCHEMA,
-            generation: manifest.generation.clone(),
-            swapped_ms: deadline.clock().now().wall_ms,
-        };
-        self.objects
-            .put(POINTER_KEY, render(&pointer)?, deadline)
-            .await?;
-        if let Err(error) = self.prune(generation, deadline).await {
+        if let Err(error) = self.tidy(generation, deadline).await {
             // What matters is done; the next publication removes what this one could not.
             tracing::warn!(error = %error, "old generations were not removed");
         }
         Ok(())
+    }
+
+    /// Says that a staged generation is to become the current one as soon as caches are filled from
+    /// it: see [`Self::next`].
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn announce(&self, manifest: &Manifest, deadline: &Deadline) -> Result<(), Error> {
+        let next = render(&pointer_to(manifest, deadline))?;
+        self.objects.put(NEXT_KEY, next, deadline).await
+    }
+
+    /// The generation that was announced, while it is newer than the current one.
+    ///
+    /// # Errors
+    /// The store's; `Corrupt` or `Invalid` when what was announced cannot be read.
+    pub async fn next(&self, deadline: &Deadline) -> Result<Option<Pointer>, Error> {
+        let Some(next) = self.read(NEXT_KEY, deadline).await? else {
+            return Ok(None);
+        };
+        let order = |pointer: &Pointer| GenerationOrder::of(&pointer.generation);
+        let current = self.pointer(deadline).await.ok().flatten();
+        let newer = current.is_none_or(|current| order(&next) > order(&current));
+        Ok(newer.then_some(next))
+    }
+
+    /// Makes the generation that was announced the current one; says whether there was one.
+    ///
+    /// # Errors
+    /// As [`Self::next`], [`Self::manifest`] and [`Self::point`].
+    pub async fn point_to_next(&self, deadline: &Deadline) -> Result<bool, Error> {
+        let Some(next) = self.next(deadline).await? else {
+            return Ok(false);
+        };
+        let manifest = self.manifest(&next.generation, deadline).await?;
+        self.point(&manifest, deadline).await?;
+        Ok(true)
     }
 
     /// Which generation is current; `None` before the first.
@@ -128,11 +159,11 @@ impl Generations {
     /// # Errors
     /// The store's; `Corrupt` or `Invalid` when it cannot be read.
     pub async fn pointer(&self, deadline: &Deadline) -> Result<Option<Pointer>, Error> {
-        match self
-            .objects
-            .get(POINTER_KEY, MANIFEST_BYTES_MAX, deadline)
-            .await
-        {
+        self.read(POINTER_KEY, deadline).await
+    }
+
+    async fn read(&self, key: &str, deadline: &Deadline) -> Result<Option<Pointer>, Error> {
+        match self.objects.get(key, MANIFEST_BYTES_MAX, deadline).await {
             Ok(json) => Pointer::parse(&json).map(Some),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -185,6 +216,22 @@ impl Generations {
         }
     }
 
+    /// Forgets what was announced up to the current generation, and removes old ones.
+    async fn tidy(&self, current: &str, deadline: &Deadline) -> Result<(), Error> {
+        let gone = match self.read(NEXT_KEY, deadline).await {
+            Ok(Some(next)) => GenerationOrder::of(&next.generation) <= GenerationOrder::of(current),
+            Ok(None) => false,
+            // What is damaged is of no use to anybody.
+            Err(error) => error.kind == ErrorKind::Corrupt,
+        };
+        if gone {
+            self.objects
+                .delete(&[NEXT_KEY.to_owned()], deadline)
+                .await?;
+        }
+        self.prune(current, deadline).await
+    }
+
     /// Removes all but the newest complete generations; `current` always stays.
     async fn prune(&self, current: &str, deadline: &Deadline) -> Result<(), Error> {
         let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -218,6 +265,14 @@ impl Generations {
         } else {
             self.objects.delete(&gone, deadline).await
         }
+    }
+}
+
+fn pointer_to(manifest: &Manifest, deadline: &Deadline) -> Pointer {
+    Pointer {
+        schema: MANIFEST_SCHEMA,
+        generation: manifest.generation.clone(),
+        swapped_ms: deadline.clock().now().wall_ms,
     }
 }
 

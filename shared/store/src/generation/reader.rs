@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -12,6 +12,7 @@ use engine::Index;
 use guard::{Clock, Deadline};
 use metrics::{counter, gauge};
 use ops::metric;
+use smol_str::SmolStr;
 
 use super::manifest::Manifest;
 use super::mapping::MappedFile;
@@ -35,6 +36,8 @@ pub struct GenerationReader {
     current: ArcSwapOption<Index>,
     /// The checksum of a file that arrived whole and is no index: not worth fetching again.
     refused: Mutex<Option<String>>,
+    /// What the pointer named when a generation ahead of it was opened.
+    left_behind: Mutex<Option<SmolStr>>,
 }
 
 impl GenerationReader {
@@ -49,6 +52,7 @@ impl GenerationReader {
             busy: AtomicBool::new(false),
             current: ArcSwapOption::empty(),
             refused: Mutex::default(),
+            left_behind: Mutex::default(),
         }
     }
 
@@ -93,8 +97,8 @@ impl GenerationReader {
     }
 
     /// Maps the generation of this name, whether the pointer names it already or not: a job that
-    /// fills caches does so before the pointer moves. The next [`Self::refresh`] follows the pointer
-    /// again.
+    /// fills caches does so before the pointer moves. [`Self::refresh`] follows the pointer again once
+    /// it has moved.
     ///
     /// # Errors
     /// Why it could not be loaded; what was mapped stays. `Unavailable` while another call works.
@@ -111,7 +115,10 @@ impl GenerationReader {
         {
             return Ok(index);
         }
-        self.load(generation, deadline).await
+        let index = self.load(generation, deadline).await?;
+        let pointer = self.generations.pointer(deadline).await.ok().flatten();
+        *lock(&self.left_behind) = pointer.map(|pointer| pointer.generation);
+        Ok(index)
     }
 
     /// [`Self::refresh`] when the last one is `every` old. Meant to be run beside requests, not
@@ -138,11 +145,9 @@ impl GenerationReader {
             return Ok(false);
         };
         let generation = pointer.generation.as_str();
-        let current = self.current();
-        if current
-            .as_ref()
-            .is_some_and(|index| index.generation() == generation)
-        {
+        let is_mapped = |index: Arc<Index>| index.generation() == generation;
+        let is_left_behind = lock(&self.left_behind).as_deref() == Some(generation);
+        if is_left_behind || self.current().is_some_and(is_mapped) {
             return Ok(false);
         }
         self.load(generation, deadline).await?;
@@ -171,8 +176,7 @@ impl GenerationReader {
         }
         let index = match self.map(path.clone(), generation, deadline).await {
             Err(error) if error.kind == ErrorKind::Corrupt => {
-                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(manifest.checksum);
+                *lock(&self.refused) = Some(manifest.checksum);
                 // So that it does not stand in for a generation either.
                 let _ = tokio::fs::remove_file(&path).await;
                 return Err(error);
@@ -298,11 +302,12 @@ impl GenerationReader {
     }
 
     fn refused_checksum(&self) -> Option<String> {
-        self.refused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.refused).clone()
     }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The right to refresh; given back when dropped, whatever happened.

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::testing::{MemoryObjects, NOW_MS, clock, deadline};
 
+mod next;
+
 struct House {
     objects: Arc<MemoryObjects>,
     clock: Arc<ManualClock>,
@@ -161,6 +163,11 @@ async fn a_staged_generation_is_opened_by_name_before_the_pointer_moves() {
     assert_eq!(mapped(&server).as_deref(), Some("2026-01-01.1"));
     let opened = job.open("2026-01-02.1", &house.deadline).await.unwrap();
     assert_eq!(opened.generation(), "2026-01-02.1");
+    assert_eq!(mapped(&job).as_deref(), Some("2026-01-02.1"));
+    assert!(
+        !job.refresh(&house.deadline).await.unwrap(),
+        "the pointer has not moved since"
+    );
     assert_eq!(mapped(&job).as_deref(), Some("2026-01-02.1"));
     let fetches = house.objects.fetches.load(Ordering::SeqCst);
     job.open("2026-01-02.1", &house.deadline).await.unwrap();

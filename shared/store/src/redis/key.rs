@@ -41,13 +41,15 @@ impl SharedKey {
         }
     }
 
-    /// The key of the lease on making a slate, in the hash slot of that slate.
+    /// The key of the lease on making a slate, in the hash slot of that slate. The second one is for
+    /// when the holder of the first takes too long.
     #[must_use]
-    pub fn lease(slate: SlateKey, user: Option<&UserId>) -> Self {
+    pub fn lease(slate: SlateKey, user: Option<&UserId>, second: bool) -> Self {
+        let kind = if second { "l2" } else { "l" };
         let text = match user {
-            Some(user) => format_smolstr!("{PREFIX}:{}:l:{:032x}", tag(user), slate.0),
+            Some(user) => format_smolstr!("{PREFIX}:{}:{kind}:{:032x}", tag(user), slate.0),
             // What is in braces is the slate's whole key, which is what a cluster hashes of it.
-            None => format_smolstr!("{PREFIX}:l:{{{}}}", Self::slate(slate, None).text),
+            None => format_smolstr!("{PREFIX}:{kind}:{{{}}}", Self::slate(slate, None).text),
         };
         Self {
             text,
@@ -102,12 +104,14 @@ mod tests {
     fn a_lease_lies_in_the_slot_of_its_slate() {
         let user = UserId::parse("alice").unwrap();
         for user in [None, Some(&user)] {
-            let (slate, lease) = (
-                SharedKey::slate(SlateKey(5), user),
-                SharedKey::lease(SlateKey(5), user),
-            );
-            assert_eq!(hashed(&slate), hashed(&lease));
-            assert_ne!(slate.as_str(), lease.as_str());
+            let slate = SharedKey::slate(SlateKey(5), user);
+            let [first, second] =
+                [false, true].map(|second| SharedKey::lease(SlateKey(5), user, second));
+            for lease in [&first, &second] {
+                assert_eq!(hashed(&slate), hashed(lease));
+                assert_ne!(slate.as_str(), lease.as_str());
+            }
+            assert_ne!(first.as_str(), second.as_str());
         }
     }
 

@@ -195,7 +195,7 @@ async fn a_thousand_mutated_values_are_misses_and_none_is_another_ones() {
         .to_vec();
     let _: () = client.set(key.as_str(), foreign).await.unwrap();
     assert_eq!(
-        read(&shared, 1, &deadline).await,
+        read(&shared, 1, &soon(&clock)).await,
         Err(Lapse::Corrupt),
         "foreign"
     );

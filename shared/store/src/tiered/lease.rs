@@ -3,8 +3,11 @@
 //! ```text
 //! miss ─ SET NX ─ ours ──────────────▶ make, store, give back
 //!           └ another's ─ look again, less and less often ─ there it is ─▶ serve
-//!                                     └ given back or waited long enough ─▶ make
+//!                              │      └ given back ─▶ SET NX again
+//!                              └ waited long enough ─▶ the same with the second lease, then make
 //! ```
+//!
+//! A holder that takes too long, or is gone, is followed by one other, not by all who wait.
 //!
 //! Only slates for many, and those of users who are asked for all the time, are worth the round
 //! trip: others are wanted by one process at a time.
@@ -22,10 +25,12 @@ use crate::envelope::Envelope;
 use crate::redis::{Shared, SharedKey};
 use crate::tuning::Tuning;
 
-/// A maker that is not done by then is taken for gone.
+/// A maker that is not done by then is taken for gone, unless its load may take longer.
 const LEASE_LIFE: Duration = Duration::from_secs(1);
-/// How long a process waits for another's slate before it makes its own.
+/// How long a process waits for the first holder's slate.
 const WAIT_MAX: Duration = Duration::from_millis(300);
+/// The part of what then is left that it waits for the second holder's, before it makes its own.
+const WAIT_SHARE: f64 = 0.5;
 /// First pause between looks; doubled by each further one.
 const PAUSE_FIRST: Duration = Duration::from_millis(3);
 /// Longest pause between looks.
@@ -51,55 +56,60 @@ impl Inner {
         if !wanted || !findings.causes.is_empty() {
             return Look::GoOn(findings);
         }
-        let lease = SharedKey::lease(key, ask.user());
-        let waiting = deadline.child(WAIT_MAX);
-        let mut pause = PAUSE_FIRST;
-        loop {
-            let soon = deadline.child(budget);
-            match shared.lease(&lease, LEASE_LIFE, &soon).await {
-                Ok(true) => {
-                    count("ours");
-                    findings.lease = Some(lease);
-                    return Look::GoOn(findings);
-                }
-                Ok(false) => {}
-                Err(_) => {
-                    count("lapsed");
-                    return Look::GoOn(findings);
-                }
-            }
-            // Who only refreshes goes on with what there is; the next look finds the new one.
-            if let (false, Some(stale)) = (mode == Mode::Read, &findings.stale) {
-                count("served");
-                return Look::Found(Arc::clone(stale), TierOutcome::LocalStale);
-            }
-            loop {
-                // Ends early, by its cancellation, when the load is dropped.
-                let _ = waiting.limit(tokio::time::sleep(pause)).await;
-                if waiting.expired() {
-                    count("waited_out");
-                    return Look::GoOn(findings);
-                }
-                pause = (pause * 2).min(PAUSE_MAX);
-                let (look, held_by_another) = self
-                    .look_again(shared, ask, key, &lease, findings, &deadline.child(budget))
-                    .await;
-                findings = match look {
-                    Look::Found(held, outcome) => {
-                        count("served");
-                        return Look::Found(held, outcome);
+        // Who only refreshes goes on with what there is; the next look finds the new one.
+        let refreshes = mode != Mode::Read && findings.stale.is_some();
+        for second in [false, true] {
+            let lease = SharedKey::lease(key, ask.user(), second);
+            let waiting = if second {
+                deadline.share(WAIT_SHARE)
+            } else {
+                deadline.child(WAIT_MAX)
+            };
+            let mut pause = PAUSE_FIRST;
+            while !waiting.expired() {
+                let life = LEASE_LIFE.max(deadline.remaining());
+                match shared.lease(&lease, life, &deadline.child(budget)).await {
+                    Ok(true) => {
+                        count("ours");
+                        findings.lease = Some(lease);
+                        return Look::GoOn(findings);
                     }
-                    Look::GoOn(findings) => findings,
-                };
-                if !findings.causes.is_empty() {
-                    count("lapsed");
-                    return Look::GoOn(findings);
+                    Ok(false) => {}
+                    Err(_) => {
+                        count("lapsed");
+                        return Look::GoOn(findings);
+                    }
                 }
-                if !held_by_another {
-                    break;
+                if let (true, Some(stale)) = (refreshes, &findings.stale) {
+                    count("served");
+                    return Look::Found(Arc::clone(stale), TierOutcome::LocalStale);
+                }
+                loop {
+                    // Ends early, by its cancellation, when the load is dropped.
+                    let _ = waiting.limit(tokio::time::sleep(pause)).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    let (look, held_by_another) = self
+                        .look_again(shared, ask, key, &lease, findings, &deadline.child(budget))
+                        .await;
+                    findings = match look {
+                        Look::Found(held, outcome) => {
+                            count("served");
+                            return Look::Found(held, outcome);
+                        }
+                        Look::GoOn(findings) => findings,
+                    };
+                    if !findings.causes.is_empty() {
+                        count("lapsed");
+                        return Look::GoOn(findings);
+                    }
+                    if !held_by_another || waiting.expired() {
+                        break;
+                    }
                 }
             }
         }
+        count("waited_out");
+        Look::GoOn(findings)
     }
 
     /// Reads slate, version and lease in one round trip; says whether the lease is still held.

@@ -119,7 +119,7 @@ async fn what_one_request_reads_is_one_round_trip_to_one_of_three_masters() {
             .await
             .unwrap();
         assert_eq!((found.len(), total), (2, 2));
-        let lease = SharedKey::lease(SlateKey(number), None);
+        let lease = SharedKey::lease(SlateKey(number), None, false);
         let life = Duration::from_secs(5);
         assert_eq!(shared.lease(&lease, life, &deadline).await, Ok(true));
         assert_eq!(shared.lease(&lease, life, &deadline).await, Ok(false));

@@ -184,6 +184,11 @@ impl World {
     }
 
     pub async fn process(&self, shared: Option<Shared>) -> Process {
+        self.process_tuned(shared, "{}").await
+    }
+
+    /// A process under this document.
+    pub async fn process_tuned(&self, shared: Option<Shared>, document: &str) -> Process {
         let number = self.processes.fetch_add(1, Ordering::SeqCst);
         let dir = self.dir.path().join(format!("process-{number}"));
         let generations = Arc::new(GenerationReader::new(
@@ -197,6 +202,7 @@ impl World {
             Watched::default(),
             Arc::<LiveTuning>::default(),
         );
+        tuning.offer(document).unwrap();
         let mut pipeline = Pipeline::standard();
         assert!(pipeline.set_source(Box::new(source.clone())));
         let origin = Origin::new(OriginParts {
