@@ -98,6 +98,7 @@ impl Turn<'_> {
         Served {
             user,
             slate_id: &slate.slate_id,
+            generation: &slate.generation,
             scene,
             market,
             ts_ms: self.now_ms,

@@ -17,6 +17,8 @@ pub(crate) struct Served<'a> {
     pub scene: &'a SmolStr,
     /// The viewer's country.
     pub market: &'a SmolStr,
+    /// The generation the slate was made from.
+    pub generation: &'a SmolStr,
     /// When, Unix time in milliseconds.
     pub ts_ms: i64,
     /// Differs for every answer.
@@ -35,8 +37,9 @@ impl Served<'_> {
             market: self.market.clone(),
             arms: SmolStr::default(),
             ts_ms: self.ts_ms,
+            generation: self.generation.clone(),
             items: items
-                .map(|(place, item)| (*place, item.video_id.clone()))
+                .map(|(place, item)| (*place, item.video_id.clone(), item.propensity))
                 .collect(),
         });
     }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use engine::event::ARMS_BYTES_MAX;
 use engine::id::ID_BYTES_MAX;
-use engine::{CreatorId, Event, EventKind, UserId, VideoId};
+use engine::{CreatorId, Event, EventKind, Made, UserId, VideoId};
 use prost::Message;
 use prost::encoding::{encode_varint, encoded_len_varint};
 use smol_str::SmolStr;
@@ -114,6 +114,10 @@ fn visit(event: &Event, mut each: impl FnMut(Field<'_>)) {
     if !event.arms.is_empty() {
         each(Field::Text(14, &event.arms));
     }
+    if let Some(made) = &event.made {
+        each(Field::Text(15, &made.generation));
+        each(Field::Number(16, u64::from(made.propensity_ppb)));
+    }
 }
 
 /// Reads an event, skipping fields that a newer writer added.
@@ -171,6 +175,10 @@ struct EventMessage {
     slate_position: Option<u32>,
     #[prost(string, tag = "14")]
     arms: String,
+    #[prost(string, optional, tag = "15")]
+    generation: Option<String>,
+    #[prost(uint32, optional, tag = "16")]
+    propensity_ppb: Option<u32>,
 }
 
 #[cfg(test)]
@@ -191,6 +199,8 @@ impl From<&Event> for EventMessage {
             recommendation_id: event.recommendation_id.to_string(),
             slate_position: event.slate_position.map(u32::from),
             arms: event.arms.to_string(),
+            generation: event.made.as_ref().map(|made| made.generation.to_string()),
+            propensity_ppb: event.made.as_ref().map(|made| made.propensity_ppb),
         }
     }
 }
@@ -215,6 +225,9 @@ impl EventMessage {
             return Err(corrupt("decode an event: a word is too long"));
         }
         let position = self.slate_position.map(u16::try_from).transpose();
+        let certain = self.propensity_ppb.unwrap_or(Made::CERTAIN_PPB);
+        let made = self.generation.map(|name| Made::new(&name, certain));
+        let made = made.map(|made| made.ok_or_else(|| corrupt("decode an event: how it was made")));
         Ok(Event {
             event_id: SmolStr::new(self.event_id),
             kind,
@@ -234,6 +247,7 @@ impl EventMessage {
             recommendation_id: SmolStr::new(self.recommendation_id),
             slate_position: position.map_err(|_| corrupt("decode an event: its position"))?,
             arms: SmolStr::new(self.arms),
+            made: made.transpose()?,
         })
     }
 }

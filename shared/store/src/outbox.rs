@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::{Event, EventKind, UserId, VideoId};
+use engine::{Event, EventKind, Made, UserId, VideoId};
 use guard::{Clock, Deadline, Now};
 use metrics::{counter, gauge};
 use ops::metric;
@@ -79,8 +79,10 @@ pub struct ServedAnswer {
     pub arms: SmolStr,
     /// When, Unix time in milliseconds.
     pub ts_ms: i64,
-    /// Places in the slate, and which video is there.
-    pub items: Vec<(u16, VideoId)>,
+    /// The generation the slate was made from; empty where there was none.
+    pub generation: SmolStr,
+    /// Places in the slate, which video is there, and the chance that it got there.
+    pub items: Vec<(u16, VideoId, f32)>,
 }
 
 impl ServedAnswer {
@@ -93,9 +95,10 @@ impl ServedAnswer {
             market,
             arms,
             ts_ms,
+            generation,
             items,
         } = self;
-        items.into_iter().map(move |(place, video_id)| Event {
+        let event = move |(place, video_id, chance)| Event {
             event_id: format_smolstr!("{number:032x}-{place}"),
             kind: EventKind::Served,
             user_id: user_id.clone(),
@@ -110,7 +113,9 @@ impl ServedAnswer {
             recommendation_id: slate_id.clone(),
             slate_position: Some(place),
             arms: arms.clone(),
-        })
+            made: Made::new(&generation, Made::ppb(chance)),
+        };
+        items.into_iter().map(event)
     }
 }
 
