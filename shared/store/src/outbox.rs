@@ -63,7 +63,7 @@ pub struct OutboxCounts {
 }
 
 /// One answer that left the building.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServedAnswer {
     /// Differs for every answer; with the place, an event's id.
     pub number: u128,
