@@ -117,6 +117,7 @@ pub(crate) fn read(value: Value, context: &Context<'_>) -> Result<Event, Refusal
         recommendation_id: SmolStr::default(),
         slate_position: None,
         arms: SmolStr::default(),
+        made: None,
     };
     if let Some(token) = params.text("token", TOKEN_BYTES_MAX)? {
         attribute(&mut event, token, context)?;

@@ -124,6 +124,7 @@ impl Demo {
                 recommendation_id: SmolStr::default(),
                 slate_position: None,
                 arms: SmolStr::default(),
+                made: None,
             };
             react(base, video, fit, events.len(), &mut rng, &mut events);
         }

@@ -41,9 +41,9 @@ pub(crate) struct Page<'s> {
 }
 
 impl Page<'_> {
-    /// What is told of it: places and videos.
-    pub fn told(&self) -> Arc<[(u16, VideoId)]> {
-        let told = |(place, item): &(u16, &Item)| (*place, item.video_id.clone());
+    /// What is told of it: places, videos, and the chances that they got there.
+    pub fn told(&self) -> Arc<[(u16, VideoId, f32)]> {
+        let told = |(place, item): &(u16, &Item)| (*place, item.video_id.clone(), item.propensity);
         self.items.iter().map(told).collect()
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct Rendered {
     /// Where the next page starts.
     pub next: Option<u16>,
     /// Places of its items in the slate, and which videos are there.
-    pub told: Arc<[(u16, VideoId)]>,
+    pub told: Arc<[(u16, VideoId, f32)]>,
 }
 
 /// A page that is kept.
@@ -119,8 +119,9 @@ impl Pages {
 impl RenderedPage {
     /// The page itself, for those who look at its items.
     pub fn of<'s>(&self, slate: &'s Slate) -> Page<'s> {
-        let item =
-            |(place, _): &(u16, VideoId)| Some((*place, slate.items.get(usize::from(*place))?));
+        let item = |(place, _, _): &(u16, VideoId, f32)| {
+            Some((*place, slate.items.get(usize::from(*place))?))
+        };
         Page {
             items: self.told.iter().filter_map(item).collect(),
             next: self.next,

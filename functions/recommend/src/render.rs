@@ -93,7 +93,7 @@ impl Turn<'_> {
     }
 
     /// Tells of a user's page; nobody waits for it, and what does not fit is lost and counted.
-    pub fn tell(&self, slate: &Slate, items: Arc<[(u16, VideoId)]>) {
+    pub fn tell(&self, slate: &Slate, items: Arc<[(u16, VideoId, f32)]>) {
         let Some(user) = self.asked.user() else {
             return;
         };
@@ -106,6 +106,7 @@ impl Turn<'_> {
             market: market.clone(),
             arms: SmolStr::default(),
             ts_ms: self.now_ms,
+            generation: slate.generation.clone(),
             items,
         });
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::id::ID_BYTES_MAX;
 use crate::{CreatorId, UserId, VideoId};
 
 /// Watched at least this long, or to the end, is a long view unless tuning says otherwise.
@@ -127,6 +128,46 @@ pub struct Event {
     /// [`ARMS_BYTES_MAX`]; empty without any.
     #[serde(default, skip_serializing_if = "SmolStr::is_empty")]
     pub arms: SmolStr,
+    /// With `served`: what the video was chosen by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
+}
+
+/// What a served video was chosen by. The generation is immutable and carries the model, the
+/// profiles of its night are kept: so naming it logs every value that the ranker saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// The generation it was made from, 1 to 64 bytes.
+    pub generation: SmolStr,
+    /// The chance, given the places before, that it got its place, in billionths, above 0:
+    /// [`Made::CERTAIN_PPB`] where exploration had no say.
+    pub propensity_ppb: u32,
+}
+
+impl Made {
+    /// A chance of 1.
+    pub const CERTAIN_PPB: u32 = 1_000_000_000;
+
+    /// `None` when the name or the chance is out of bounds.
+    #[must_use]
+    pub fn new(generation: &str, propensity_ppb: u32) -> Option<Self> {
+        let named = (1..=ID_BYTES_MAX).contains(&generation.len());
+        let chance = (1..=Self::CERTAIN_PPB).contains(&propensity_ppb);
+        (named && chance).then(|| Self {
+            generation: SmolStr::new(generation),
+            propensity_ppb,
+        })
+    }
+
+    /// A chance in billionths, at least one; what is no chance counts as certain.
+    #[must_use]
+    pub fn ppb(chance: f32) -> u32 {
+        if chance > 0.0 && chance < 1.0 {
+            ((f64::from(chance) * f64::from(Self::CERTAIN_PPB)).round() as u32).max(1)
+        } else {
+            Self::CERTAIN_PPB
+        }
+    }
 }
 
 impl Event {

@@ -31,7 +31,7 @@ pub mod user;
 pub mod video;
 
 pub use builtin::builtin;
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, Made};
 pub use id::{CreatorId, InvalidId, UserId, VideoId};
 pub use index::{Index, IndexError};
 pub use pipeline::{Pipeline, Ranked, StageReport};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use engine::event::ARMS_BYTES_MAX;
-use engine::{CreatorId, Event, EventKind, UserId, VideoId};
+use engine::{CreatorId, Event, EventKind, Made, UserId, VideoId};
 use smol_str::SmolStr;
 use store::{Error, ErrorKind};
 
@@ -62,6 +62,10 @@ impl TableRow for LakeRow {
         Column::new("sequence", Kind::Text),
         Column::new("record_index", Kind::Int32),
         Column::new("arms", Kind::Text).nullable().added(),
+        Column::new("generation", Kind::Text).nullable().added(),
+        Column::new("propensity_ppb", Kind::Int32)
+            .nullable()
+            .added(),
     ];
 
     fn gather(rows: &[Self], columns: &mut Gathered) -> Result<(), Error> {
@@ -88,7 +92,14 @@ impl TableRow for LakeRow {
         columns.text("sequence", rows.iter().map(|row| row.sequence.as_str()))?;
         let indexes = rows.iter().map(|row| i32::try_from(row.index).ok());
         columns.int32("record_index", indexes)?;
-        columns.text("arms", events().map(|e| present(&e.arms)))
+        columns.text("arms", events().map(|e| present(&e.arms)))?;
+        let made = || events().map(|e| e.made.as_ref());
+        columns.text(
+            "generation",
+            made().map(|m| m.map(|m| m.generation.as_str())),
+        )?;
+        let chance = |made: &Made| i32::try_from(made.propensity_ppb).ok();
+        columns.int32("propensity_ppb", made().map(|m| m.and_then(chance)))
     }
 
     fn read(batch: &Batch<Self>) -> Result<Vec<Self>, Error> {
@@ -105,6 +116,8 @@ impl TableRow for LakeRow {
         let position = batch.int32("slate_position")?;
         let index = batch.int32("record_index")?;
         let arms = batch.text("arms", ARMS_BYTES_MAX)?;
+        let generation = batch.text("generation", ID_BYTES_MAX)?;
+        let chance = batch.int32("propensity_ppb")?;
         let known = |text: Option<&str>| text.map(SmolStr::new).unwrap_or_default();
         let row = |at: usize| -> Result<Self, Error> {
             let creator = creator_id.optional(at)?;
@@ -127,6 +140,14 @@ impl TableRow for LakeRow {
                 recommendation_id: known(recommendation_id.optional(at)?),
                 slate_position: position.narrowed(at)?,
                 arms: known(arms.optional(at)?),
+                made: match generation.optional(at)? {
+                    None => None,
+                    Some(name) => {
+                        let chance = chance.narrowed(at)?.unwrap_or(Made::CERTAIN_PPB);
+                        let made = Made::new(name, chance);
+                        Some(made.ok_or_else(|| wrong::<Self>("propensity_ppb"))?)
+                    }
+                },
             };
             let index = index.narrowed(at)?;
             let row = Self {

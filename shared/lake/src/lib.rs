@@ -17,6 +17,7 @@
 //! | `recommendation_id`, `slate_position` | string?, int32? | the answer it belongs to |
 //! | `shard`, `sequence`, `record_index` | string, string, int32 | where it lay in the stream |
 //! | `arms` | string? | the arms of the experiments it was seen in; since version 2 |
+//! | `generation`, `propensity_ppb` | string?, int32? | what it was served by, and the chance that it was; since version 2 |
 //!
 //! | profiles column | type | |
 //! |---|---|---|

@@ -52,6 +52,8 @@ pub struct TrainOptions {
     pub row_share: f32,
     /// Share of the features each tree sees.
     pub feature_share: f32,
+    /// Features that can only speak for a video (see [`engine::feature::FEATURES`]) may only lift.
+    pub rising: bool,
     /// What is drawn is drawn from it.
     pub seed: u64,
     /// Users asked when it is found out how far the model leans the order.
@@ -74,6 +76,7 @@ impl Default for TrainOptions {
             child_weight_min: 10.0,
             row_share: 0.8,
             feature_share: 0.6,
+            rising: true,
             seed: 1,
             users_max: 2_000,
             current: None,

@@ -111,6 +111,10 @@ fn visit(event: &Event, mut each: impl FnMut(Field<'_>)) {
     if !event.arms.is_empty() {
         each(Field::Text(14, &event.arms));
     }
+    if let Some(made) = &event.made {
+        each(Field::Text(15, &made.generation));
+        each(Field::Number(16, u64::from(made.propensity_ppb)));
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::{Event, EventKind, UserId, VideoId};
+use engine::{Event, EventKind, Made, UserId, VideoId};
 use guard::{Clock, Deadline, Now};
 use metrics::{counter, gauge};
 use ops::metric;
@@ -63,7 +63,7 @@ pub struct OutboxCounts {
 }
 
 /// One answer that left the building.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServedAnswer {
     /// Differs for every answer; with the place, an event's id.
     pub number: u128,
@@ -79,8 +79,11 @@ pub struct ServedAnswer {
     pub arms: SmolStr,
     /// When, Unix time in milliseconds.
     pub ts_ms: i64,
-    /// Places in the slate, and which video is there; shared by all answers of one page.
-    pub items: Arc<[(u16, VideoId)]>,
+    /// The generation the slate was made from; empty where there was none.
+    pub generation: SmolStr,
+    /// Places in the slate, which video is there, and the chance that it got there; shared by all
+    /// answers of one page.
+    pub items: Arc<[(u16, VideoId, f32)]>,
 }
 
 /// An answer and how many of its items found room.
@@ -91,7 +94,7 @@ struct Waiting {
 
 impl ServedAnswer {
     fn events(&self) -> impl Iterator<Item = Event> {
-        self.items.iter().map(|(place, video_id)| Event {
+        self.items.iter().map(|(place, video_id, chance)| Event {
             event_id: format_smolstr!("{:032x}-{place}", self.number),
             kind: EventKind::Served,
             user_id: self.user_id.clone(),
@@ -106,6 +109,7 @@ impl ServedAnswer {
             recommendation_id: self.slate_id.clone(),
             slate_position: Some(*place),
             arms: self.arms.clone(),
+            made: Made::new(&self.generation, Made::ppb(*chance)),
         })
     }
 }

@@ -49,6 +49,7 @@ pub fn event(kind: EventKind, user_id: &str, video_id: &str, ts_ms: i64) -> Even
         recommendation_id: "".into(),
         slate_position: None,
         arms: "".into(),
+        made: None,
     }
 }
 
@@ -74,6 +75,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         "[a-z0-9-]{0,64}",
         any::<Option<u16>>(),
         "[a-z_=;]{0,80}",
+        prop::option::of(("[a-z0-9.-]{1,64}", 1..=Made::CERTAIN_PPB)),
     );
     (who, how, why).prop_map(|(who, how, why)| Event {
         event_id: who.0.into(),
@@ -90,6 +92,9 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         recommendation_id: why.2.into(),
         slate_position: why.3,
         arms: why.4.into(),
+        made: why
+            .5
+            .and_then(|(generation, chance)| Made::new(&generation, chance)),
     })
 }
 

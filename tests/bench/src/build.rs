@@ -274,6 +274,7 @@ impl Town {
                     recommendation_id: SmolStr::default(),
                     slate_position: None,
                     arms: SmolStr::default(),
+                    made: None,
                 })?;
                 made += 1;
             }

@@ -188,6 +188,7 @@ pub fn click(user: &str, video: &VideoId, ts_ms: i64) -> anyhow::Result<Event> {
         recommendation_id: SmolStr::default(),
         slate_position: None,
         arms: SmolStr::default(),
+        made: None,
     })
 }
 

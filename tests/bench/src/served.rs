@@ -113,8 +113,9 @@ fn fill(outbox: &Outbox) {
         scene: "home".into(),
         market: "".into(),
         arms: "".into(),
+        generation: "2026-11-21.2".into(),
         ts_ms: 0,
-        items: (0..50).map(|at| (at, world::video_id(1))).collect(),
+        items: (0..50).map(|at| (at, world::video_id(1), 1.0)).collect(),
     };
     for number in 0..OUTBOX_EVENTS_MAX / 50 {
         outbox.offer(50, || answer(number));

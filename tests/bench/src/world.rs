@@ -141,5 +141,6 @@ pub fn event(kind: EventKind, user_number: usize, number: usize, ts_ms: i64) -> 
         recommendation_id: SmolStr::default(),
         slate_position: None,
         arms: SmolStr::default(),
+        made: None,
     }
 }

@@ -128,6 +128,7 @@ fn batch(dice: &mut Dice, first: usize, now_ms: i64) -> Vec<Event> {
             let (user, video) = (dice.below(30) as u64, dice.below(20) as u64);
             Event {
                 arms: "".into(),
+                made: None,
                 recommendation_id: "".into(),
                 slate_position: None,
                 ..event(

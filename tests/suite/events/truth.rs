@@ -42,6 +42,7 @@ pub fn event(id: usize, user: u64, video: u64, kind: usize, ts_ms: i64) -> Event
         recommendation_id: "r".into(),
         slate_position: Some(1),
         arms: arms.into(),
+        made: None,
     }
 }
 

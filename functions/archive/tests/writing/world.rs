@@ -83,6 +83,7 @@ pub fn event(id: u32, ts_ms: i64) -> Event {
         recommendation_id: "r1".into(),
         slate_position: Some(3),
         arms: "".into(),
+        made: None,
     }
 }
 

@@ -243,5 +243,6 @@ pub fn event(id: usize, user: u64, video: u64, kind: EventKind, ts_ms: i64) -> E
         recommendation_id: "".into(),
         slate_position: None,
         arms: "".into(),
+        made: None,
     }
 }

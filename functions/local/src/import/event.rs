@@ -26,6 +26,7 @@ pub(super) fn bare(kind: EventKind, user_id: &UserId, video_id: &VideoId, ts_ms:
         recommendation_id: SmolStr::default(),
         slate_position: None,
         arms: SmolStr::default(),
+        made: None,
     }
 }
 

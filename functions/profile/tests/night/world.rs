@@ -230,5 +230,6 @@ pub fn watch(n: usize, by: u64, day: i64) -> Event {
         recommendation_id: "".into(),
         slate_position: None,
         arms: "".into(),
+        made: None,
     }
 }

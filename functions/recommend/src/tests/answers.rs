@@ -259,6 +259,29 @@ async fn what_left_the_building_is_told_once_per_item() {
 }
 
 #[tokio::test]
+async fn what_is_told_names_the_generation_and_how_likely_each_place_was() {
+    let world = World::new().await;
+    world.get("/recommend?user_id=u1&limit=20").await;
+    let certain = engine::Made::CERTAIN_PPB;
+    for event in world.told().await {
+        assert_eq!(event.made, engine::Made::new("2025-10-09.1", certain));
+    }
+    // ε = 0.2 over 50 next in line: 0.004 for who was drawn, 0.804 for who stayed.
+    let explore = r#"{"engine":{"scenes":{"home":{"explore_share":0.2,"explore_pool":50}}}}"#;
+    world.tuning.offer(explore).unwrap();
+    let reply = world.get("/recommend?user_id=u2&limit=20").await;
+    let told = world.told().await;
+    let told: Vec<_> = told.iter().filter(|e| e.user_id == user_id(2)).collect();
+    let shown: Vec<_> = told.iter().map(|e| e.video_id.to_string()).collect();
+    assert_eq!(shown, reply.ids(), "in the order of their places");
+    let chances = || told.iter().map(|e| e.made.as_ref().unwrap().propensity_ppb);
+    let near = |chance: u32, ppb: u32| chance.abs_diff(ppb) < 1_000;
+    assert!(chances().all(|c| near(c, 4_000_000) || near(c, 804_000_000)));
+    let drawn = chances().filter(|chance| near(*chance, 4_000_000)).count();
+    assert!((1..15).contains(&drawn), "{drawn} of 20 were drawn");
+}
+
+#[tokio::test]
 async fn a_video_is_shown_until_it_is_hidden() {
     let world = World::new().await;
     let shown = world.get("/videos/v7").await;

@@ -18,7 +18,7 @@ use learn::{BuildOptions, GenerationBuilder};
 use serde_json::Value;
 use store::{
     Catalogue, Error, GenerationReader, Generations, LiveTuning, Origin, OriginParts, Outbox, Read,
-    Row, ScanPage, Table, Tables, Tiered, TieredParts, Users, Write, Written, apply_event,
+    Row, ScanPage, Stream, Table, Tables, Tiered, TieredParts, Users, Write, Written, apply_event,
     apply_profile,
 };
 use tower::ServiceExt;
@@ -41,6 +41,7 @@ pub struct World {
     pub generations: Arc<GenerationReader>,
     pub tuning: Arc<LiveTuning>,
     pub outbox: Arc<Outbox>,
+    pub stream: Arc<EmbeddedStream>,
     pub router: Router,
     dir: tempfile::TempDir,
 }
@@ -121,7 +122,7 @@ impl World {
             dir.path().join("mapped"),
             clock.clone(),
         ));
-        let outbox = Arc::new(Outbox::new(stream, clock.clone()));
+        let outbox = Arc::new(Outbox::new(stream.clone(), clock.clone()));
         let users = Users::new(tables.clone());
         let mut world = Self {
             clock,
@@ -131,11 +132,36 @@ impl World {
             generations,
             tuning: Arc::new(LiveTuning::default()),
             outbox,
+            stream,
             router: Router::new(),
             dir,
         };
         world.router = world.another_process();
         world
+    }
+
+    /// Everything that has been told to the stream, in the order of places.
+    pub async fn told(&self) -> Vec<Event> {
+        let deadline = self.deadline();
+        self.outbox.flush(&deadline).await;
+        let mut told = Vec::new();
+        for shard in self.stream.shards(&deadline).await.unwrap() {
+            for record in self
+                .stream
+                .read(&shard, None, 1_000, &deadline)
+                .await
+                .unwrap()
+            {
+                let parts = store::aggregate::unpack(&record.data).unwrap();
+                told.extend(
+                    parts
+                        .iter()
+                        .map(|(_, bytes)| store::events::decode(bytes).unwrap()),
+                );
+            }
+        }
+        told.sort_by_key(|event| event.slate_position);
+        told
     }
 
     /// The same stores behind a process that remembers nothing.
@@ -346,6 +372,7 @@ pub fn event(kind: EventKind, user: usize, video: usize, ts_ms: i64) -> Event {
         recommendation_id: "".into(),
         slate_position: None,
         arms: "".into(),
+        made: None,
     }
 }
 

@@ -25,11 +25,17 @@ impl PriorRanker {
             let row = asked.items.get(candidate.item as usize);
             let quality = row.map_or(0.5, |row| row.quality.get()).clamp(0.0, 1.0);
             let momentum = row.map_or(0.0, |row| row.momentum.get()).max(0.0);
-            let lift = (1.0 + momentum).sqrt().sqrt();
             let leaning = 1.0 + QUALITY_WEIGHT * (2.0 * quality - 1.0);
-            let common = candidate.merged - candidate.personal;
-            candidate.score = (candidate.personal * lift + common) * leaning;
+            candidate.score = Self::lifted(candidate, momentum) * leaning;
         }
+    }
+
+    /// The score but for quality; the night asks it, too, so that it weighs what will be served.
+    #[must_use]
+    pub fn lifted(candidate: &Candidate, momentum: f32) -> f32 {
+        let lift = (1.0 + momentum).sqrt().sqrt();
+        let common = candidate.merged - candidate.personal;
+        candidate.personal * lift + common
     }
 }
 

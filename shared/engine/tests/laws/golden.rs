@@ -9,7 +9,7 @@ use engine::{Pipeline, Recipe};
 use futures_util::FutureExt;
 use zerocopy::FromBytes;
 
-use crate::bytes::reseal;
+use crate::reading::reseal;
 use crate::wish::quiet;
 use crate::world::World;
 

@@ -7,6 +7,8 @@ mod golden;
 #[cfg(test)]
 mod merging;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod slates;
 #[cfg(test)]
 mod stages;

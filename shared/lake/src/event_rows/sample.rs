@@ -21,6 +21,7 @@ pub(crate) fn row(number: u32, shard: &str, sequence: &str, index: u32) -> LakeR
         recommendation_id: SmolStr::default(),
         slate_position: None,
         arms: SmolStr::default(),
+        made: None,
     };
     LakeRow {
         event,
@@ -41,6 +42,7 @@ prop_compose! {
         creator in prop::option::of("[a-z0-9]{1,9}"),
         undo: bool,
         slate_position: Option<u16>,
+        made in prop::option::of(("[a-z0-9.-]{1,64}", 1..=Made::CERTAIN_PPB)),
         sequence in "[1-9][0-9]{0,55}",
         index in 0u32..=i32::MAX as u32,
     ) -> LakeRow {
@@ -59,6 +61,7 @@ prop_compose! {
             recommendation_id: SmolStr::new(texts.2),
             slate_position,
             arms: SmolStr::new(texts.3),
+            made: made.and_then(|(generation, chance)| Made::new(&generation, chance)),
         };
         LakeRow { event, shard: SmolStr::new("shard-000"), sequence: SmolStr::new(sequence), index }
     }

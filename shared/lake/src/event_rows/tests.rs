@@ -110,12 +110,11 @@ fn the_next_version_is_read_and_strangers_are_not() {
         );
     }
     let mut first = columns_of(&rows);
-    assert_eq!(first.pop().unwrap().0.name(), "arms");
-    assert_eq!(
-        read(forged("events/1", first)).unwrap(),
-        rows,
-        "of version 1"
-    );
+    for added in ["propensity_ppb", "generation", "arms"] {
+        assert_eq!(first.pop().unwrap().0.name(), added);
+        let file = forged("events/1", first.clone());
+        assert_eq!(read(file).unwrap(), rows, "from before {added}");
+    }
     let mut without = columns_of(&rows);
     without.remove(4);
     assert!(refused(forged("events/1", without)).contains("without column ts_ms"));

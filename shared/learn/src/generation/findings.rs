@@ -9,6 +9,7 @@ use engine::Index;
 use engine::index::format::{CfKnobs, Findings, NONE, Scored, WORTH_PLACES};
 use engine::pipeline::merge::{Share, merge};
 use engine::pipeline::prepared::Seed;
+use engine::ranker::PriorRanker;
 use engine::source::Proposal;
 use engine::source::cf::{Scratch, predict_best};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -18,14 +19,15 @@ use zerocopy::little_endian::{F32, I64};
 use super::counts::newest_ms;
 use super::diary::{History, Liked, Reader};
 use super::shelf::Catalogue;
-use super::trends::by_window;
+use super::trends::{Trends, by_window};
 use super::trial::{PLACES, SEEDS_MAX, USERS_MAX, mean, small};
 use crate::BuildOptions;
 use crate::options::Window;
 
 const DAY_MS: i64 = 86_400_000;
-/// Lengths of the stretch that is held back; the first that holds enough is taken.
-const STRETCHES_MS: [i64; 5] = [DAY_MS, 2 * DAY_MS, 4 * DAY_MS, 7 * DAY_MS, 14 * DAY_MS];
+/// Lengths of the stretch that is held back; the first is taken that holds enough and has enough
+/// before it. A week first: a day of the week, or a premiere, is not what the next days are like.
+const STRETCHES_MS: [i64; 5] = [7 * DAY_MS, 4 * DAY_MS, 2 * DAY_MS, DAY_MS, 14 * DAY_MS];
 /// Likings that are enough.
 const HELD_MIN: usize = 1_000;
 /// What comes before has to be this many times as much.
@@ -100,7 +102,8 @@ pub(super) fn find(
         worth: worth(&exams, &proposed).map(F32::new),
         ..found
     };
-    let share = common_share(&exams, &proposed, &found);
+    let trends = Trends::new(history, catalogue.len(), window, cut_ms);
+    let share = common_share(&exams, &proposed, &found, &trends);
     Findings {
         common_share: share.map_or(found.common_share, F32::new),
         ..found
@@ -216,10 +219,11 @@ fn common_share(
     exams: &[Exam<'_>],
     proposed: &[[Vec<Proposal>; 3]],
     found: &Findings,
+    trends: &Trends,
 ) -> Option<f32> {
     let judged = COMMON_SHARES.iter().map(|share| {
         let gains = exams.iter().zip(proposed);
-        let gains = gains.map(|(exam, own)| exam.blended(own, *share, found));
+        let gains = gains.map(|(exam, own)| exam.blended(own, *share, found, trends));
         (*share, mean(&gains.collect::<Vec<f64>>()))
     });
     judged
@@ -309,7 +313,14 @@ impl Exam<'_> {
         [cf, content, all.filter(|row| new(&row.item)).collect()]
     }
 
-    fn blended(&self, proposed: &[Vec<Proposal>; 3], share: f32, found: &Findings) -> f64 {
+    /// The gain of a slate with that share, in the order that the first ranker would give it.
+    fn blended(
+        &self,
+        proposed: &[Vec<Proposal>; 3],
+        share: f32,
+        found: &Findings,
+        trends: &Trends,
+    ) -> f64 {
         let personal = PERSONAL.map(|weight| weight * (1.0 - share) / PERSONAL.iter().sum::<f32>());
         let weights = personal.into_iter().chain([share]);
         let shares: Vec<Share> = proposed
@@ -325,6 +336,10 @@ impl Exam<'_> {
             })
             .collect();
         let mut merged = merge(&shares);
+        for candidate in &mut merged {
+            let momentum = trends.momentum(candidate.item);
+            candidate.score = PriorRanker::lifted(candidate, momentum);
+        }
         merged.sort_unstable_by(engine::pipeline::Candidate::by_score);
         self.gain(merged.iter().map(|candidate| candidate.item))
     }

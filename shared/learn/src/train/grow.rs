@@ -137,7 +137,7 @@ impl Bounds {
 
     /// Of the left and the right child.
     fn children(self, cut: Option<&Cut>) -> [Self; 2] {
-        let Some(cut) = cut.filter(|cut| rises(cut.feature)) else {
+        let Some(cut) = cut.filter(|cut| cut.rises) else {
             return [self, self];
         };
         let middle = cut.left + (cut.right - cut.left) / 2.0;
@@ -163,6 +163,7 @@ fn rises(feature: usize) -> bool {
 #[derive(Debug, Clone, Copy)]
 struct Cut {
     feature: usize,
+    rises: bool,
     bin: u8,
     missing_right: bool,
     gain: f32,
@@ -317,6 +318,7 @@ impl<'a> Grower<'a> {
                 for (left, missing_right) in [(left, true), (with_missing, false)] {
                     let cut = Cut {
                         feature: *feature,
+                        rises: self.options.rising && rises(*feature),
                         bin: bin as u8,
                         missing_right,
                         gain: best.map_or(0.0, |best| best.gain),
@@ -341,7 +343,7 @@ impl<'a> Grower<'a> {
         let (on_left, on_right) = (answer(left), answer(right));
         let gain =
             left.gain(on_left, l2) + right.gain(on_right, l2) - total.gain(answer(total), l2);
-        let allowed = on_left <= on_right || !rises(cut.feature);
+        let allowed = on_left <= on_right || !cut.rises;
         (allowed && gain > cut.gain).then_some(Cut {
             gain,
             left: on_left,

@@ -75,6 +75,7 @@ fn watched(rating: &Rating) -> Event {
         recommendation_id: SmolStr::default(),
         slate_position: None,
         arms: SmolStr::default(),
+        made: None,
     }
 }
 
@@ -231,5 +232,11 @@ async fn judge(films: &[Video], ratings: &[Rating], share: usize) {
         "trending {:.4} against 7-day popularity {:.4}",
         mean(now),
         mean(week)
+    );
+    // The others are shown: at 90 % the fortnight after the split is unlike the week before it.
+    assert!(
+        share != 80 || mean(&better) + half >= 0.0,
+        "the pipeline is below 7-day popularity: {:+.4} ± {half:.4}",
+        mean(&better)
     );
 }

@@ -15,9 +15,9 @@ use learn::{BuildOptions, GenerationBuilder};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::kuairand::{CHINA_MS, DAY_MS, Feed, Row, events, read, state, user_id};
-use crate::ranker::query;
+use crate::ranker::knowledge::query;
 
-fn builder(
+pub(crate) fn builder(
     feed: &Feed,
     scenes: &HashMap<Deed, SmolStr>,
     as_of_ms: i64,
@@ -41,10 +41,10 @@ fn builder(
 }
 
 /// Who, and when.
-type Deed = (u32, i64);
+pub(crate) type Deed = (u32, i64);
 
 /// Where in the product each impression was.
-fn scenes(folder: &Path) -> HashMap<Deed, SmolStr> {
+pub(crate) fn scenes(folder: &Path) -> HashMap<Deed, SmolStr> {
     let text = std::fs::read_to_string(folder.join("impressions_0425_0430.tsv")).unwrap();
     let scene = |line: &str| {
         let cells: Vec<&str> = line.split('\t').collect();

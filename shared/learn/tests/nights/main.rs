@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod building;
 #[cfg(test)]
+mod choosing;
+#[cfg(test)]
 mod evaluating;
 #[cfg(test)]
 mod exact;

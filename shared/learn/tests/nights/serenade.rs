@@ -67,6 +67,7 @@ fn click(session: &str, video: &VideoId, ts_ms: i64) -> Event {
         recommendation_id: SmolStr::default(),
         slate_position: None,
         arms: SmolStr::default(),
+        made: None,
     }
 }
 

@@ -45,6 +45,7 @@ pub fn event(kind: EventKind, user: &str, video: &str, hour: i64) -> Event {
         recommendation_id: SmolStr::default(),
         slate_position: None,
         arms: SmolStr::default(),
+        made: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use engine::event::ARMS_BYTES_MAX;
 use engine::id::ID_BYTES_MAX;
-use engine::{CreatorId, Event, EventKind, UserId, VideoId};
+use engine::{CreatorId, Event, EventKind, Made, UserId, VideoId};
 use prost::DecodeError;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use smol_str::SmolStr;
@@ -55,6 +55,8 @@ struct Fields<'a> {
     recommendation_id: &'a str,
     slate_position: Option<u32>,
     arms: &'a str,
+    generation: Option<&'a str>,
+    propensity_ppb: Option<u32>,
 }
 
 impl<'a> Fields<'a> {
@@ -76,6 +78,8 @@ impl<'a> Fields<'a> {
             12 => self.recommendation_id = text(wire, rest)?,
             13 => self.slate_position = Some(number(wire, rest)? as u32),
             14 => self.arms = text(wire, rest)?,
+            15 => self.generation = Some(text(wire, rest)?),
+            16 => self.propensity_ppb = Some(number(wire, rest)? as u32),
             _ => skip(wire, tag, rest).ok()?,
         }
         Some(())
@@ -100,6 +104,9 @@ impl<'a> Fields<'a> {
         }
         let position = self.slate_position.map(u16::try_from).transpose();
         let creator_id = self.creator_id.map(CreatorId::parse).transpose();
+        let certain = self.propensity_ppb.unwrap_or(Made::CERTAIN_PPB);
+        let made = self.generation.map(|name| Made::new(name, certain));
+        let made = made.map(|made| made.ok_or_else(|| corrupt("decode an event: how it was made")));
         Ok(Event {
             event_id: SmolStr::new(self.event_id),
             kind,
@@ -115,6 +122,7 @@ impl<'a> Fields<'a> {
             recommendation_id: SmolStr::new(self.recommendation_id),
             slate_position: position.map_err(|_| corrupt("decode an event: its position"))?,
             arms: SmolStr::new(self.arms),
+            made: made.transpose()?,
         })
     }
 }

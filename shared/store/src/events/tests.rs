@@ -38,6 +38,10 @@ struct EventMessage {
     slate_position: Option<u32>,
     #[prost(string, tag = "14")]
     arms: String,
+    #[prost(string, optional, tag = "15")]
+    generation: Option<String>,
+    #[prost(uint32, optional, tag = "16")]
+    propensity_ppb: Option<u32>,
 }
 
 impl From<&Event> for EventMessage {
@@ -57,6 +61,8 @@ impl From<&Event> for EventMessage {
             recommendation_id: event.recommendation_id.to_string(),
             slate_position: event.slate_position.map(u32::from),
             arms: event.arms.to_string(),
+            generation: event.made.as_ref().map(|made| made.generation.to_string()),
+            propensity_ppb: event.made.as_ref().map(|made| made.propensity_ppb),
         }
     }
 }
@@ -77,14 +83,16 @@ fn golden() -> Event {
         recommendation_id: "r1".into(),
         slate_position: Some(0),
         arms: SmolStr::default(),
+        made: None,
     }
 }
 
 const GOLDEN: &str = "010a0265311003 1a027537 2203763432 288080b3c19c33 30b83f 38ca8503 \
     4204686f6d65 4a024445 52026331 5801 62027231 6800";
 
-/// What was added to version 1 since: field 14.
+/// What was added to version 1 since: field 14; fields 15 and 16.
 const GOLDEN_ARMS: &str = "72 0b 686f6d655f72616e6b3d62";
+const GOLDEN_MADE: &str = "7a 0c 323032362d31312d32312e32 8001 c096b102";
 
 fn golden_bytes() -> Vec<u8> {
     bytes_of(GOLDEN)
@@ -107,6 +115,13 @@ fn the_bytes_of_version_1_are_these() {
     let bytes = [golden_bytes(), bytes_of(GOLDEN_ARMS)].concat();
     assert_eq!(encode(&armed), bytes);
     assert_eq!(decode(&bytes).unwrap(), armed);
+    let made = Event {
+        made: Made::new("2026-11-21.2", 5_000_000),
+        ..armed
+    };
+    let bytes = [bytes, bytes_of(GOLDEN_MADE)].concat();
+    assert_eq!(encode(&made), bytes);
+    assert_eq!(decode(&bytes).unwrap(), made);
 }
 
 #[test]

@@ -13,8 +13,9 @@ fn answer(number: usize, items: usize) -> ServedAnswer {
         market: "DE".into(),
         arms: "home=b".into(),
         ts_ms: number as i64,
+        generation: "2026-11-21.2".into(),
         items: (0..items as u16)
-            .map(|at| (at, video(&format!("v{at}"))))
+            .map(|at| (at, video(&format!("v{at}")), 1.0 / f32::from(at + 1)))
             .collect(),
     }
 }
@@ -78,6 +79,7 @@ async fn an_answer_is_told_item_by_item() {
         ),
         ("s", "home=b")
     );
+    assert_eq!(events[1].made, Made::new("2026-11-21.2", 500_000_000));
 }
 
 #[tokio::test]

@@ -130,6 +130,8 @@ fn others_see_strings_numbers_and_the_schema_of_the_table() {
     let file = encode_events(&[row(1, "shard-000", "7", 0)]).unwrap();
     let mut fields = first_fields();
     fields.push(Field::new("arms", DataType::Utf8, true));
+    fields.push(Field::new("generation", DataType::Utf8, true));
+    fields.push(Field::new("propensity_ppb", DataType::Int32, true));
     let found = by_arrow(file.clone()).schema().clone();
     assert_eq!(
         found

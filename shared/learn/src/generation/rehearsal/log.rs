@@ -180,6 +180,7 @@ impl Log {
                 recommendation_id: SmolStr::default(),
                 slate_position: None,
                 arms: SmolStr::default(),
+                made: None,
             })
         })
     }

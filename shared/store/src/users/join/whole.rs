@@ -156,6 +156,7 @@ mod tests {
                 recommendation_id: "".into(),
                 slate_position: None,
                 arms: "".into(),
+                made: None,
             })
     }
 
