@@ -13,6 +13,7 @@ mod profiles;
 mod rehearsal;
 mod sessions;
 mod shelf;
+mod sums;
 mod trends;
 mod trial;
 

@@ -1,5 +1,7 @@
 //! One prediction of collaborative filtering, on real shop sessions.
 
+pub mod instructions;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
@@ -29,31 +31,15 @@ const PLACES: usize = 20;
 /// Click sessions by name, each by time.
 pub type Clicks = BTreeMap<String, Vec<(i64, VideoId)>>;
 
+/// What is known before each next click, newest first.
+pub type Asked = Vec<Vec<Seed>>;
+
 /// Row 4.
 pub fn run(report: &mut Report) -> anyhow::Result<()> {
-    let folder = root().join("../shared/data/serenade");
-    let train = read(&folder.join("train.txt")).context("the Serenade sample is needed")?;
-    let valid = read(&folder.join("valid.txt"))?;
-    let index = build(&train)?;
-    let asked = questions(&index, &valid);
-    let paper = CfKnobs {
-        last: U32::new(2),
-        sessions: U32::new(500),
-        voters: U32::new(50),
-        session_share: F32::new(1.0),
-        ..CfKnobs::default()
-    };
-    let blended = CfKnobs {
-        session_share: F32::new(0.5),
-        ..paper
-    };
+    let (bytes, asked) = asked()?;
+    let index = Index::open(Arc::new(bytes))?;
     cpu::pin(0);
-    let ways = [
-        ("VMIS-kNN m=500 k=50 last=2", paper),
-        ("as the night chose", *index.cf_knobs()),
-        ("half VMIS-kNN, half item-item", blended),
-    ];
-    for (name, knobs) in ways {
+    for (name, knobs) in ways(&index) {
         one(report, name, &index, &knobs, &asked)?;
     }
     report.note(format!(
@@ -68,6 +54,43 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The generation of the sample's training sessions, and a question for each next click.
+fn asked() -> anyhow::Result<(Vec<u8>, Asked)> {
+    let folder = root().join("../shared/data/serenade");
+    let train = read(&folder.join("train.txt")).context("the Serenade sample is needed")?;
+    let valid = read(&folder.join("valid.txt"))?;
+    let bytes = build(&train)?;
+    let asked = questions(&Index::open(Arc::new(bytes.clone()))?, &valid);
+    Ok((bytes, asked))
+}
+
+/// What is asked of it.
+fn ways(index: &Index) -> [(&'static str, CfKnobs); 3] {
+    let paper = CfKnobs {
+        last: U32::new(2),
+        sessions: U32::new(500),
+        voters: U32::new(50),
+        session_share: F32::new(1.0),
+        ..CfKnobs::default()
+    };
+    let blended = CfKnobs {
+        session_share: F32::new(0.5),
+        ..paper
+    };
+    [
+        ("VMIS-kNN m=500 k=50 last=2", paper),
+        ("as the night chose", *index.cf_knobs()),
+        ("half VMIS-kNN, half item-item", blended),
+    ]
+}
+
+/// The best for somebody who looks at the newest of the seeds.
+fn ask(index: &Index, knobs: &CfKnobs, seeds: &[Seed], scratch: &mut Scratch) -> usize {
+    let current = seeds.first().map(|seed| seed.item);
+    let keeps = |item| Some(item) != current;
+    predict_best(index, knobs, seeds, PLACES, keeps, scratch).len()
+}
+
 fn one(
     report: &mut Report,
     name: &str,
@@ -77,18 +100,7 @@ fn one(
 ) -> anyhow::Result<()> {
     let clock = RealClock::new();
     let mut scratch = Scratch::default();
-    let mut predict = |seeds: &[Seed]| {
-        let current = seeds.first().map(|seed| seed.item);
-        predict_best(
-            index,
-            knobs,
-            seeds,
-            PLACES,
-            |item| Some(item) != current,
-            &mut scratch,
-        )
-        .len()
-    };
+    let mut predict = |seeds: &[Seed]| ask(index, knobs, seeds, &mut scratch);
     asked.iter().for_each(|seeds| {
         black_box(predict(seeds));
     });
@@ -154,7 +166,7 @@ pub fn read(path: &Path) -> anyhow::Result<Clicks> {
     Ok(sessions)
 }
 
-fn build(train: &Clicks) -> anyhow::Result<Index> {
+fn build(train: &Clicks) -> anyhow::Result<Vec<u8>> {
     let mut builder = GenerationBuilder::new(BuildOptions {
         session_gap_ms: i64::MAX,
         ..BuildOptions::new("serenade", i64::MAX)
@@ -165,7 +177,7 @@ fn build(train: &Clicks) -> anyhow::Result<Index> {
             builder.add_event(&click(&format_smolstr!("s{session}"), video, *ts_ms)?)?;
         }
     }
-    Ok(Index::open(Arc::new(builder.finish()?.to_bytes()))?)
+    Ok(builder.finish()?.to_bytes())
 }
 
 /// A click that says nothing else.
@@ -193,7 +205,7 @@ pub fn click(user: &str, video: &VideoId, ts_ms: i64) -> anyhow::Result<Event> {
 }
 
 /// What is known before each next click, newest first, without repeats.
-fn questions(index: &Index, valid: &Clicks) -> Vec<Vec<Seed>> {
+fn questions(index: &Index, valid: &Clicks) -> Asked {
     let mut asked = Vec::new();
     for clicks in valid.values() {
         for next in 1..clicks.len() {
@@ -227,7 +239,7 @@ mod tests {
             });
             clicks.insert(session.to_string(), films.collect());
         }
-        let index = build(&clicks).unwrap();
+        let index = Index::open(Arc::new(build(&clicks).unwrap())).unwrap();
         let asked = questions(&index, &clicks);
         assert!(asked.len() > 400);
         let mut scratch = Scratch::default();

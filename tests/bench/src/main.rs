@@ -59,6 +59,11 @@ const BENCHES: &[Bench] = &[
         run: cf::run,
     },
     Bench {
+        name: "cf-instructions",
+        title: "Row 4: instructions of one prediction, under callgrind",
+        run: cf::instructions::run,
+    },
+    Bench {
         name: "rank",
         title: "One slate ranked by the learned trees",
         run: rank::run,
@@ -125,6 +130,10 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         ["all"] => run(&names, &names),
+        [cf::instructions::COUNTED, arguments @ ..] => {
+            cf::instructions::counted(arguments)?;
+            Ok(ExitCode::SUCCESS)
+        }
         [] | ["--help"] => {
             say("usage: bench NAME… | all | report\n\n")?;
             for Bench { name, title, .. } in BENCHES {

@@ -3,9 +3,9 @@
 use engine::index::format::{NONE, Scored};
 
 use super::counts::Counts;
-use super::neighbours::{best, key};
 use super::parallel;
 use super::shelf::{Book, Catalogue};
+use super::sums::{Best, Sums};
 use crate::BuildOptions;
 
 /// Videos looked at per feature: the most liked ones, then the newest.
@@ -50,18 +50,16 @@ pub(super) fn neighbours(
         options.threads,
         catalogue.len(),
         || Scratch {
-            sums: vec![0.0; catalogue.len()],
-            touched: Vec::new(),
-            row: Vec::new(),
+            sums: Sums::new(catalogue.len()),
+            best: Best::new(options.content_max),
         },
-        |scratch, item| table.row(scratch, item, options.content_max),
+        |scratch, item| table.row(scratch, item),
     )
 }
 
 struct Scratch {
-    sums: Vec<f32>,
-    touched: Vec<u32>,
-    row: Vec<u64>,
+    sums: Sums,
+    best: Best,
 }
 
 struct Table {
@@ -131,33 +129,22 @@ impl Table {
         }
     }
 
-    fn row(&self, scratch: &mut Scratch, item: usize, most: usize) -> Vec<Scored> {
+    fn row(&self, scratch: &mut Scratch, item: usize) -> Vec<Scored> {
         let own = self.videos.get(item).map_or(&[][..], Vec::as_slice);
         for (feature, weight) in own {
-            let holders = self
-                .holders
-                .get(*feature as usize)
-                .map_or(&[][..], Vec::as_slice);
-            for (other, theirs) in holders {
-                if let Some(sum) = scratch.sums.get_mut(*other as usize) {
-                    if *sum == 0.0 {
-                        scratch.touched.push(*other);
-                    }
-                    *sum += weight * theirs;
-                }
+            let holders = self.holders.get(*feature as usize);
+            for (other, theirs) in holders.into_iter().flatten() {
+                scratch.sums.add(*other, weight * theirs);
             }
         }
-        scratch.row.clear();
-        for other in scratch.touched.drain(..) {
-            let Some(sum) = scratch.sums.get_mut(other as usize).map(std::mem::take) else {
-                continue;
-            };
+        let best = &mut scratch.best;
+        scratch.sums.drain(|other, sum| {
             let lift = self.lift.get(other as usize).copied().unwrap_or(1.0);
             if other as usize != item {
-                scratch.row.push(key(other, sum * lift));
+                best.offer(other, sum * lift);
             }
-        }
-        best(&mut scratch.row, most)
+        });
+        best.take()
     }
 }
 

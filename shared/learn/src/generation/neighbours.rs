@@ -7,6 +7,7 @@ use super::counts::{half, newest_ms};
 use super::diary::{History, Liked, Once};
 use super::parallel;
 use super::shelf::Catalogue;
+use super::sums::{Best, Sums};
 use crate::BuildOptions;
 use crate::options::LikingWeight;
 
@@ -31,19 +32,17 @@ pub(super) fn put(
         options.threads,
         catalogue.len(),
         || Scratch {
-            sums: vec![0.0; catalogue.len()],
-            touched: Vec::new(),
-            row: Vec::new(),
+            sums: Sums::new(catalogue.len()),
+            best: Best::new(options.neighbours_max),
         },
-        |scratch, item| table.row(scratch, item as u32, options.neighbours_max),
+        |scratch, item| table.row(scratch, item as u32),
     );
     index.put_list(Kind::NeighbourStarts, Kind::Neighbours, rows.into_iter());
 }
 
 struct Scratch {
-    sums: Vec<f32>,
-    touched: Vec<u32>,
-    row: Vec<u64>,
+    sums: Sums,
+    best: Best,
 }
 
 /// A video and what its liking weighs, or a user and what a liking of theirs weighs.
@@ -138,35 +137,79 @@ impl Table {
         self.norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
     }
 
-    fn row(&self, scratch: &mut Scratch, item: u32, most: usize) -> Vec<Scored> {
-        let row = |of, starts: &[usize], number: u32| -> &[Weighed] {
-            let number = number as usize;
-            span_of(of, starts.get(number..number + 2).unwrap_or_default())
-        };
-        for fan in row(&self.fans, &self.fan_starts, item) {
+    fn row(&self, scratch: &mut Scratch, item: u32) -> Vec<Scored> {
+        let fans = row(&self.fans, &self.fan_starts, item);
+        let liked = |fan: &Weighed| row(&self.liked, &self.user_starts, fan.number);
+        let pairs: usize = fans.iter().map(|fan| liked(fan).len()).sum();
+        // Where there are as many pairs as videos, looking at every video costs less than noting which.
+        if pairs >= self.norms.len() {
+            self.add_all(scratch.sums.all(), fans);
+            self.offer_all(scratch, item);
+        } else {
+            for fan in fans {
+                for other in liked(fan) {
+                    scratch.sums.add(other.number, fan.weight * other.weight);
+                }
+            }
+            let own = self.norm(item);
+            let best = &mut scratch.best;
+            scratch.sums.drain(|other, sum| {
+                let score = sum / (own * self.norm(other) + SHRINK);
+                if other != item && score.is_finite() {
+                    best.offer(other, score);
+                }
+            });
+        }
+        scratch.best.take()
+    }
+
+    fn add_all(&self, sums: &mut [f32], fans: &[Weighed]) {
+        for fan in fans {
             for other in row(&self.liked, &self.user_starts, fan.number) {
-                if let Some(sum) = scratch.sums.get_mut(other.number as usize) {
-                    if *sum == 0.0 {
-                        scratch.touched.push(other.number);
-                    }
+                if let Some(sum) = sums.get_mut(other.number as usize) {
                     *sum += fan.weight * other.weight;
                 }
             }
         }
-        let own = self.norms.get(item as usize).copied().unwrap_or(0.0);
-        scratch.row.clear();
-        for other in scratch.touched.drain(..) {
-            let Some(sum) = scratch.sums.get_mut(other as usize).map(std::mem::take) else {
-                continue;
-            };
-            let theirs = self.norms.get(other as usize).copied().unwrap_or(0.0);
-            let score = sum / (own * theirs + SHRINK);
-            if other != item && score.is_finite() {
-                scratch.row.push(key(other, score));
-            }
-        }
-        best(&mut scratch.row, most)
     }
+
+    /// Offers what stands in the sums and clears them, a few at a time.
+    fn offer_all(&self, scratch: &mut Scratch, item: u32) {
+        const LANES: usize = 16;
+        let (own, best) = (self.norm(item), &mut scratch.best);
+        let lanes = scratch
+            .sums
+            .all()
+            .chunks_mut(LANES)
+            .zip(self.norms.chunks(LANES));
+        for (first, (sums, norms)) in (0u32..).step_by(LANES).zip(lanes) {
+            let mut scores = [0.0f32; LANES];
+            for (score, (sum, theirs)) in scores.iter_mut().zip(sums.iter().zip(norms)) {
+                *score = sum / (own * theirs + SHRINK);
+            }
+            let least = best.least();
+            if scores
+                .iter()
+                .fold(false, |any, score| any | (*score >= least))
+            {
+                for (other, (score, sum)) in (first..).zip(scores.iter().zip(&*sums)) {
+                    if *sum > 0.0 && other != item && score.is_finite() {
+                        best.offer(other, *score);
+                    }
+                }
+            }
+            sums.fill(0.0);
+        }
+    }
+
+    fn norm(&self, item: u32) -> f32 {
+        self.norms.get(item as usize).copied().unwrap_or(0.0)
+    }
+}
+
+fn row<'a>(of: &'a [Weighed], starts: &[usize], number: u32) -> &'a [Weighed] {
+    let number = number as usize;
+    span_of(of, starts.get(number..number + 2).unwrap_or_default())
 }
 
 fn span_of<'a, T>(of: &'a [T], span: &[usize]) -> &'a [T] {

@@ -42,6 +42,9 @@ const SEED_DECAYS: [f32; 4] = [0.5, 0.8, 0.95, 1.0];
 /// One user's test: what is known, and what came next.
 struct Exam {
     seeds: Vec<Seed>,
+    /// What does not count: all that is known, or, where what is wanted is not new itself, the
+    /// current video alone.
+    known: FxHashSet<u32>,
     wanted: u32,
 }
 
@@ -165,28 +168,31 @@ impl Exam {
             item: liked.item,
             weight: 1.0,
         });
+        let seeds: Vec<Seed> = seeds.collect();
+        let mut known: FxHashSet<u32> = seeds.iter().map(|seed| seed.item).collect();
+        if known.contains(&wanted) {
+            known = seeds.iter().take(1).map(|seed| seed.item).collect();
+        }
         Self {
-            seeds: seeds.collect(),
+            seeds,
+            known,
             wanted,
         }
     }
 
-    /// 1 / log2(rank + 1) of what was held back among all that is new to the user, or, where it is
-    /// not new itself, among all but the current video; 0 beyond [`PLACES`].
+    /// 1 / log2(rank + 1) of what was held back among all that counts; 0 beyond [`PLACES`].
     fn gain(&self, index: &Index, knobs: &CfKnobs, scratch: &mut Scratch) -> f64 {
-        let mut known: FxHashSet<u32> = self.seeds.iter().map(|seed| seed.item).collect();
-        if known.contains(&self.wanted) {
-            known = self.seeds.iter().take(1).map(|seed| seed.item).collect();
+        if self.known.contains(&self.wanted) {
+            return 0.0;
         }
-        let rows: Vec<Proposal> = predict(index, knobs, &self.seeds, scratch)
-            .filter(|row| !known.contains(&row.item))
-            .collect();
+        let rows: Vec<Proposal> = predict(index, knobs, &self.seeds, scratch).collect();
         let Some(own) = rows.iter().find(|row| row.item == self.wanted) else {
             return 0.0;
         };
         let before = |row: &&Proposal| {
             let higher = row.score.total_cmp(&own.score);
-            higher.is_gt() || (higher.is_eq() && row.item < own.item)
+            let ahead = higher.is_gt() || (higher.is_eq() && row.item < own.item);
+            ahead && !self.known.contains(&row.item)
         };
         let rank = rows.iter().filter(before).count() + 1;
         if rank > PLACES {
