@@ -129,6 +129,7 @@ fn build(dir: &Path, generation: &str) -> std::path::PathBuf {
             recommendation_id: "".into(),
             slate_position: None,
             arms: "".into(),
+            made: None,
         };
         builder.add_event(&liked).unwrap();
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::{CreatorId, Event, EventKind, UserId, VideoId};
+use engine::{CreatorId, Event, EventKind, Made, UserId, VideoId};
 use guard::{Deadline, ManualClock};
 use proptest::prelude::*;
 

@@ -348,6 +348,7 @@ pub fn beacons(count: usize, seed: u64, ts_ms: i64) -> Vec<Vec<Event>> {
                     recommendation_id: SmolStr::new_static("0123456789abcdef"),
                     slate_position: u16::try_from(at).ok(),
                     arms: SmolStr::new_static("home_rank=b;home_mix=control"),
+                    made: None,
                 }
             });
             events.collect()

@@ -1,4 +1,4 @@
-use engine::{CreatorId, EventKind, UserId, VideoId};
+use engine::{CreatorId, EventKind, Made, UserId, VideoId};
 use proptest::prelude::*;
 use prost::Message;
 use smol_str::SmolStr;
