@@ -25,9 +25,8 @@ use crate::BuildOptions;
 use crate::options::Window;
 
 const DAY_MS: i64 = 86_400_000;
-/// Lengths of the stretch that is held back; the first is taken that holds enough and has enough
-/// before it. A week first: a day of the week, or a premiere, is not what the next days are like.
-const STRETCHES_MS: [i64; 5] = [7 * DAY_MS, 4 * DAY_MS, 2 * DAY_MS, DAY_MS, 14 * DAY_MS];
+/// Lengths of the stretch that is held back; the first that holds enough is taken.
+const STRETCHES_MS: [i64; 5] = [DAY_MS, 2 * DAY_MS, 4 * DAY_MS, 7 * DAY_MS, 14 * DAY_MS];
 /// Likings that are enough.
 const HELD_MIN: usize = 1_000;
 /// What comes before has to be this many times as much.
