@@ -1,11 +1,11 @@
 //! As much of an HTTP/1.1 client as a load generator needs.
 
 use std::io::{Error, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Connections kept for the next request.
 const IDLE_MAX: usize = 1_024;
@@ -16,6 +16,7 @@ const REPLY_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Client {
     addr: SocketAddr,
+    from: Option<Ipv4Addr>,
     idle: Mutex<Vec<TcpStream>>,
 }
 
@@ -36,7 +37,17 @@ impl Client {
     pub fn new(addr: SocketAddr) -> Self {
         Self {
             addr,
+            from: None,
             idle: Mutex::default(),
+        }
+    }
+
+    /// The same, in another network of this machine: an address of 127.0.0.0/8.
+    #[must_use]
+    pub fn from(self, address: Ipv4Addr) -> Self {
+        Self {
+            from: Some(address),
+            ..self
         }
     }
 
@@ -63,7 +74,11 @@ impl Client {
         let mut connection = match kept {
             Some(connection) => connection,
             None => {
-                let connection = TcpStream::connect(self.addr).await?;
+                let socket = TcpSocket::new_v4()?;
+                if let Some(address) = self.from {
+                    socket.bind((address, 0).into())?;
+                }
+                let connection = socket.connect(self.addr).await?;
                 connection.set_nodelay(true)?;
                 connection
             }
@@ -81,6 +96,11 @@ impl Client {
             idle.push(connection);
         }
         Ok(reply)
+    }
+
+    /// Closes the connections that are kept for later.
+    pub fn hang_up(&self) {
+        self.idle().clear();
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {

@@ -165,7 +165,13 @@ impl Report {
         Duration::from_micros(self.latency_us.value_at_percentile(percentile))
     }
 
-    /// The same of refusals.
+    /// How many valid answers came later than this after they were due.
+    #[must_use]
+    pub fn later_than(&self, span: Duration) -> u64 {
+        self.latency_us.len() - self.latency_us.count_between(0, micros(span))
+    }
+
+    /// A percentile of the time that refusals took.
     #[must_use]
     pub fn refusal(&self, percentile: f64) -> Duration {
         Duration::from_micros(self.refusal_us.value_at_percentile(percentile))

@@ -10,8 +10,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use ops::settings::{Environment, Lookup};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
 mod process;
@@ -91,6 +93,19 @@ impl Redis {
     /// When it does not end.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         self.process.stop().await
+    }
+
+    /// Makes it forget every key.
+    ///
+    /// # Errors
+    /// When it does not answer that it did.
+    pub async fn empty(&self) -> anyhow::Result<()> {
+        let mut connection = TcpStream::connect(self.process.addr).await?;
+        connection.write_all(b"FLUSHALL\r\n").await?;
+        let mut answer = [0; 5];
+        connection.read_exact(&mut answer).await?;
+        ensure!(&answer == b"+OK\r\n", "redis-server did not forget");
+        Ok(())
     }
 
     /// Sends it a signal: frozen, it accepts connections and never answers.

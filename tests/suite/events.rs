@@ -7,6 +7,7 @@
 //! fresh ─── what a user does, and what explodes, shows in answers
 //! forget ── a deleted user, until `complete_at`
 //! lake ──── what other tools read of it
+//! limits ── what one user may send, over all processes
 //! ```
 
 mod delivery;
@@ -15,5 +16,6 @@ mod fresh;
 mod kills;
 mod kpl;
 mod lake;
+mod limits;
 mod process;
 mod truth;

@@ -15,4 +15,6 @@ mod kit;
 #[cfg(test)]
 mod lambda;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod tidy;

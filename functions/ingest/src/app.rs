@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use guard::{Clock, Deadline, tuning::Limits};
+use guard::{Clock, Deadline};
 use http::Extensions;
 use http::request::Parts as RequestParts;
-use store::{Catalogue, Shared, Stream, Users};
+use store::{Catalogue, LiveTuning, Shared, Stream, Tuning, TuningFile, Users};
 use web::{AdminGuard, Problem, Shell, Signer};
 
 use crate::doors::Doors;
@@ -22,14 +22,16 @@ pub struct Parts {
     pub catalogue: Arc<Catalogue>,
     /// Forgets users.
     pub users: Users,
-    /// Learns that a user changed, where there is one.
+    /// Learns that a user changed, and counts what users are admitted, where there is one.
     pub shared: Option<Shared>,
     /// Checks item tokens; the key is that of `recommend`.
     pub signer: Signer,
     /// Who may use admin routes.
     pub admin: AdminGuard,
-    /// How often events may be sent, by everybody and from one network.
-    pub limits: Limits,
+    /// The hot document: how often events may be sent by everybody, from one network, by one user.
+    pub tuning: Arc<LiveTuning>,
+    /// Where it comes from, if requests are to look; none where somebody else does.
+    pub tuning_file: Option<TuningFile>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Request ids follow from it (see [`web::system_seed`]).
@@ -46,6 +48,8 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shell: Arc<Shell>,
     pub(crate) doors: Doors,
+    tuning: Arc<LiveTuning>,
+    tuning_file: Option<TuningFile>,
     admin: AdminGuard,
 }
 
@@ -54,7 +58,13 @@ impl App {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
-            doors: Doors::new(&parts.limits, &parts.clock),
+            doors: Doors::new(
+                &parts.tuning.snapshot().guard.limits,
+                parts.shared.clone(),
+                &parts.clock,
+            ),
+            tuning: parts.tuning,
+            tuning_file: parts.tuning_file,
             shell: Arc::new(Shell::new(Arc::clone(&parts.clock), parts.seed)),
             stream: parts.stream,
             catalogue: parts.catalogue,
@@ -72,6 +82,16 @@ impl App {
             Some(host) => host.child(REQUEST_BUDGET),
             None => Deadline::after(Arc::clone(&self.clock), REQUEST_BUDGET),
         }
+    }
+
+    /// The tuning in force, at most a second behind its file.
+    pub(crate) async fn tuning(&self, deadline: &Deadline) -> Arc<Tuning> {
+        if let Some(file) = &self.tuning_file
+            && let Err(error) = file.refresh_if_due(deadline).await
+        {
+            tracing::error!(error = %error, "the tuning file was not applied, the last good one stays");
+        }
+        self.tuning.snapshot()
     }
 
     /// Checks that the caller may use admin routes.

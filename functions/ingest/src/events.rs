@@ -1,6 +1,7 @@
 //! `POST /events`: a batch of what people did.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -19,6 +20,7 @@ use web::problem::{ProblemDocument, Rejected};
 use web::{BodyRules, Caller, Problem, read_json};
 
 use crate::app::App;
+use crate::doors::{Admitted, USER_LIMIT, too_many};
 use crate::event::{self, Context};
 
 /// Most events of one request.
@@ -33,7 +35,7 @@ const RETRY: &str = "retry";
 pub(crate) struct EventsAnswer {
     /// Events that the stream acknowledged.
     pub accepted: usize,
-    /// The others, by their place; those with code `retry` are to be sent again.
+    /// The others, by their place; those with code `retry` or `user_limit` may be sent again.
     pub rejected: Vec<Rejected>,
 }
 
@@ -55,7 +57,9 @@ pub(crate) async fn post_events(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let deadline = app.deadline(&parts.extensions);
-    let _inside = app.doors.enter(&parts, &deadline).await?;
+    let tuning = app.tuning(&deadline).await;
+    let limits = &tuning.guard.limits;
+    let _inside = app.doors.enter(limits, &parts, &deadline).await?;
     let body = read_json(&parts.headers, body, BodyRules::BEACON, &deadline).await?;
     let batch = batch(body)?;
     let sent = batch.len();
@@ -66,8 +70,14 @@ pub(crate) async fn post_events(
         market: viewer_market(&parts.headers),
         now_ms: app.clock.now().wall_ms,
     };
-    let (places, events, mut rejected) = judge(batch, &context);
-    let answers = publish_events(&*app.stream, &events, &deadline).await;
+    let (mut places, mut events, mut rejected) = judge(batch, &context);
+    let admitted = app.doors.admit(events.iter().map(|event| &event.user_id));
+    let longest = hold_back(&admitted, &mut places, &mut events, &mut rejected);
+    let told = Duration::from_millis(tuning.store.budgets.redis_ms.into());
+    let (answers, ()) = tokio::join!(
+        publish_events(&*app.stream, &events, &deadline),
+        app.doors.tell(&admitted, told, &deadline),
+    );
     let refused = places
         .into_iter()
         .zip(answers)
@@ -86,7 +96,7 @@ pub(crate) async fn post_events(
     rejected.extend(refused);
     rejected.sort_unstable_by_key(|one| one.index);
     count(sent, &rejected);
-    answer(sent, rejected)
+    answer(sent, rejected, longest)
 }
 
 /// The events of a body: `{"events": […]}`.
@@ -115,7 +125,37 @@ fn judge(batch: Vec<Value>, context: &Context<'_>) -> (Vec<usize>, Vec<Event>, V
     (places, events, rejected)
 }
 
-fn answer(sent: usize, rejected: Vec<Rejected>) -> Result<Response, Problem> {
+/// Takes out the events of users who were not admitted; answers the longest wait of any.
+fn hold_back(
+    admitted: &Admitted,
+    places: &mut Vec<usize>,
+    events: &mut Vec<Event>,
+    rejected: &mut Vec<Rejected>,
+) -> Option<Duration> {
+    let longest = admitted.values().flatten().max().copied()?;
+    let all = std::mem::take(places)
+        .into_iter()
+        .zip(std::mem::take(events));
+    for (index, event) in all {
+        if admitted.get(&event.user_id).is_some_and(Option::is_some) {
+            rejected.push(Rejected {
+                index,
+                code: USER_LIMIT,
+                field: None,
+            });
+        } else {
+            places.push(index);
+            events.push(event);
+        }
+    }
+    Some(longest)
+}
+
+fn answer(
+    sent: usize,
+    rejected: Vec<Rejected>,
+    longest: Option<Duration>,
+) -> Result<Response, Problem> {
     let accepted = sent.saturating_sub(rejected.len());
     if accepted > 0 || sent == 0 {
         let answer = EventsAnswer { accepted, rejected };
@@ -124,6 +164,8 @@ fn answer(sent: usize, rejected: Vec<Rejected>) -> Result<Response, Problem> {
     // Sending the same again helps only where the stream was in the way.
     let problem = if rejected.iter().any(|one| one.code == RETRY) {
         Problem::unavailable(RETRY_AFTER_S)
+    } else if let Some(wait) = longest {
+        too_many(wait)
     } else {
         Problem::bad_request("no_valid_event", "none of the events can be taken").at("events")
     };

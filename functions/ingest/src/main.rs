@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::{Aws, AwsSettings, Service};
-use guard::{Clock, Deadline, Tasks, tuning::Limits};
+use guard::{Clock, Deadline, Tasks};
 use ingest::{App, Parts};
 use lambda::{Drain, Edge};
 use ops::RealClock;
-use store::{Catalogue, RedisSettings, Users, serving};
+use store::{Catalogue, RedisSettings, TuningFile, Users, serving};
 use web::{AdminGuard, Signer};
 
 /// Lambda gives init ten seconds.
@@ -17,9 +17,10 @@ const INIT_BUDGET: Duration = Duration::from_secs(8);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let (signer, edge, aws, redis) = lambda::start(|reader| {
+    let (signer, edge, aws, redis, tuning) = lambda::start(|reader| {
         let (aws, redis) = (AwsSettings::read(reader), RedisSettings::read(reader));
-        (Signer::read(reader), Edge::read(reader), aws, redis)
+        let tuning = TuningFile::read_path(reader);
+        (Signer::read(reader), Edge::read(reader), aws, redis, tuning)
     })?;
     let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
     let tasks = Tasks::new();
@@ -30,18 +31,18 @@ async fn main() -> anyhow::Result<()> {
         aws.warm(&[Service::Tables, Service::Stream], &init),
     );
     let ports = aws.ports();
+    let (tuning, tuning_file) = TuningFile::follow(tuning, &clock);
+    let catalogue = Catalogue::new(Arc::clone(&ports.tables), Arc::clone(&clock));
     let app = App::new(Parts {
         stream: ports.stream,
-        catalogue: Arc::new(Catalogue::new(
-            Arc::clone(&ports.tables),
-            Arc::clone(&clock),
-        )),
+        catalogue: Arc::new(catalogue),
         users: Users::new(ports.tables),
         shared: shared?,
         signer,
         // API Gateway lets through whom IAM knows; there is no key besides.
         admin: AdminGuard::new(None),
-        limits: Limits::default(),
+        tuning,
+        tuning_file,
         clock: Arc::clone(&clock),
         seed: web::system_seed(clock.now().wall_ms.unsigned_abs()),
     });

@@ -229,7 +229,8 @@ impl Service {
             shared: self.serving.shared.clone(),
             signer: self.signer.clone(),
             admin: admin::guard(settings),
-            limits: self.serving.tuning.snapshot().guard.limits.clone(),
+            tuning: Arc::clone(&self.serving.tuning),
+            tuning_file: None,
             clock: Arc::clone(&self.clock),
             seed: self.seed(),
         })

@@ -11,8 +11,8 @@ use ops::settings::Reader;
 
 use crate::{
     Catalogue, Error, ErrorKind, GenerationReader, LiveTuning, Objects, Origin, OriginParts,
-    Outbox, Realtime, RedisSettings, Shared, Stream, Tables, Tiered, TieredParts, Tuning,
-    TuningFile, Upkeep, Users,
+    Outbox, Realtime, RedisSettings, Shared, Stream, Tables, Tiered, TieredParts, TuningFile,
+    Upkeep, Users,
 };
 
 /// What the tier in the process may weigh, in MiB, when nothing is said.
@@ -50,7 +50,7 @@ impl ServingSettings {
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             index_dir: PathBuf::from(reader.text("REELWAY_INDEX_DIR", "/tmp/reelway")),
-            tuning: reader.optional("REELWAY_TUNING").map(PathBuf::from),
+            tuning: TuningFile::read_path(reader),
             local_tier_mib: reader.parse("REELWAY_LOCAL_TIER_MIB", LOCAL_TIER_MIB),
             builtin: reader.optional("REELWAY_BUILTIN").map(PathBuf::from),
             redis: RedisSettings::read(reader),
@@ -104,11 +104,7 @@ impl Serving {
             index_dir,
             Arc::clone(clock),
         ));
-        let tuning = Arc::new(LiveTuning::new(Tuning::default()));
-        let file = settings
-            .tuning
-            .clone()
-            .map(|path| TuningFile::new(path, Arc::clone(&tuning), Arc::clone(clock)));
+        let (tuning, file) = TuningFile::follow(settings.tuning.clone(), clock);
         let realtime = Arc::new(Realtime::new(
             ports.tables,
             Arc::clone(&generations),

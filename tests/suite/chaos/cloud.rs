@@ -1,5 +1,6 @@
 //! DynamoDB, Kinesis and S3 fail in every way, and everything at once.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,8 +14,17 @@ use super::world::World;
 
 /// Whose row is throttled when one row is.
 const HOT_USER: u64 = 77;
-/// Users who were never asked for before a fault of the tables.
 const EVENTS_PER_REQUEST: usize = 100;
+/// Each item of an answer is one `served` event.
+const ITEMS_PER_ANSWER: u64 = 20;
+/// What a request may take, and what the promise adds for everything around it.
+const DEADLINE: Duration = Duration::from_millis(200);
+const STALLED: &str = "everything accepts and never answers";
+/// Connections that pools may keep open besides.
+const DESCRIPTORS_SLACK: usize = 16;
+const SLACK: Duration = Duration::from_millis(20);
+/// A breaker that opened lets nothing through for half a minute; then everything is as before.
+const REOPENED: u64 = 35;
 
 pub(super) async fn faults(pace: Pace, matrix: &mut Matrix) {
     let world = World::start(pace, true).await;
@@ -34,6 +44,8 @@ pub(super) async fn faults(pace: Pace, matrix: &mut Matrix) {
 /// A row that is throttled alone costs its user the personal answer, and nobody else anything.
 async fn one_throttled_row(world: &World, matrix: &mut Matrix) {
     let (stub, _) = world.aws.as_ref().unwrap();
+    // The preload filled Redis; this process has not answered anybody. Now no tier knows a slate.
+    world.empty_redis().await;
     stub.plant(Rule::on(Call::GetItem, Fault::Throttle).for_key(format!("u{HOT_USER}")));
     stub.reset_counters();
     let (mut hot, mut others) = (Vec::new(), Vec::new());
@@ -65,50 +77,92 @@ async fn one_throttled_row(world: &World, matrix: &mut Matrix) {
 
 async fn throttled(world: &World, pace: Pace, matrix: &mut Matrix) {
     let (stub, _) = world.aws.as_ref().unwrap();
-    let before = stub.calls(Call::GetItem);
-    let come = || async { stub.plant(Rule::on(Call::GetItem, Fault::Throttle)) };
-    let row = world.under(
-        "DynamoDB throttles every read",
+    let reads = || stub.calls(Call::GetItem) + stub.calls(Call::BatchGetItem);
+    let come = || async {
+        for call in [Call::GetItem, Call::BatchGetItem] {
+            stub.plant(Rule::on(call, Fault::Throttle));
+        }
+        // Else Redis would say that every slate still holds, and nobody would be read.
+        world.empty_redis().await;
+    };
+    let before = reads();
+    let row = world.under_until(
+        "DynamoDB throttles every read, Redis empty",
         pace.span(60),
+        pace.span(REOPENED),
         come,
         || async { stub.heal() },
     );
     let mut row = row.await;
-    let reads = stub.calls(Call::GetItem) - before;
+    let reads = reads() - before;
     assert!(
         reads <= row.report.sent,
         "{reads} reads for {} requests",
         row.report.sent
     );
-    row.note = format!("{reads} reads of users in all");
+    assert_eq!(row.report.refused, 0, "no 5xx");
+    row.note = format!("{reads} reads of rows in all");
     matrix.add(row);
 }
 
 /// `served` events are advisory: answers do not wait for them, and what is lost is counted.
 async fn kinesis_down(world: &World, pace: Pace, matrix: &mut Matrix) {
     let (stub, _) = world.aws.as_ref().unwrap();
+    let before = Served::settled(world).await;
     let come = || async { stub.plant(Rule::on(Call::PutRecords, Fault::ServerError)) };
-    let row = world.under("Kinesis down", pace.span(600), come, || async {
-        stub.heal()
-    });
-    let mut row = row.await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let metrics = world.node.metrics().await.unwrap();
-    let sum = |start: &str| -> f64 {
-        metrics
-            .iter()
-            .filter(|(name, _)| name.starts_with(start))
-            .map(|(_, value)| value)
-            .sum()
+    let waiting = Cell::new(0.0);
+    let go = || async {
+        waiting.set(Served::now(world).await.waiting);
+        stub.heal();
     };
-    let (waiting, lost) = (
-        sum("reelway_served_buffered"),
-        sum("reelway_served_lost_total"),
-    );
-    let sent = sum("reelway_served_sent_total");
+    let mut row = world.under("Kinesis down", pace.span(600), come, go).await;
+    let after = Served::settled(world).await;
+    let (sent, lost) = (after.sent - before.sent, after.lost - before.lost);
+    let waiting = waiting.get();
     assert!(waiting <= 10_000.0, "{waiting} wait");
-    row.note = format!("served events: {sent} sent, {lost} lost and counted, {waiting} waiting");
+    let told = row.report.valid * ITEMS_PER_ANSWER;
+    assert_eq!((sent + lost) as u64, told, "{before:?} {after:?}");
+    row.note = format!(
+        "{told} `served` events of these answers: {sent} sent, {lost} lost, all counted; {waiting} waited when it came back"
+    );
     matrix.add(row);
+}
+
+/// What became of `served` events so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Served {
+    sent: f64,
+    lost: f64,
+    waiting: f64,
+}
+
+impl Served {
+    async fn now(world: &World) -> Self {
+        let metrics = world.node.metrics().await.unwrap();
+        let sum = |start: &str| {
+            let ours = metrics.iter().filter(|(name, _)| name.starts_with(start));
+            ours.map(|(_, value)| value).sum()
+        };
+        Self {
+            sent: sum("reelway_served_sent_total"),
+            lost: sum("reelway_served_lost_total"),
+            waiting: sum("reelway_served_buffered"),
+        }
+    }
+
+    /// Once nothing waits any more; the oldest waits for a second, and longer after a failure.
+    async fn settled(world: &World) -> Self {
+        let mut last = None;
+        for _ in 0..60 {
+            let now = Self::now(world).await;
+            if last == Some(now) && now.waiting == 0.0 {
+                return now;
+            }
+            last = Some(now);
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+        }
+        panic!("served events still wait: {last:?}");
+    }
 }
 
 /// 30 % of the records of every put are refused: every event arrives, only refused ones go again.
@@ -196,6 +250,7 @@ async fn client_gone(world: &World, matrix: &mut Matrix) {
 async fn everything_stalls(world: &World, pace: Pace, matrix: &mut Matrix) {
     let (stub, proxy) = world.aws.as_ref().unwrap();
     let at_rest = world.baseline().await;
+    let span = pace.span(30);
     let come = || async {
         stub.plant(Rule::on_everything(Fault::Stall));
         world.redis_proxy.set(Mode::Stall).await.unwrap();
@@ -206,22 +261,23 @@ async fn everything_stalls(world: &World, pace: Pace, matrix: &mut Matrix) {
         world.redis_proxy.set(Mode::Pass).await.unwrap();
         proxy.set(Mode::Pass).await.unwrap();
     };
-    let (row, timer) = tokio::join!(
-        world.under(
-            "everything accepts and never answers",
-            pace.span(30),
-            come,
-            go
-        ),
-        bare_timer(pace.span(30)),
-    );
-    let mut row = row;
+    let stalled = world.under_until(STALLED, span, Duration::ZERO, come, go);
+    let (mut row, timer) = tokio::join!(stalled, bare_timer(span));
+    // Everything was healed a moment ago.
     let after = world.baseline().await;
     assert!(after.tasks <= at_rest.tasks + 1.0, "{after:?} {at_rest:?}");
     assert_eq!(after.flights, 0.0);
+    assert!(
+        after.descriptors <= at_rest.descriptors + DESCRIPTORS_SLACK,
+        "{after:?} {at_rest:?}"
+    );
+    let (p99, bound) = (row.report.latency(99.0), DEADLINE + timer);
     row.note = format!(
-        "a bare timer of 200 ms beside it: p99 {:.1} ms; afterwards tasks {} (before {}), loads {}, descriptors {} (before {})",
-        ms(timer),
+        "p99 {:.1} ms against {:.1} ms, the deadline of 200 ms and a bare timer's own p99 beside it ({}); {} answers later than 220 ms; within a second of healing tasks {} (before {}), loads {}, descriptors {} (before {})",
+        ms(p99),
+        ms(bound),
+        if p99 <= bound { "met" } else { "missed" },
+        row.report.later_than(DEADLINE + SLACK),
         after.tasks,
         at_rest.tasks,
         after.flights,
@@ -229,17 +285,26 @@ async fn everything_stalls(world: &World, pace: Pace, matrix: &mut Matrix) {
         at_rest.descriptors
     );
     matrix.add(row);
+    let nothing = || async {};
+    let healed = world.under_until(
+        "none, after that",
+        Duration::ZERO,
+        pace.span(REOPENED),
+        nothing,
+        nothing,
+    );
+    matrix.add(healed.await);
 }
 
-/// The control: what a deadline of 200 ms takes where nothing else is done.
+/// How late a wait of 200 ms ends where nothing else is done, at the 99th percentile.
 async fn bare_timer(span: Duration) -> Duration {
     let load = tests::Load {
         rate_per_s: 50,
         span,
     };
     let report = load.run(|_| async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(DEADLINE).await;
         tests::Sample::Valid(String::new())
     });
-    report.await.unwrap().latency(99.0)
+    report.await.unwrap().latency(99.0).saturating_sub(DEADLINE)
 }

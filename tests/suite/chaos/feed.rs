@@ -1,6 +1,7 @@
 //! What people ask while things fail, and whether the answer is one.
 
 use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,20 +15,32 @@ const RUNGS: [&str; 5] = ["personal", "stale", "cohort", "trending", "builtin"];
 /// Longer than any answer may take; a request without an answer by then has none.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Client networks (/24) that users come from: one network whose loads take too long is left alone
+/// by itself, and this machine alone would be one.
+const NETWORKS: u8 = 60;
+
 /// Asks for users' recommendations, one after the other in a mixed order.
 #[derive(Clone)]
 pub(super) struct Feed {
-    client: Arc<Client>,
+    /// One per network.
+    clients: Arc<Vec<Client>>,
     /// Who was given which slate: nobody may be given another's.
     owners: Arc<Mutex<HashMap<String, u64>>>,
 }
 
 impl Feed {
     pub fn of(node: &tests::Reelway) -> Self {
+        let client =
+            |network| Client::new(node.addr()).from(Ipv4Addr::new(127, 1, network, network));
         Self {
-            client: Arc::new(Client::new(node.addr())),
+            clients: Arc::new((1..=NETWORKS).map(client).collect()),
             owners: Arc::default(),
         }
+    }
+
+    /// Closes the connections that are kept for later.
+    pub fn hang_up(&self) {
+        self.clients.iter().for_each(Client::hang_up);
     }
 
     /// The request of this number.
@@ -40,7 +53,8 @@ impl Feed {
         let feed = self.clone();
         async move {
             let path = format!("/recommend?user_id=u{user}&limit={LIMIT}");
-            match tokio::time::timeout(PATIENCE, feed.client.get(&path)).await {
+            let client = &feed.clients[user as usize % feed.clients.len()];
+            match tokio::time::timeout(PATIENCE, client.get(&path)).await {
                 Ok(Ok(reply)) => feed.judge(user, &reply),
                 Ok(Err(error)) => Sample::Error(error.to_string()),
                 Err(_) => Sample::Error("no answer".to_owned()),

@@ -12,30 +12,54 @@ const SPAN: Duration = Duration::from_secs(10);
 /// Beyond the knee answers take longer than this.
 const SLOW: Duration = Duration::from_millis(50);
 /// Steps of the search.
-const STEPS: [u32; 10] = [100, 200, 300, 400, 600, 800, 1_200, 1_600, 2_400, 3_200];
+const STEPS: [u32; 11] = [
+    100, 200, 300, 400, 600, 800, 1_200, 1_600, 2_400, 3_200, 4_800,
+];
+/// The hot document of the second process.
+const ADAPTIVE: &str = r#"{"guard":{"concurrency":{"adaptive":true}}}"#;
 
-pub(super) async fn twice(matrix: &mut Matrix) {
-    let pace = Pace {
-        full: true,
-        rate_per_s: 100,
+/// Finds the knee of a process and offers twice as much, with a fixed limit and with an adaptive one.
+pub(super) async fn twice(pace: Pace, matrix: &mut Matrix) {
+    let knee = {
+        let world = World::start(pace, false).await;
+        world.warm().await;
+        let knee = search(&world).await;
+        beyond("a fixed limit of 1024 at work", &world, knee, matrix).await;
+        knee
     };
-    let world = World::start(pace, false).await;
+    let world = World::tuned(pace, ADAPTIVE).await;
     world.warm().await;
-    let mut knee = (0, 0.0);
+    beyond("an adaptive limit", &world, knee, matrix).await;
+}
+
+/// The highest rate that is answered in time, and what was answered then.
+async fn search(world: &World) -> (u32, f64) {
+    let mut knee = (STEPS[0] / 2, 0.0);
     for rate_per_s in STEPS {
-        let report = offer(&world, rate_per_s).await;
+        let report = offer(world, rate_per_s).await;
         let goodput = goodput(&report);
         if report.latency(99.0) > SLOW || goodput < 0.95 * f64::from(rate_per_s) {
             break;
         }
         knee = (rate_per_s, goodput);
     }
-    let report = offer(&world, 2 * knee.0).await;
+    knee
+}
+
+async fn beyond(limit: &str, world: &World, (knee, at_knee): (u32, f64), matrix: &mut Matrix) {
+    let report = offer(world, 2 * knee).await;
     assert_eq!(report.errors, 0, "{:?}", report.complaints);
+    let goodput = goodput(&report);
+    let share = 100.0 * goodput / at_knee;
     matrix.note(format!(
-        "twice the knee (misses and hits of 600 users, one process): knee {} requests/s with p99 ≤ 50 ms; at {} requests/s {:.0} answered per second ({:.0} % of the knee), {} refused, refusals p99 {:.1} ms, answers p50 {:.1} p99 {:.1} ms, generator late by {:.1} ms at p99",
-        knee.0, 2 * knee.0, goodput(&report), 100.0 * goodput(&report) / knee.1, report.refused,
-        ms(report.refusal(99.0)), ms(report.latency(50.0)), ms(report.latency(99.0)), ms(report.lag_p99())
+        "twice the knee of one process (hits and misses of 600 users), {limit}: knee {knee} requests/s with p99 ≤ 50 ms; of {} requests/s {goodput:.0} answered per second ({share:.0} % of the knee), {} of {} refused, 0 invalid; refusals p99 {:.1} ms, answers p50 {:.1} p99 {:.1} ms; generator late by {:.1} ms at p99",
+        2 * knee,
+        report.refused,
+        report.sent,
+        ms(report.refusal(99.0)),
+        ms(report.latency(50.0)),
+        ms(report.latency(99.0)),
+        ms(report.lag_p99())
     ));
 }
 

@@ -1,15 +1,17 @@
 //! What a fault cost, as a row of the matrix.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use tests::Report;
 use tests::load::poisson_bound;
 
 use super::Pace;
+use super::page::{Section, load_average};
 
-/// The page that the full run writes.
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/chaos.md");
+/// Degraded answers among all that are due from then on, once everything is as before.
+const SETTLED_SHARE: f64 = 0.01;
+/// Labels that a row names.
+const LABELS_MAX: usize = 4;
 
 /// One fault.
 #[derive(Debug)]
@@ -21,20 +23,26 @@ pub(super) struct Row {
     /// Round trips to Redis and calls of AWS while it lasted.
     pub redis_trips: u64,
     pub aws_calls: u64,
+    /// Over the last minute, when the row ended.
+    pub load_average: f64,
     /// What else is worth saying.
     pub note: String,
 }
 
+/// The rows of one part of the page.
 pub(super) struct Matrix {
     pace: Pace,
+    section: Section,
     rows: Vec<Row>,
     notes: Vec<String>,
 }
 
 impl Matrix {
-    pub fn new(pace: Pace) -> Self {
+    /// An empty matrix; the full run puts it under this heading.
+    pub fn new(heading: &'static str, pace: Pace) -> Self {
         Self {
             pace,
+            section: Section::begin(heading),
             rows: Vec::new(),
             notes: Vec::new(),
         }
@@ -56,74 +64,86 @@ impl Matrix {
         self.notes.push(note);
     }
 
-    /// Sums up; the full run writes the page.
+    /// Sums up; the full run writes its part of the page.
     pub fn finish(self) {
         let sent: u64 = self.rows.iter().map(|row| row.report.sent).sum();
         let errors: u64 = self.rows.iter().map(|row| row.report.errors).sum();
         let share = poisson_bound(errors) / sent.max(1) as f64;
         let total = format!(
-            "{sent} requests under all faults, {errors} errors: at most {:.4} % with 95 % confidence",
+            "{sent} requests in all rows, {errors} errors: at most {:.4} % with 95 % confidence",
             share * 100.0
         );
         println!("shown: chaos: {total}");
         if self.pace.full {
-            std::fs::write(PAGE, self.page(&total)).unwrap();
+            let body = self.body(&total);
+            self.section.end(&body);
         }
     }
 
-    fn page(&self, total: &str) -> String {
-        let mut page = String::from(HEAD);
-        let _ = writeln!(
-            page,
-            "Load: {} requests/s, open model. {total}.\n",
-            self.pace.rate_per_s
-        );
-        page.push_str("| fault | requests | errors (95 % bound) | p50 ms | p99 ms | max ms | rungs | Redis trips | AWS calls | degraded after | recovered after | |\n");
-        page.push_str("|---|---|---|---|---|---|---|---|---|---|---|---|\n");
-        for row in &self.rows {
-            let _ = writeln!(page, "{}", row.cells());
+    fn body(&self, total: &str) -> String {
+        let mut lines = Vec::new();
+        if let Some(row) = self.rows.first() {
+            let rate = self.pace.rate_per_s;
+            lines.push(format!("Load: {rate} requests/s, open model. {total}.\n"));
+            let names = row.figures().map(|(name, _)| name);
+            lines.push(format!("| fault | {} | |", names.join(" | ")));
+            lines.push("|---".repeat(names.len() + 2) + "|");
+            lines.extend(self.rows.iter().map(Row::cells));
+            lines.push(String::new());
         }
-        page.push('\n');
-        for note in &self.notes {
-            let _ = writeln!(page, "- {note}");
-        }
-        page
+        lines.extend(self.notes.iter().map(|note| format!("- {note}")));
+        lines.join("\n")
     }
 }
 
-const HEAD: &str = "# Chaos
-
-Every fault of the promises, on the real local process (`reelway serve`, debug build, a Redis and a
-stub of AWS behind a fault proxy) and on the Lambda binary. Written by `scripts/chaos`, which gives
-every fault its full duration; `cargo test -p tests --test suite chaos` is the short form. Gates are
-counts; times are those of one machine that did other work as well, and say so where the generator
-itself was late. An answer under a label such as `personal, redis_open` is valid and names what it
-had to do without. *Degraded* and *recovered* are counted from the beginning and the end of the
-fault to the first and the last answer that named a cause.
-
-";
-
 impl Row {
-    /// From the beginning of the fault to the first answer under another label than before it.
+    /// A row without a remark; the load average is taken now.
+    pub fn of(
+        fault: &str,
+        report: Report,
+        during: (Duration, Duration),
+        (redis_trips, aws_calls): (u64, u64),
+    ) -> Self {
+        Self {
+            fault: fault.to_owned(),
+            report,
+            during,
+            redis_trips,
+            aws_calls,
+            load_average: load_average(),
+            note: String::new(),
+        }
+    }
+
+    /// From the beginning of the fault to the first answer that named a cause.
     fn degraded_after(&self) -> Option<Duration> {
         let (from, to) = self.during;
-        let causes = self
-            .report
-            .ends
-            .iter()
-            .filter(|(due, label)| *due >= from && *due < to && is_degraded(label));
+        let within = |due: &Duration| *due >= from && *due < to;
+        let ends = self.report.ends.iter();
+        let causes = ends.filter(|(due, label)| within(due) && is_degraded(label));
         causes.map(|(due, _)| *due - from).min()
     }
 
-    /// From the end of the fault to the last answer that named a cause.
-    fn recovered_after(&self) -> Duration {
+    /// From the end of the fault to the moment from which on fewer than one answer in a hundred
+    /// names a cause; none when the run ended before.
+    fn recovered_after(&self) -> Option<Duration> {
         let (_, to) = self.during;
-        let causes = self
+        let mut after: Vec<_> = self
             .report
             .ends
             .iter()
-            .filter(|(due, label)| *due >= to && is_degraded(label));
-        causes.map(|(due, _)| *due - to).max().unwrap_or_default()
+            .filter(|(due, _)| *due >= to)
+            .map(|(due, label)| (*due - to, is_degraded(label)))
+            .collect();
+        after.sort_unstable();
+        let (mut degraded, mut since) = (0_usize, None);
+        for (seen, (due, is_degraded)) in after.iter().rev().enumerate() {
+            degraded += usize::from(*is_degraded);
+            if degraded as f64 <= SETTLED_SHARE * (seen + 1) as f64 {
+                since = Some(*due);
+            }
+        }
+        since
     }
 
     fn labels(&self) -> String {
@@ -131,79 +151,69 @@ impl Row {
         labels.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         let told = labels
             .iter()
-            .take(4)
+            .take(LABELS_MAX)
             .map(|(label, count)| format!("{label} {count}"));
         told.collect::<Vec<_>>().join("; ")
     }
 
-    fn line(&self) -> String {
+    /// Names and values, in the order of the page.
+    fn figures(&self) -> [(&'static str, String); 12] {
         let report = &self.report;
-        format!(
-            "{}: {} sent, {} errors (≤ {:.3} %), {} refused, p50 {:.1} p99 {:.1} max {:.1} ms, {}, {} Redis trips, {} AWS calls, degraded after {}, recovered after {:.1} s{}{}",
-            self.fault,
-            report.sent,
-            report.errors,
-            report.error_share_bound() * 100.0,
-            report.refused,
-            ms(report.latency(50.0)),
-            ms(report.latency(99.0)),
-            ms(report.latency(100.0)),
-            self.labels(),
-            self.redis_trips,
-            self.aws_calls,
-            self.degraded_after()
-                .map_or("never".into(), |after| format!(
-                    "{:.2} s",
-                    after.as_secs_f64()
-                )),
-            self.recovered_after().as_secs_f64(),
-            self.note_after("; "),
-            self.void(),
-        )
+        let latency = |percentile| format!("{:.1}", ms(report.latency(percentile)));
+        let seconds = |span: Duration| format!("{:.2} s", span.as_secs_f64());
+        let bound = report.error_share_bound() * 100.0;
+        [
+            ("requests", report.sent.to_string()),
+            (
+                "errors (95 % bound)",
+                format!("{} ({bound:.4} %)", report.errors),
+            ),
+            ("refused", report.refused.to_string()),
+            ("p50 ms", latency(50.0)),
+            ("p99 ms", latency(99.0)),
+            ("max ms", latency(100.0)),
+            ("rungs", self.labels()),
+            ("Redis trips", self.redis_trips.to_string()),
+            ("AWS calls", self.aws_calls.to_string()),
+            (
+                "degraded after",
+                self.degraded_after().map_or("never".into(), seconds),
+            ),
+            (
+                "recovered after",
+                self.recovered_after()
+                    .map_or("not within the run".into(), seconds),
+            ),
+            ("load average", format!("{:.1}", self.load_average)),
+        ]
+    }
+
+    fn line(&self) -> String {
+        let figures = self
+            .figures()
+            .map(|(name, value)| format!("{name} {value}"));
+        format!("{}: {} {}", self.fault, figures.join(", "), self.remark())
     }
 
     fn cells(&self) -> String {
-        let report = &self.report;
+        let figures = self.figures().map(|(_, value)| value);
         format!(
-            "| {} | {} | {} ({:.4} %) | {:.1} | {:.1} | {:.1} | {} | {} | {} | {} | {:.1} s | {}{} |",
+            "| {} | {} | {} |",
             self.fault,
-            report.sent,
-            report.errors,
-            report.error_share_bound() * 100.0,
-            ms(report.latency(50.0)),
-            ms(report.latency(99.0)),
-            ms(report.latency(100.0)),
-            self.labels(),
-            self.redis_trips,
-            self.aws_calls,
-            self.degraded_after()
-                .map_or("never".into(), |after| format!(
-                    "{:.2} s",
-                    after.as_secs_f64()
-                )),
-            self.recovered_after().as_secs_f64(),
-            self.note,
-            self.void(),
+            figures.join(" | "),
+            self.remark()
         )
     }
 
-    fn note_after(&self, between: &str) -> String {
-        if self.note.is_empty() {
-            String::new()
-        } else {
-            format!("{between}{}", self.note)
-        }
-    }
-
-    fn void(&self) -> String {
-        if self.report.is_void() {
-            format!(
-                " (times void: sent late by {:.1} ms at p99)",
-                ms(self.report.lag_p99())
-            )
-        } else {
-            String::new()
-        }
+    /// The note, and whether the generator was late.
+    fn remark(&self) -> String {
+        let late = self.report.is_void().then(|| {
+            let lag = ms(self.report.lag_p99());
+            format!("times void: sent late by {lag:.1} ms at p99")
+        });
+        let note = Some(self.note.clone()).filter(|note| !note.is_empty());
+        let parts: Vec<String> = note.into_iter().chain(late).collect();
+        parts.join("; ")
     }
 }
 

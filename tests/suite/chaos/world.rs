@@ -26,6 +26,15 @@ pub(super) struct World {
 impl World {
     /// On embedded storage, or on a stub of AWS; with the demo catalogue, warm.
     pub async fn start(pace: Pace, on_aws: bool) -> Self {
+        Self::with(pace, on_aws, None).await
+    }
+
+    /// On embedded storage, with a hot document.
+    pub async fn tuned(pace: Pace, document: &str) -> Self {
+        Self::with(pace, false, Some(document)).await
+    }
+
+    async fn with(pace: Pace, on_aws: bool, document: Option<&str>) -> Self {
         let redis = Redis::start().await.unwrap();
         let redis_proxy = Proxy::start(redis.addr()).unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -37,6 +46,11 @@ impl World {
                 format!("redis://{}", redis_proxy.addr()),
             ),
         ];
+        if let Some(document) = document {
+            let file = dir.path().join("tuning.json");
+            std::fs::write(&file, document).unwrap();
+            environment.push(("REELWAY_TUNING".to_owned(), file.display().to_string()));
+        }
         let aws = on_aws.then(|| {
             let stub = AwsStub::start().unwrap();
             let proxy = Proxy::start(stub.addr()).unwrap();
@@ -84,7 +98,24 @@ impl World {
         Come: Future<Output = ()>,
         Go: Future<Output = ()>,
     {
-        let (before, after) = self.pace.margins();
+        let (_, after) = self.pace.margins();
+        self.under_until(fault, span, after, come, go).await
+    }
+
+    /// The same; the load goes on for this long after the fault has gone.
+    pub async fn under_until<Come, Go>(
+        &self,
+        fault: &str,
+        span: Duration,
+        after: Duration,
+        come: impl FnOnce() -> Come,
+        go: impl FnOnce() -> Go,
+    ) -> Row
+    where
+        Come: Future<Output = ()>,
+        Go: Future<Output = ()>,
+    {
+        let (before, _) = self.pace.margins();
         let load = Load {
             rate_per_s: self.pace.rate_per_s,
             span: before + span + after,
@@ -100,14 +131,7 @@ impl World {
             (now.0 - then.0, now.1 - then.1)
         };
         let (report, calls) = tokio::join!(load.run(move |number| feed.ask(number)), meddle);
-        Row {
-            fault: fault.to_owned(),
-            report: report.unwrap(),
-            during: (before, before + span),
-            redis_trips: calls.0,
-            aws_calls: calls.1,
-            note: String::new(),
-        }
+        Row::of(fault, report.unwrap(), (before, before + span), calls)
     }
 
     /// The same with a mode of the proxy before Redis as the fault.
@@ -126,8 +150,8 @@ impl World {
     /// Every user once or twice, so that slates are at hand.
     pub async fn warm(&self) {
         let load = Load {
-            rate_per_s: 300,
-            span: Duration::from_secs(3),
+            rate_per_s: 100,
+            span: Duration::from_secs(6),
         };
         let feed = self.feed.clone();
         let report = load
@@ -137,9 +161,16 @@ impl World {
         assert_eq!(report.errors, 0, "{:?}", report.complaints);
     }
 
-    /// Tasks, loads in flight and descriptors, once a measuring tick has passed.
+    /// Makes Redis forget everything.
+    pub async fn empty_redis(&self) {
+        self.redis.lock().await.empty().await.unwrap();
+    }
+
+    /// Tasks, loads in flight and descriptors, less than a second from now: the process measures
+    /// itself five times a second.
     pub async fn baseline(&self) -> Baseline {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        self.feed.hang_up();
+        tokio::time::sleep(Duration::from_millis(700)).await;
         let metrics = self.node.metrics().await.unwrap();
         let read = |name: &str| metrics.get(name).copied().unwrap_or(0.0);
         Baseline {

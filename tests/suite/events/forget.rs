@@ -120,7 +120,8 @@ impl World {
             shared: None,
             signer: Signer::ephemeral(1),
             admin: AdminGuard::new(Some("key")),
-            limits: guard::tuning::Limits::default(),
+            tuning: Arc::default(),
+            tuning_file: None,
             clock: self.clock(),
             seed: 1,
         }));

@@ -35,16 +35,10 @@ async fn a_stalled_stream_fills_the_places_and_the_rest_is_told_at_once() {
 
 #[tokio::test]
 async fn too_many_requests_are_refused_before_their_body_is_read() {
-    let rate = |burst| guard::Rate {
-        per_second: 0.5,
-        burst,
-    };
-    let limits = guard::tuning::Limits {
-        interface: rate(3.0),
-        region: rate(2.0),
-        ..guard::tuning::Limits::default()
-    };
-    let world = World::limited(None, limits);
+    let world = World::tuned(
+        r#"{"guard":{"limits":{"interface":{"per_second":0.5,"burst":3},
+            "region":{"per_second":0.5,"burst":2}}}}"#,
+    );
     let codes = [
         (202, ""),
         (202, ""),
@@ -60,6 +54,60 @@ async fn too_many_requests_are_refused_before_their_body_is_read() {
         }
     }
     assert_eq!(world.stream.appends.load(Ordering::Relaxed), 2);
+}
+
+const NARROW: &str = r#"{"guard":{"limits":{"user":{"per_second":0.4,"burst":2}}}}"#;
+const WIDE: &str = r#"{"guard":{"limits":{"user":{"per_second":400,"burst":200}}}}"#;
+
+#[tokio::test]
+async fn a_users_limit_counts_requests_and_holds_back_that_user_alone() {
+    let world = World::tuned(NARROW);
+    for _ in 0..2 {
+        // However many events: the user asked once.
+        let batch = vec![click("u1", "v1"), click("u1", "v2"), click("u1", "v3")];
+        let reply = post(&world, batch).await;
+        assert_eq!(reply.json["accepted"], 3, "{}", reply.json);
+    }
+    let appends = world.stream.appends.load(Ordering::Relaxed);
+    let reply = post(&world, vec![click("u1", "v1"), click("u1", "v2")]).await;
+    assert_problem(&reply, 429, "user_limit", "u1");
+    assert_eq!(reply.headers["retry-after"], "3");
+    assert_eq!(reply.json["rejected"].as_array().unwrap().len(), 2);
+    assert_eq!(world.stream.appends.load(Ordering::Relaxed), appends);
+
+    let batch = vec![
+        click("u1", "v1"),
+        click("u2", "v2"),
+        json!({ "kind": "click" }),
+    ];
+    let reply = post(&world, batch).await;
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json["accepted"]),
+        (202, &json!(1))
+    );
+    let codes = json!([
+        { "index": 0, "code": "user_limit" },
+        { "index": 2, "code": "missing_field", "field": "user_id" },
+    ]);
+    assert_eq!(reply.json["rejected"], codes);
+}
+
+#[tokio::test]
+async fn a_changed_document_holds_for_the_next_batch_and_brings_no_burst() {
+    let world = World::tuned(NARROW);
+    let passed = async || {
+        let mut passed = 0;
+        for _ in 0..10 {
+            let reply = post(&world, vec![click("u1", "v1")]).await;
+            passed += usize::from(reply.status == 202);
+        }
+        passed
+    };
+    assert_eq!(passed().await, 2);
+    world.tuning.offer(WIDE).unwrap();
+    assert_eq!(passed().await, 0);
+    world.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(passed().await, 10);
 }
 
 #[tokio::test]

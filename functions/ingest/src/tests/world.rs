@@ -11,12 +11,13 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use embedded::{Durability, EmbeddedStream, EmbeddedTables};
 use engine::{Event, UserId};
-use guard::{Deadline, ManualClock, tuning::Limits};
+use guard::{Deadline, ManualClock};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use store::{
-    Catalogue, Error, ErrorKind, Position, Record, Stream, StreamRecord, Users, aggregate, events,
+    Catalogue, Error, ErrorKind, LiveTuning, Position, Record, Stream, StreamRecord, Users,
+    aggregate, events,
 };
 use tower::ServiceExt;
 use web::{AdminGuard, Signer};
@@ -31,6 +32,7 @@ pub struct World {
     pub stream: Arc<Faulty>,
     pub catalogue: Arc<Catalogue>,
     pub users: Users,
+    pub tuning: Arc<LiveTuning>,
     pub router: Router,
     _dir: tempfile::TempDir,
 }
@@ -95,11 +97,6 @@ impl Stream for Faulty {
 impl World {
     /// A world whose admin routes need this key, or a local peer.
     pub fn new(admin_key: Option<&str>) -> Self {
-        Self::limited(admin_key, Limits::default())
-    }
-
-    /// The same, with limits of the caller's choice.
-    pub fn limited(admin_key: Option<&str>, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::starting_at(NOW_MS));
         let tables = EmbeddedTables::open_with(&dir.path().join("tables"), Durability::Buffered);
@@ -113,6 +110,7 @@ impl World {
         });
         let catalogue = Arc::new(Catalogue::new(tables.clone(), clock.clone()));
         let users = Users::new(tables);
+        let tuning = Arc::new(LiveTuning::default());
         let router = crate::router(App::new(Parts {
             stream: stream.clone(),
             catalogue: Arc::clone(&catalogue),
@@ -120,7 +118,8 @@ impl World {
             shared: None,
             signer: signer(),
             admin: AdminGuard::new(admin_key),
-            limits,
+            tuning: Arc::clone(&tuning),
+            tuning_file: None,
             clock: clock.clone(),
             seed: 7,
         }));
@@ -129,9 +128,17 @@ impl World {
             stream,
             catalogue,
             users,
+            tuning,
             router,
             _dir: dir,
         }
+    }
+
+    /// A world with a hot document.
+    pub fn tuned(document: &str) -> Self {
+        let world = Self::new(None);
+        world.tuning.offer(document).unwrap();
+        world
     }
 
     pub fn deadline(&self) -> Deadline {

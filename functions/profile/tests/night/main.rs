@@ -1,5 +1,6 @@
 //! The night: what it makes, what it refuses, and what a kill leaves.
 
+use bytes::Bytes;
 use engine::UserState;
 use lake::LakeRow;
 use learn::TrainOptions;
@@ -11,6 +12,9 @@ use store::{ErrorKind, Objects, apply_event};
 mod world;
 
 use world::{World, date, user, watch};
+
+/// 20 kB that declare five million and one rows of one column, by `pyarrow`.
+const BOMB: &[u8] = include_bytes!("bomb.parquet");
 
 #[tokio::test]
 async fn a_night_makes_a_generation_profiles_and_states() {
@@ -191,10 +195,22 @@ async fn a_file_that_is_not_whole_is_named_and_yesterday_stays() {
         .get(&file.key, 1 << 20, &world.deadline)
         .await
         .unwrap();
+    let profiles = world
+        .lake
+        .profile_files(date(0), &world.deadline)
+        .await
+        .unwrap();
+    let of_another_schema = world
+        .objects
+        .get(&profiles[0].key, 1 << 20, &world.deadline)
+        .await
+        .unwrap();
     for cut in [
         whole.slice(..whole.len() / 2),
         whole.slice(8..),
         whole.slice(..0),
+        of_another_schema,
+        Bytes::from_static(BOMB),
     ] {
         world
             .objects

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -53,10 +53,37 @@ pub struct Reply {
     pub json: Value,
 }
 
-/// Tables that count how often they are asked.
+/// Tables that count how often they are asked, and stall when told to.
 pub struct Counting {
     inner: EmbeddedTables,
     pub calls: AtomicUsize,
+    pub stalled: AtomicBool,
+    /// Calls that stalled, and those that nobody has given up yet.
+    pub waited: AtomicUsize,
+    pub waiting: AtomicUsize,
+}
+
+/// A call that stalls.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Counting {
+    async fn ask(&self, deadline: &Deadline) -> Result<(), Error> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        if !self.stalled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.waited.fetch_add(1, Ordering::Relaxed);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        let never = deadline.limit(std::future::pending()).await;
+        never.map_err(|elapsed| Error::elapsed(elapsed, "ask a stalled table"))
+    }
 }
 
 #[async_trait]
@@ -68,7 +95,7 @@ impl Tables for Counting {
         read: Read,
         deadline: &Deadline,
     ) -> Result<Vec<Option<Row>>, Error> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.ask(deadline).await?;
         self.inner.load(table, ids, read, deadline).await
     }
 
@@ -78,7 +105,7 @@ impl Tables for Counting {
         writes: Vec<Write>,
         deadline: &Deadline,
     ) -> Result<Vec<Result<Written, Error>>, Error> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.ask(deadline).await?;
         self.inner.write(table, writes, deadline).await
     }
 
@@ -89,7 +116,7 @@ impl Tables for Counting {
         limit: usize,
         deadline: &Deadline,
     ) -> Result<ScanPage, Error> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.ask(deadline).await?;
         self.inner.scan(table, after, limit, deadline).await
     }
 }
@@ -115,6 +142,9 @@ impl World {
         let tables = Arc::new(Counting {
             inner: tables,
             calls: AtomicUsize::new(0),
+            stalled: AtomicBool::new(false),
+            waited: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
         });
         let catalogue = Arc::new(Catalogue::new(tables.clone(), clock.clone()));
         let generations = Arc::new(GenerationReader::new(
@@ -166,7 +196,11 @@ impl World {
 
     /// The same stores behind a process that remembers nothing.
     pub fn another_process(&self) -> Router {
-        let clock: Arc<dyn Clock> = self.clock.clone();
+        self.process_by(self.clock.clone())
+    }
+
+    /// The same by a clock of its own.
+    pub fn process_by(&self, clock: Arc<dyn Clock>) -> Router {
         let breaker = guard::BreakerTuning::default();
         let origin = Origin::new(OriginParts {
             users: self.users.clone(),

@@ -1,7 +1,7 @@
 //! What was admitted of a user, counted over all processes on the way of a read.
 
-use engine::UserId;
-use guard::Deadline;
+use engine::{UserId, UserState};
+use guard::{Deadline, KeyedLimiter};
 use redis::Value;
 use smol_str::SmolStr;
 
@@ -45,6 +45,53 @@ impl UserCount {
 }
 
 impl Shared {
+    /// As [`Shared::mget`] of a user's keys; what the user was admitted here since the last time is
+    /// counted on the way, and what other processes admitted is taken out of `limit`.
+    ///
+    /// # Errors
+    /// The [`Lapse`] says why nothing came back; the admissions are counted the next time then.
+    pub async fn mget_own(
+        &self,
+        limit: &KeyedLimiter,
+        user: &UserId,
+        keys: &[SharedKey],
+        now_ms: i64,
+        deadline: &Deadline,
+    ) -> Result<Vec<Option<Envelope>>, Lapse> {
+        let (hash, window) = (UserState::user_hash(user), UserCount::window(now_ms));
+        let add = limit.say(hash, window);
+        if add == 0 {
+            return self.mget(keys, deadline).await;
+        }
+        let count = UserCount::new(user, window, add);
+        match self.mget_counting(keys, &count, deadline).await {
+            Ok((values, total)) => {
+                limit.hear(hash, window, total);
+                Ok(values)
+            }
+            Err(lapse) => {
+                limit.unsay(hash, window, add);
+                Err(lapse)
+            }
+        }
+    }
+
+    /// The same where nothing is to be read but the user is to be counted.
+    ///
+    /// # Errors
+    /// As [`Shared::mget_own`].
+    pub async fn count_user(
+        &self,
+        limit: &KeyedLimiter,
+        user: &UserId,
+        now_ms: i64,
+        deadline: &Deadline,
+    ) -> Result<(), Lapse> {
+        let keys = [SharedKey::user_version(user)];
+        let read = self.mget_own(limit, user, &keys, now_ms, deadline).await;
+        read.map(|_| ())
+    }
+
     /// As [`Shared::mget`], and counts in the same round trip; also answers what the counter then
     /// holds. The keys are of the same user.
     ///

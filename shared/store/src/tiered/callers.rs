@@ -16,7 +16,7 @@ use super::Inner;
 use crate::ask::Ask;
 use crate::envelope::Envelope;
 use crate::origin::Made;
-use crate::redis::{Lapse, Shared, SharedKey, UserCount};
+use crate::redis::{Lapse, Shared, SharedKey};
 use crate::tuning::Tuning;
 
 /// Users, and networks, that are remembered.
@@ -115,23 +115,8 @@ impl Inner {
         keys: &[SharedKey],
         deadline: &Deadline,
     ) -> Result<Vec<Option<Envelope>>, Lapse> {
-        let (limit, hash) = (&self.callers.limit, UserState::user_hash(user));
-        let window = UserCount::window(self.clock.now().wall_ms);
-        let add = limit.say(hash, window);
-        if add == 0 {
-            return shared.mget(keys, deadline).await;
-        }
-        let count = UserCount::new(user, window, add);
-        match shared.mget_counting(keys, &count, deadline).await {
-            Ok((values, total)) => {
-                limit.hear(hash, window, total);
-                Ok(values)
-            }
-            Err(lapse) => {
-                limit.unsay(hash, window, add);
-                Err(lapse)
-            }
-        }
+        let (limit, now_ms) = (&self.callers.limit, self.clock.now().wall_ms);
+        shared.mget_own(limit, user, keys, now_ms, deadline).await
     }
 }
 

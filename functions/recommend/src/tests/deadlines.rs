@@ -1,0 +1,100 @@
+//! Tables that accept a question and never answer it, in paused time: gates are its milliseconds.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use guard::{Clock, Deadline};
+use http::Request;
+use ops::RealClock;
+use tower::ServiceExt;
+
+use super::world::*;
+
+const MS: Duration = Duration::from_millis(1);
+/// Timers end at whole milliseconds, and one may follow another.
+const TICK: Duration = Duration::from_millis(3);
+
+/// A process whose tables stall, and whose clock is the paused one.
+struct Stalled {
+    world: World,
+    router: Router,
+    clock: Arc<dyn Clock>,
+}
+
+impl Stalled {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
+        let router = world.process_by(Arc::clone(&clock));
+        world.tables.stalled.store(true, Ordering::Relaxed);
+        tokio::time::pause();
+        Self {
+            world,
+            router,
+            clock,
+        }
+    }
+
+    /// Asks with a host's deadline, if any; the answer and how long it took.
+    async fn timed(&self, uri: &str, host: Option<Duration>) -> (Reply, Duration) {
+        let mut request = Request::get(uri);
+        if let Some(budget) = host {
+            request = request.extension(Deadline::after(Arc::clone(&self.clock), budget));
+        }
+        let began = self.clock.now().mono;
+        let reply = reply(self.router.clone(), request.body(Body::empty()).unwrap()).await;
+        (reply, self.clock.now().mono - began)
+    }
+
+    /// Calls that stalled so far, and those that nobody has given up yet.
+    fn calls(&self) -> (usize, usize) {
+        let tables = &self.world.tables;
+        let read = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::Relaxed);
+        (read(&tables.waited), read(&tables.waiting))
+    }
+}
+
+#[tokio::test]
+async fn with_stalled_tables_every_answer_is_valid_and_within_its_deadline() {
+    let stalled = Stalled::new().await;
+    let mut longest = Duration::ZERO;
+    // Nobody is asked for twice: each is a miss until the breaker spares the wait.
+    for number in 0..40 {
+        let uri = format!("/recommend?user_id=u{number}");
+        let (reply, took) = stalled.timed(&uri, None).await;
+        assert_eq!(reply.status, 200, "{}", reply.json);
+        assert_eq!(reply.ids().len(), 20);
+        assert!(took <= 200 * MS + TICK, "{took:?}");
+        longest = longest.max(took);
+    }
+    let (waited, waiting) = stalled.calls();
+    assert_eq!(waiting, 0);
+    assert!(waited < 40, "{waited}: the breaker spares the wait");
+    println!(
+        "shown: tables stalled, 40 users: 40 valid answers, the latest after {longest:?}, {waited} calls waited for"
+    );
+}
+
+/// The host's own deadline, as Lambda has one, cuts what the tuning would allow.
+#[tokio::test]
+async fn a_hosts_earlier_deadline_is_the_one_that_counts() {
+    let stalled = Stalled::new().await;
+    for (uri, status) in [("/recommend?user_id=u1", 200), ("/users/u2/history", 503)] {
+        let (reply, took) = stalled.timed(uri, Some(20 * MS)).await;
+        assert_eq!(reply.status, status, "{uri} {}", reply.json);
+        assert!((20 * MS..=20 * MS + TICK).contains(&took), "{uri} {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_gone_after_twenty_milliseconds_takes_its_call_along_at_once() {
+    let stalled = Stalled::new().await;
+    let request = Request::get("/users/u1/history").body(Body::empty());
+    let asked = stalled.router.clone().oneshot(request.unwrap());
+    let left = tokio::time::timeout(20 * MS, asked).await;
+    assert!(left.is_err(), "it still waits");
+    assert_eq!(stalled.calls(), (1, 0));
+}
