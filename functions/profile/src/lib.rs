@@ -35,11 +35,13 @@ mod audience;
 mod current;
 pub mod days;
 mod hold;
+mod input;
 mod publish;
 mod reading;
 pub mod report;
 
 pub use hold::LEASE_LIFE;
+pub use input::Input;
 pub use publish::PROFILE_PARTS;
 pub use report::{Report, Step};
 

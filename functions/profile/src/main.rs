@@ -6,25 +6,10 @@ use std::sync::Arc;
 
 use aws::{Aws, AwsSettings};
 use guard::Clock;
-use jiff::civil::Date;
 use lake::Lake;
 use ops::RealClock;
-use profile::{Job, Options, Parts};
-use serde::Deserialize;
+use profile::{Input, Job, Parts};
 use store::{Catalogue, Control, Generations, Users};
-
-/// The schedule's input.
-#[derive(Deserialize)]
-struct Input {
-    /// The newest day to build from; the newest in the lake when absent.
-    date: Option<Date>,
-    /// Publishes also from a day that is far thinner than the one before it.
-    #[serde(default)]
-    force: bool,
-    /// Leaves the pointer to the preload job.
-    #[serde(default)]
-    preloads: bool,
-}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -50,18 +35,8 @@ async fn main() -> anyhow::Result<()> {
         clock: Arc::clone(&clock),
     };
     let run = move |input: Input, deadline| {
-        let Input {
-            date,
-            force,
-            preloads,
-        } = input;
-        let options = Options {
-            force,
-            preloads,
-            ..Options::default()
-        };
-        let job = Job::new(parts.clone(), options);
-        async move { job.run(date, &deadline).await }
+        let job = Job::new(parts.clone(), input.options());
+        async move { job.run(input.date, &deadline).await }
     };
     lambda::schedule(run, clock)
         .await

@@ -1,11 +1,11 @@
 //! A small world: 120 videos of three categories, 60 users with one taste each.
 
+mod counting;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
@@ -17,14 +17,15 @@ use http_body_util::BodyExt;
 use learn::{BuildOptions, GenerationBuilder};
 use serde_json::Value;
 use store::{
-    Catalogue, Error, GenerationReader, Generations, LiveTuning, Origin, OriginParts, Outbox, Read,
-    Row, ScanPage, Stream, Table, Tables, Tiered, TieredParts, Users, Write, Written, apply_event,
-    apply_profile,
+    Catalogue, GenerationReader, Generations, LiveTuning, Origin, OriginParts, Outbox, Stream,
+    Tiered, TieredParts, Users, apply_event, apply_profile,
 };
 use tower::ServiceExt;
 use web::Signer;
 
 use crate::{App, Parts};
+
+pub use counting::Counting;
 
 pub const NOW_MS: i64 = 1_760_000_000_000;
 pub const VIDEOS: usize = 120;
@@ -53,74 +54,6 @@ pub struct Reply {
     pub json: Value,
 }
 
-/// Tables that count how often they are asked, and stall when told to.
-pub struct Counting {
-    inner: EmbeddedTables,
-    pub calls: AtomicUsize,
-    pub stalled: AtomicBool,
-    /// Calls that stalled, and those that nobody has given up yet.
-    pub waited: AtomicUsize,
-    pub waiting: AtomicUsize,
-}
-
-/// A call that stalls.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Counting {
-    async fn ask(&self, deadline: &Deadline) -> Result<(), Error> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        if !self.stalled.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.waited.fetch_add(1, Ordering::Relaxed);
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        let never = deadline.limit(std::future::pending()).await;
-        never.map_err(|elapsed| Error::elapsed(elapsed, "ask a stalled table"))
-    }
-}
-
-#[async_trait]
-impl Tables for Counting {
-    async fn load(
-        &self,
-        table: Table,
-        ids: &[String],
-        read: Read,
-        deadline: &Deadline,
-    ) -> Result<Vec<Option<Row>>, Error> {
-        self.ask(deadline).await?;
-        self.inner.load(table, ids, read, deadline).await
-    }
-
-    async fn write(
-        &self,
-        table: Table,
-        writes: Vec<Write>,
-        deadline: &Deadline,
-    ) -> Result<Vec<Result<Written, Error>>, Error> {
-        self.ask(deadline).await?;
-        self.inner.write(table, writes, deadline).await
-    }
-
-    async fn scan(
-        &self,
-        table: Table,
-        after: Option<String>,
-        limit: usize,
-        deadline: &Deadline,
-    ) -> Result<ScanPage, Error> {
-        self.ask(deadline).await?;
-        self.inner.scan(table, after, limit, deadline).await
-    }
-}
-
 impl World {
     /// A world with a mapped generation and everybody's state.
     pub async fn new() -> Self {
@@ -139,13 +72,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::starting_at(NOW_MS));
         let (tables, stream, objects) = open(dir.path());
-        let tables = Arc::new(Counting {
-            inner: tables,
-            calls: AtomicUsize::new(0),
-            stalled: AtomicBool::new(false),
-            waited: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-        });
+        let tables = Arc::new(Counting::over(tables));
         let catalogue = Arc::new(Catalogue::new(tables.clone(), clock.clone()));
         let generations = Arc::new(GenerationReader::new(
             objects,
