@@ -73,7 +73,9 @@ impl Matrix {
             "{sent} requests in all rows, {errors} errors: at most {:.4} % with 95 % confidence",
             share * 100.0
         );
-        println!("shown: chaos: {total}");
+        if sent > 0 {
+            println!("shown: chaos: {total}");
+        }
         if self.pace.full {
             let body = self.body(&total);
             self.section.end(&body);
