@@ -45,6 +45,8 @@ fn any_delivery_counts_once() {
         });
         Ok(())
     };
+    // Killed while it told what is hot: nobody waits for that, and the batch is applied.
+    law((3_286_449_360_463_455_525, 2, 355)).unwrap();
     runner
         .run(&(any::<u64>(), 1..4_usize, 150..400_usize), law)
         .unwrap();
@@ -62,7 +64,8 @@ async fn a_kill_at_every_write_of_a_batch_changes_nothing() {
             .consume(shards[0].clone(), &world.deadline)
             .await;
         let survived = !world.tables.is_dead();
-        assert_eq!(killed.failed_from.is_none(), survived);
+        let told = survived || world.tables.died_telling(&name(0));
+        assert_eq!(killed.failed_from.is_none(), told);
         world.tables.lives_on();
         for cut in [1, 3, shards[0].len()] {
             for batch in shards[0].chunks(cut) {

@@ -10,7 +10,7 @@ use clickstream::{Clickstream, Parts};
 use embedded::{EmbeddedObjects, EmbeddedTables};
 use engine::{Event, EventKind, UserId, UserState, VideoId};
 use guard::{Clock, Deadline, ManualClock};
-use store::counters::VideoCounts;
+use store::counters::{HotVideos, VideoCounts};
 use store::{
     DeadLetters, Error, ErrorKind, Objects, Position, Read, Row, ScanPage, StreamRecord, Table,
     Tables, Users, Write, Written, aggregate, apply_event, events,
@@ -23,6 +23,8 @@ pub const HOUR_MS: i64 = 3_600_000;
 pub struct Mortal {
     inner: EmbeddedTables,
     lives: AtomicI64,
+    /// Rows of the write it died in.
+    last_words: Mutex<Vec<String>>,
 }
 
 impl Mortal {
@@ -37,6 +39,11 @@ impl Mortal {
 
     pub fn is_dead(&self) -> bool {
         self.lives.load(Ordering::SeqCst) <= 0
+    }
+
+    /// Whether it died telling what is hot in a shard, which nobody waits for.
+    pub fn died_telling(&self, shard: &str) -> bool {
+        *self.last_words.lock().unwrap() == [HotVideos::row_id(shard)]
     }
 }
 
@@ -65,6 +72,10 @@ impl Tables for Mortal {
         let left = self.lives.fetch_sub(wanted, Ordering::SeqCst);
         if left > wanted {
             return self.inner.write(table, writes, deadline).await;
+        }
+        if left > 0 {
+            *self.last_words.lock().unwrap() =
+                writes.iter().map(|write| write.id.clone()).collect();
         }
         writes.truncate(left.max(0) as usize);
         if !writes.is_empty() {
@@ -102,6 +113,7 @@ impl World {
         let tables = Arc::new(Mortal {
             inner,
             lives: AtomicI64::new(i64::MAX),
+            last_words: Mutex::default(),
         });
         let objects = Arc::new(EmbeddedObjects::open(&dir.path().join("objects")).unwrap());
         let deadline = Deadline::after(Arc::clone(&clock), Duration::from_secs(600));
