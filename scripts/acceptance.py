@@ -340,6 +340,8 @@ def bad_rows(binary, folder, _data):
     few.write_text("who,what,at\n" + good + "u1,,5\nnot a row\n")
     many.write_text("who,what,at\n" + good + "u1,b/d,5\n" * 200)
     reelway = Reelway(binary, folder / "store")
+    said = reelway.run("profile", expect=1)
+    require("reelway import" in said, said)
     mapping = ("--map", "user_id=who,video_id=what,ts=at")
     said = reelway.run("import", few, *mapping)
     require("few.csv:2002" in said and "rejected" in said, said)

@@ -62,12 +62,16 @@ pub async fn profile(settings: &Settings, args: &cli::Profile, out: Output) -> a
         .await;
     stop.cancel();
     service.tasks.drain(STOP_BUDGET).await;
-    let empty = service.lake.days(&service.deadline(STOP_BUDGET)).await;
     let report = match night {
-        Err(error) if empty.is_ok_and(|days| days.is_empty()) => {
-            return Err(error).context("nothing has been taken in yet: run reelway import first");
+        Ok(night) => night.profile,
+        Err(error) => {
+            let days = service.lake.days(&service.deadline(STOP_BUDGET)).await;
+            return Err(error).context(if days.is_ok_and(|days| days.is_empty()) {
+                "nothing has been taken in yet: run reelway import first"
+            } else {
+                "no generation was published"
+            });
         }
-        night => night?.profile,
     };
     let seconds: f64 = report.steps.iter().map(|step| step.seconds).sum();
     let text = format!(

@@ -86,16 +86,16 @@ impl Jobs {
         if let Some(pump) = &self.parts.pump {
             pump.flush(archive::Archive::NAME, deadline).await?;
         }
-        let forced = force.then(|| self.parts.profile.forced());
-        let job = forced.as_ref().unwrap_or(&self.parts.profile);
-        // A new store answers at once; the next night trains.
-        let untrained = self.parts.reader.current().is_none();
-        let untrained = untrained.then(|| job.untrained());
-        let profile = untrained
-            .as_ref()
-            .unwrap_or(job)
-            .run(date, deadline)
-            .await?;
+        let is_first = self.parts.reader.current().is_none();
+        let job = self.parts.profile.with(|options| {
+            options.force |= force;
+            options.preloads = self.parts.preload.is_some();
+            // A new store answers at once; the next night trains.
+            if is_first {
+                options.build.ranker = None;
+            }
+        });
+        let profile = job.run(date, deadline).await?;
         let preload = self.preload(deadline).await;
         // Also where the tiers were not filled: that costs only warmth.
         self.parts.published.point_to_next(deadline).await?;

@@ -163,14 +163,9 @@ impl Service {
             .shared
             .is_some()
             .then(|| (self.preload_job(), preload::Options::default()));
-        let profile = self.profile_job(settings);
         Jobs::new(jobs::Parts {
             pump,
-            profile: if preload.is_some() {
-                profile.preloaded()
-            } else {
-                profile
-            },
+            profile: self.profile_job(settings),
             reader: Arc::clone(&self.serving.generations),
             published: Arc::clone(&self.generations),
             preload,

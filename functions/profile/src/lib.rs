@@ -116,37 +116,11 @@ impl Job {
         Self { parts, options }
     }
 
-    /// The same job without training a ranker, which takes most of the time of a small store's night.
+    /// The same job with other options.
     #[must_use]
-    pub fn untrained(&self) -> Self {
+    pub fn with(&self, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = self.options.clone();
-        options.build.ranker = None;
-        Self {
-            parts: self.parts.clone(),
-            options,
-        }
-    }
-
-    /// The same job, leaving the pointer to the preload job.
-    #[must_use]
-    pub fn preloaded(&self) -> Self {
-        let options = Options {
-            preloads: true,
-            ..self.options.clone()
-        };
-        Self {
-            parts: self.parts.clone(),
-            options,
-        }
-    }
-
-    /// The same job, publishing also from a thin day.
-    #[must_use]
-    pub fn forced(&self) -> Self {
-        let options = Options {
-            force: true,
-            ..self.options.clone()
-        };
+        change(&mut options);
         Self {
             parts: self.parts.clone(),
             options,

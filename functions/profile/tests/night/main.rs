@@ -161,7 +161,7 @@ async fn what_cannot_be_built_from_is_refused_and_yesterday_stays() {
 
     let forced = world
         .job()
-        .forced()
+        .with(|options| options.force = true)
         .run(None, &world.deadline)
         .await
         .unwrap();
@@ -219,7 +219,7 @@ async fn a_file_that_is_not_whole_is_named_and_yesterday_stays() {
             .unwrap();
         let error = world
             .job()
-            .forced()
+            .with(|options| options.force = true)
             .run(None, &world.deadline)
             .await
             .unwrap_err();
@@ -329,7 +329,7 @@ async fn one_run_at_a_time() {
 #[tokio::test]
 async fn where_a_preload_follows_the_pointer_is_left_to_it() {
     let world = World::new().await;
-    let job = world.job().preloaded();
+    let job = world.job().with(|options| options.preloads = true);
     let publishes = |day: i64| {
         let (job, world) = (&job, &world);
         async move {

@@ -52,13 +52,13 @@ impl RedisSettings {
         let password = reader.secret(PASSWORD);
         let cluster = reader.parse(CLUSTER, false);
         let ca = reader.optional(CA).map(PathBuf::from);
-        let known = redis::parse_redis_url(url.expose())
-            .is_some_and(|url| url.has_host() && !url.scheme().contains("unix"));
-        if !known {
+        let parsed = redis::parse_redis_url(url.expose());
+        let Some(parsed) = parsed.filter(|url| url.has_host() && !url.scheme().contains("unix"))
+        else {
             reader.problem(format!("{URL} is not a redis:// or rediss:// address"));
             return None;
-        }
-        if !cfg!(feature = "tls") && url.expose().starts_with("rediss:") {
+        };
+        if !cfg!(feature = "tls") && matches!(parsed.scheme(), "rediss" | "valkeys") {
             reader.problem(format!(
                 "{URL} asks for TLS, which this build leaves out: build with --features tls"
             ));
@@ -100,11 +100,12 @@ mod tests {
             ("redis://127.0.0.1:6379", false),
             ("rediss://user:pw@cache.example:6380/0", false),
             ("rediss://cache.example?cluster=true", true),
+            ("valkeys://cache.example", false),
             ("redis://cache.example?protocol=resp2&cluster=true", true),
         ];
         for (url, cluster) in cases {
             let (settings, problems) = read(&[(URL, url)]);
-            if !cfg!(feature = "tls") && url.starts_with("rediss:") {
+            if !cfg!(feature = "tls") && url.contains("s://") {
                 assert!(settings.is_none());
                 assert!(problems.concat().contains("--features tls"), "{problems:?}");
                 continue;
