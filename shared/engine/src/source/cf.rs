@@ -67,7 +67,7 @@ impl Source for CfSource {
 pub struct Scratch {
     sessions: Tally,
     neighbours: Tally,
-    met: Vec<vmis::Vote>,
+    met: Vec<vmis::Met>,
     blended: Vec<Blended>,
     found: Vec<Proposal>,
 }
@@ -106,23 +106,30 @@ pub fn predict_best<'a>(
 ) -> &'a [Proposal] {
     let mut found = std::mem::take(&mut scratch.found);
     found.clear();
+    let mut offer = |row: Proposal| {
+        let key = best_first(&row);
+        if found.len() >= most && found.last().is_none_or(|last| key >= best_first(last)) {
+            return;
+        }
+        if keeps(row.item) {
+            found.truncate(most - 1);
+            let place = found.partition_point(|better| best_first(better) < key);
+            found.insert(place, row);
+        }
+    };
     let share = knobs.session_share.get();
     scratch.collaborate(index, knobs, seeds, &[], || true);
     if share >= 1.0 {
         let scale = 1.0 / scratch.sessions.highest().max(f32::MIN_POSITIVE);
-        let rows = scratch.sessions.rows().filter(|row| keeps(row.item));
-        found.extend(rows.map(|row| Proposal {
-            score: row.score * scale,
-            ..row
-        }));
+        scratch.sessions.rows().for_each(|row| {
+            offer(Proposal {
+                score: row.score * scale,
+                ..row
+            });
+        });
     } else {
-        found.extend(scratch.scores(share).filter(|row| keeps(row.item)));
+        scratch.scores(share).for_each(offer);
     }
-    if most > 0 && found.len() > most {
-        found.select_nth_unstable_by_key(most - 1, best_first);
-    }
-    found.truncate(most);
-    found.sort_unstable_by_key(best_first);
     scratch.found = found;
     &scratch.found
 }

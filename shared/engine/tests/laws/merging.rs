@@ -14,12 +14,12 @@ use crate::wish::wish;
 use crate::world::world;
 
 fn score() -> impl Strategy<Value = f32> {
-    prop_oneof![
-        8 => 0.0f32..100.0,
-        1 => Just(f32::NAN),
-        1 => Just(f32::INFINITY),
-        1 => Just(-1.0f32),
-    ]
+    (0..11, 0.0f32..100.0).prop_map(|(kind, score)| match kind {
+        ..8 => score,
+        8 => f32::NAN,
+        9 => f32::INFINITY,
+        _ => -1.0,
+    })
 }
 
 /// Scores, weight, worth, whether personal.

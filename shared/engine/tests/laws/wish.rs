@@ -16,8 +16,11 @@ use proptest::prelude::*;
 use smol_str::SmolStr;
 
 use crate::world::{
-    CATEGORIES, CREATORS, Film, MARKETS, NOW_MS, World, category, creator, market, name,
+    CATEGORIES, CREATORS, FILMS, Film, MARKETS, NOW_MS, World, category, creator, market, name,
 };
+
+/// Videos that a request may name; some of them do not exist.
+const NAMED: usize = FILMS + 5;
 
 /// A random request to it.
 #[derive(Debug, Clone)]
@@ -47,16 +50,16 @@ prop_compose! {
     pub fn wish()(
         recipe in 0usize..8,
         user in (
-            vec((0usize..45, any::<bool>()), 0..8),
-            vec(0usize..45, 0..12),
-            vec(0usize..45, 0..6),
-            vec(0usize..45, 0..3),
+            vec((0..NAMED, any::<bool>()), 0..8),
+            vec(0..NAMED, 0..12),
+            vec(0..NAMED, 0..6),
+            vec(0..NAMED, 0..3),
             vec(0..CREATORS, 0..2),
         ),
         request in (
-            vec(0usize..45, 0..4),
-            vec(0usize..45, 0..5),
-            vec(0usize..45, 0..3),
+            vec(0..NAMED, 0..4),
+            vec(0..NAMED, 0..5),
+            vec(0..NAMED, 0..3),
             prop_oneof![2 => Just(vec![]), 1 => vec(0..CATEGORIES + 1, 1..3)],
             any::<bool>(),
             option::of(0..MARKETS + 1),
@@ -139,45 +142,54 @@ impl World {
             .collect()
     }
 
-    /// The wish as a query.
+    /// A query for the wish to this world.
     pub fn query(&self, wish: &Wish) -> Query {
-        let index = Index::open(Arc::new(self.bytes())).unwrap();
+        wish.query(self.index())
+    }
+
+    /// The generation as it is read.
+    pub fn index(&self) -> Arc<Index> {
+        Arc::new(Index::open(Arc::new(self.bytes())).unwrap())
+    }
+}
+
+impl Wish {
+    /// The wish as a query.
+    pub fn query(&self, index: Arc<Index>) -> Query {
         let mut tuning = EngineTuning::default();
         let home = tuning.scenes.get_mut("home").unwrap();
-        home.candidates_max = wish.candidates_max;
-        (home.creator_max, home.category_max, home.diversity_window) = wish.caps;
+        home.candidates_max = self.candidates_max;
+        (home.creator_max, home.category_max, home.diversity_window) = self.caps;
         (
             home.mmr_weight,
             home.fresh_share,
             home.explore_share,
             home.explore_pool,
-        ) = wish.arranging;
+        ) = self.arranging;
         let names = |films: &[usize]| films.iter().copied().map(name).collect::<Vec<_>>();
         Query {
-            index: Arc::new(index),
-            recipe: wish.recipe(),
-            user: wish.known.then(|| Arc::new(wish.user())),
-            session: names(&wish.session),
+            index,
+            recipe: self.recipe(),
+            user: self.known.then(|| Arc::new(self.user())),
+            session: names(&self.session),
             scene: SmolStr::new_static("home"),
-            market: wish.market.map(market).unwrap_or_default(),
-            categories: wish.categories.iter().copied().map(category).collect(),
-            categories_match: if wish.all {
+            market: self.market.map(market).unwrap_or_default(),
+            categories: self.categories.iter().copied().map(category).collect(),
+            categories_match: if self.all {
                 CategoriesMatch::All
             } else {
                 CategoriesMatch::Any
             },
-            exclude: names(&wish.exclude),
-            hidden: Arc::new(names(&wish.overlay).into_iter().collect()),
-            wanted: wish.wanted,
+            exclude: names(&self.exclude),
+            hidden: Arc::new(names(&self.overlay).into_iter().collect()),
+            wanted: self.wanted,
             tuning: Arc::new(tuning),
             deadline: Deadline::after(Arc::new(ManualClock::default()), Duration::from_secs(1)),
             now_ms: NOW_MS,
-            seed: wish.seed,
+            seed: self.seed,
         }
     }
-}
 
-impl Wish {
     fn recipe(&self) -> Recipe {
         match self.recipe {
             0 => Recipe::Cohort(0),

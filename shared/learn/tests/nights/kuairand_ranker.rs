@@ -84,6 +84,10 @@ fn single(rows: &Rows, name: &str) -> Vec<f32> {
 }
 
 #[tokio::test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "minutes unless optimised: cargo test --release -p learn --test nights"
+)]
 async fn on_a_short_video_feed_the_ranker_beats_every_single_rate() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/kuairand-pure");
     if !folder.is_dir() {

@@ -11,18 +11,18 @@ use crate::Index;
 use crate::index::format::{CfKnobs, NONE};
 use crate::pipeline::prepared::Seed;
 
-/// Most videos that look for sessions, whatever the knobs say.
-const LAST_MAX: usize = 16;
+/// Most videos that look for sessions, whatever the knobs say: there is a number for every set of
+/// them.
+const LAST_MAX: usize = 8;
 /// Most sessions that are looked at, whatever the knobs say.
 const SESSIONS_MAX: usize = 5_000;
 
 /// A session that shares something with the user.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Vote {
+pub(super) struct Met {
     session: u32,
-    similarity: f32,
-    /// Position of the newest shared video, 0 is the newest.
-    newest: u32,
+    /// The positions of what is shared as a set of bits, the lowest being the newest video.
+    shared: u32,
 }
 
 /// The closest of the newest sessions vote for what they hold.
@@ -35,33 +35,35 @@ pub(super) fn vote(
     index: &Index,
     knobs: &CfKnobs,
     seeds: &[Seed],
-    met: &mut Vec<Vote>,
+    met: &mut Vec<Met>,
     tally: &mut Tally,
 ) {
     let last = (knobs.last.get() as usize).clamp(1, LAST_MAX);
     let seeds = seeds.get(..last.min(seeds.len())).unwrap_or_default();
     let most = (knobs.sessions.get() as usize).clamp(1, SESSIONS_MAX);
     meet(index, seeds, most, met);
-    let voters = (knobs.voters.get() as usize).max(1);
-    if met.len() > voters {
-        met.select_nth_unstable_by(voters, |a, b| {
-            b.similarity
-                .total_cmp(&a.similarity)
-                .then_with(|| b.session.cmp(&a.session))
-        });
-        met.truncate(voters);
-    }
+    let close = Closeness::new(seeds, met, (knobs.voters.get() as usize).max(1));
     let (sessions, idf) = (index.sessions(), index.idf());
     let age = Age {
         sessions: sessions.len() as f32,
         half_life: knobs.session_half_life.get() as f32,
     };
-    for voter in met.iter() {
-        let weight = voter.similarity * match_weight(voter.newest) * age.of(voter.session);
-        let because = seeds
-            .get(voter.newest as usize)
-            .map_or(NONE, |seed| seed.item);
-        for item in sessions.row(voter.session) {
+    let mut undecided = close.undecided;
+    for Met { session, shared } in met.iter().copied() {
+        let similarity = close.of(shared);
+        if similarity < close.least {
+            continue;
+        }
+        if similarity == close.least {
+            if undecided == 0 {
+                continue;
+            }
+            undecided -= 1;
+        }
+        let newest = shared.trailing_zeros();
+        let weight = similarity * match_weight(newest) * age.of(session);
+        let because = seeds.get(newest as usize).map_or(NONE, |seed| seed.item);
+        for item in sessions.row(session) {
             let idf = idf.get(item.get() as usize).map_or(0.0, |idf| idf.get());
             tally.add(item.get(), weight * idf, because);
         }
@@ -69,7 +71,7 @@ pub(super) fn vote(
 }
 
 /// Collects the `most` newest sessions that share a video with the seeds, newest first.
-fn meet(index: &Index, seeds: &[Seed], most: usize, met: &mut Vec<Vote>) {
+fn meet(index: &Index, seeds: &[Seed], most: usize, met: &mut Vec<Met>) {
     met.clear();
     let postings = index.postings();
     let mut lists: [&[U32]; LAST_MAX] = [&[]; LAST_MAX];
@@ -77,27 +79,76 @@ fn meet(index: &Index, seeds: &[Seed], most: usize, met: &mut Vec<Vote>) {
         *list = postings.row(seed.item);
     }
     let lists = lists.get_mut(..seeds.len()).unwrap_or_default();
-    let step = 1.0 / seeds.len().max(1) as f32;
     while met.len() < most {
         let heads = lists.iter().filter_map(|list| list.first());
         let Some(session) = heads.map(|head| head.get()).max() else {
             return;
         };
-        let mut vote = Vote {
-            session,
-            similarity: 0.0,
-            newest: u32::MAX,
-        };
-        for (position, (list, seed)) in (0u32..).zip(lists.iter_mut().zip(seeds)) {
+        let mut shared = 0;
+        for (position, list) in lists.iter_mut().enumerate() {
             if let [head, rest @ ..] = list
                 && head.get() == session
             {
                 *list = rest;
-                vote.similarity += seed.weight * (1.0 - position as f32 * step);
-                vote.newest = vote.newest.min(position);
+                shared |= 1 << position;
             }
         }
-        met.push(vote);
+        met.push(Met { session, shared });
+    }
+}
+
+/// How close a session is depends only on which videos it shares: whatever the number of sessions,
+/// there are few answers, and the closest need no sorting.
+struct Closeness {
+    by_set: [f32; 1 << LAST_MAX],
+    /// What is less close does not vote.
+    least: f32,
+    /// Of those that are exactly as close as `least`, so many vote.
+    undecided: usize,
+}
+
+impl Closeness {
+    fn new(seeds: &[Seed], met: &[Met], voters: usize) -> Self {
+        let mut close = Self {
+            by_set: [0.0; 1 << LAST_MAX],
+            least: 0.0,
+            undecided: voters,
+        };
+        let step = 1.0 / seeds.len().max(1) as f32;
+        for (position, seed) in seeds.iter().enumerate() {
+            let own = seed.weight * (1.0 - position as f32 * step);
+            let (without, with) = close.by_set.split_at_mut(1 << position);
+            for (with, without) in with.iter_mut().zip(without) {
+                *with = *without + own;
+            }
+        }
+        if met.len() <= voters {
+            return close;
+        }
+        // How many sessions there are of each closeness, closest first.
+        let mut answers = close.by_set.map(|similarity| (similarity, 0));
+        for one in met {
+            if let Some((_, sessions)) = answers.get_mut(one.shared as usize) {
+                *sessions += 1;
+            }
+        }
+        let answers = answers.get_mut(..1 << seeds.len()).unwrap_or_default();
+        answers.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
+        let mut closer = 0;
+        for alike in answers.chunk_by(|(a, _), (b, _)| a == b) {
+            let sessions: usize = alike.iter().map(|(_, sessions)| sessions).sum();
+            if closer + sessions >= voters {
+                close.least = alike.first().map_or(0.0, |(similarity, _)| *similarity);
+                close.undecided = voters - closer;
+                break;
+            }
+            closer += sessions;
+        }
+        close
+    }
+
+    fn of(&self, shared: u32) -> f32 {
+        self.by_set.get(shared as usize).copied().unwrap_or(0.0)
     }
 }
 
