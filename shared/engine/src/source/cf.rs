@@ -13,7 +13,7 @@ use zerocopy::little_endian::F32;
 
 use super::tally::{Tally, best};
 use super::{Proposal, Proposals, Source};
-use crate::index::format::CfKnobs;
+use crate::index::format::{CfKnobs, NONE};
 use crate::pipeline::Prepared;
 use crate::pipeline::prepared::Seed;
 use crate::{Index, ReasonKind, Recipe};
@@ -69,6 +69,7 @@ pub struct Scratch {
     neighbours: Tally,
     met: Vec<vmis::Met>,
     blended: Vec<Blended>,
+    keys: Vec<u64>,
     found: Vec<Proposal>,
 }
 
@@ -104,39 +105,65 @@ pub fn predict_best<'a>(
     keeps: impl Fn(u32) -> bool,
     scratch: &'a mut Scratch,
 ) -> &'a [Proposal] {
-    let mut found = std::mem::take(&mut scratch.found);
-    found.clear();
-    let mut offer = |row: Proposal| {
-        let key = best_first(&row);
-        if found.len() >= most && found.last().is_none_or(|last| key >= best_first(last)) {
-            return;
-        }
-        if keeps(row.item) {
-            found.truncate(most - 1);
-            let place = found.partition_point(|better| best_first(better) < key);
-            found.insert(place, row);
-        }
-    };
     let share = knobs.session_share.get();
     scratch.collaborate(index, knobs, seeds, &[], || true);
+    let mut keys = std::mem::take(&mut scratch.keys);
+    keys.clear();
+    // What is behind this is not among the best.
+    let mut last = u64::MAX;
+    let room = (4 * most).max(64);
+    let mut offer = |row: Proposal, score: f32| {
+        let key = best_first(row.item, score);
+        if key < last && keeps(row.item) {
+            if keys.len() == room {
+                last = keep_least(&mut keys, most);
+            }
+            keys.push(key);
+        }
+    };
     if share >= 1.0 {
         let scale = 1.0 / scratch.sessions.highest().max(f32::MIN_POSITIVE);
-        scratch.sessions.rows().for_each(|row| {
-            offer(Proposal {
-                score: row.score * scale,
-                ..row
-            });
-        });
+        let rows = scratch.sessions.rows();
+        rows.for_each(|row| offer(row, row.score * scale));
     } else {
-        scratch.scores(share).for_each(offer);
+        let rows = scratch.scores(share);
+        rows.for_each(|row| offer(row, row.score));
     }
-    scratch.found = found;
+    keep_least(&mut keys, most);
+    keys.sort_unstable();
+    let mut found = std::mem::take(&mut scratch.found);
+    found.clear();
+    found.extend(keys.iter().map(|key| {
+        let item = *key as u32;
+        Proposal {
+            item,
+            score: f32::from_bits(!((key >> 32) as u32)),
+            because: scratch.because(item),
+        }
+    }));
+    (scratch.keys, scratch.found) = (keys, found);
     &scratch.found
 }
 
-/// Orders scores of at least 0 like floats, highest first, ties by id, as one integer.
-fn best_first(row: &Proposal) -> u64 {
-    u64::from(!row.score.max(0.0).to_bits()) << 32 | u64::from(row.item)
+/// Keeps the `most` least numbers, and answers the greatest of them.
+fn keep_least(keys: &mut Vec<u64>, most: usize) -> u64 {
+    let Some(at) = most.checked_sub(1) else {
+        keys.clear();
+        return 0;
+    };
+    if keys.len() <= most {
+        return u64::MAX;
+    }
+    let (_, last, _) = keys.select_nth_unstable(at);
+    let last = *last;
+    keys.truncate(most);
+    last
+}
+
+/// Orders scores of at least 0 like floats, highest first, ties by id: one integer is compared, and
+/// moved, faster than a row.
+fn best_first(item: u32, score: f32) -> u64 {
+    u64::from(!score.max(0.0).to_bits()) << 32 | u64::from(item)
 }
 
 impl Scratch {
@@ -164,13 +191,22 @@ impl Scratch {
             if at % SEEDS_PER_POLL == 0 && !go_on() {
                 return false;
             }
-            for row in lists.row(seed.item) {
-                let score = seed.weight * decay * row.score.get();
-                self.neighbours.add(row.item.get(), score, seed.item);
-            }
+            let weight = seed.weight * decay;
+            let rows = lists.row(seed.item).iter();
+            let scores = rows.map(|row| (row.item.get(), weight * row.score.get()));
+            self.neighbours.add(scores, seed.item);
             decay *= knobs.seed_decay.get();
         }
         true
+    }
+
+    /// On whose account a video was found: the neighbour's, else the session's.
+    fn because(&self, item: u32) -> u32 {
+        let found = self
+            .neighbours
+            .get(item)
+            .or_else(|| self.sessions.get(item));
+        found.map_or(NONE, |(_, because)| because)
     }
 
     /// Each view divided by its highest score, then mixed; one alone counts in full.

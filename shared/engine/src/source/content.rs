@@ -46,13 +46,12 @@ fn near(asked: &Prepared<'_>, tally: &mut Tally) -> Proposals {
         if asked.recall_deadline.expired() {
             return Proposals::overrun();
         }
-        for row in lists.row(seed.item) {
-            tally.add(
-                row.item.get(),
-                seed.weight * decay * row.score.get(),
-                seed.item,
-            );
-        }
+        let weight = seed.weight * decay;
+        let rows = lists.row(seed.item).iter();
+        tally.add(
+            rows.map(|row| (row.item.get(), weight * row.score.get())),
+            seed.item,
+        );
         decay *= SEED_DECAY;
     }
     best(asked, tally.rows())

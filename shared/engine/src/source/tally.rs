@@ -16,15 +16,18 @@ struct Cell {
 pub(super) struct Tally {
     epoch: u32,
     cells: Vec<Cell>,
+    /// As long as `cells`; the first `count` are the videos of this epoch.
     touched: Vec<u32>,
+    count: usize,
 }
 
 impl Tally {
     /// Forgets everything and makes room for `videos` ids.
     pub(super) fn begin(&mut self, videos: usize) {
-        self.touched.clear();
+        self.count = 0;
         if self.cells.len() < videos {
             self.cells.resize(videos, Cell::default());
+            self.touched.resize(videos, 0);
         }
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
@@ -34,26 +37,43 @@ impl Tally {
         }
     }
 
-    /// Adds to a video's score, on account of `because`.
+    /// Adds to the scores of videos, all on account of `because`.
     #[inline]
-    pub(super) fn add(&mut self, item: u32, score: f32, because: u32) {
-        let Some(cell) = self.cells.get_mut(item as usize) else {
-            return;
-        };
-        if cell.epoch != self.epoch {
-            *cell = Cell {
-                epoch: self.epoch,
-                score,
-                most: score,
-                because,
+    pub(super) fn add(&mut self, scores: impl Iterator<Item = (u32, f32)>, because: u32) {
+        let (epoch, mut count) = (self.epoch, self.count);
+        let (cells, touched) = (self.cells.as_mut_slice(), self.touched.as_mut_slice());
+        for (item, score) in scores {
+            let Some(cell) = cells.get_mut(item as usize) else {
+                continue;
             };
-            self.touched.push(item);
-            return;
+            if cell.epoch != epoch {
+                *cell = Cell {
+                    epoch,
+                    score,
+                    most: score,
+                    because,
+                };
+                if let Some(next) = touched.get_mut(count) {
+                    *next = item;
+                }
+                count += 1;
+                continue;
+            }
+            cell.score += score;
+            if score > cell.most {
+                cell.most = score;
+                cell.because = because;
+            }
         }
-        cell.score += score;
-        if score > cell.most {
-            cell.most = score;
-            cell.because = because;
+        self.count = count;
+    }
+
+    /// Multiplies every score by what `by` answers for its video.
+    pub(super) fn multiply(&mut self, by: impl Fn(u32) -> f32) {
+        for item in self.touched.iter().take(self.count) {
+            if let Some(cell) = self.cells.get_mut(*item as usize) {
+                cell.score *= by(*item);
+            }
         }
     }
 
@@ -66,18 +86,17 @@ impl Tally {
 
     /// Whether nothing was added.
     pub(super) fn is_empty(&self) -> bool {
-        self.touched.is_empty()
+        self.count == 0
     }
 
     /// The highest score, at least 0.
     pub(super) fn highest(&self) -> f32 {
-        let scores = self.touched.iter().filter_map(|item| self.get(*item));
-        scores.map(|(score, _)| score).fold(0.0, f32::max)
+        self.rows().map(|row| row.score).fold(0.0, f32::max)
     }
 
     /// Every video with its score and strongest seed.
     pub(super) fn rows(&self) -> impl Iterator<Item = Proposal> {
-        self.touched.iter().filter_map(|item| {
+        self.touched.iter().take(self.count).filter_map(|item| {
             let (score, because) = self.get(*item)?;
             Some(Proposal {
                 item: *item,

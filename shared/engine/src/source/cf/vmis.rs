@@ -63,11 +63,10 @@ pub(super) fn vote(
         let newest = shared.trailing_zeros();
         let weight = similarity * match_weight(newest) * age.of(session);
         let because = seeds.get(newest as usize).map_or(NONE, |seed| seed.item);
-        for item in sessions.row(session) {
-            let idf = idf.get(item.get() as usize).map_or(0.0, |idf| idf.get());
-            tally.add(item.get(), weight * idf, because);
-        }
+        let items = sessions.row(session).iter();
+        tally.add(items.map(|item| (item.get(), weight)), because);
     }
+    tally.multiply(|item| idf.get(item as usize).map_or(0.0, |idf| idf.get()));
 }
 
 /// Collects the `most` newest sessions that share a video with the seeds, newest first.
