@@ -25,15 +25,15 @@ pub struct Thin {
     pub before: DayRows,
 }
 
-/// The newest days of `days` (oldest first), up to `last` and at most `window` calendar days long.
+/// The newest `window` of the `days` that hold something (oldest first), up to `last`.
+///
+/// Days, and not the calendar: a feed that was taken in years after it was recorded is history to
+/// the first event of today as well.
 #[must_use]
 pub fn window_of(days: &[Date], last: Date, window: u32) -> Vec<Date> {
-    let span = jiff::Span::new().days(i64::from(window.max(1)));
-    let after = last.saturating_sub(span);
-    days.iter()
-        .copied()
-        .filter(|day| *day > after && *day <= last)
-        .collect()
+    let until = days.partition_point(|day| *day <= last);
+    let from = until.saturating_sub(window.max(1) as usize);
+    days.get(from..until).unwrap_or_default().to_vec()
 }
 
 /// Finds the newest whole day and complains when it is far thinner than the day before it.
@@ -75,13 +75,13 @@ mod tests {
     }
 
     #[test]
-    fn the_window_counts_calendar_days() {
+    fn the_window_counts_days_that_hold_something() {
         let days = [1, 2, 18, 20, 21].map(november);
         let cases: [(Date, u32, &[i8]); 5] = [
-            (november(21), 4, &[18, 20, 21]),
-            (november(21), 3, &[20, 21]),
+            (november(21), 4, &[2, 18, 20, 21]),
+            (november(21), 2, &[20, 21]),
             (november(20), 1, &[20]),
-            (november(30), 5, &[]),
+            (november(30), 2, &[20, 21]),
             (november(2), 400, &[1, 2]),
         ];
         for (last, window, expected) in cases {

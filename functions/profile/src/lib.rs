@@ -79,7 +79,7 @@ pub struct Parts {
 /// How the job runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// How many calendar days of events are read, the newest included; 1 to [`WINDOW_DAYS_MAX`].
+    /// How many days that hold events are read, the newest included; 1 to [`WINDOW_DAYS_MAX`].
     pub window_days: u32,
     /// Publishes also from a day that is far thinner than the day before it.
     pub force: bool,
