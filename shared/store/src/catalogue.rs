@@ -88,11 +88,14 @@ impl Catalogue {
             });
         }
         let (hidden, shown): (Vec<&Video>, Vec<&Video>) = videos.iter().partition(|v| v.hidden);
-        // What was never in the catalogue is in no index; an import full of hidden videos must not
-        // fill the overlay.
+        // What was never in the catalogue is in no index, and what was hidden is hidden: an import
+        // full of hidden videos must not fill the overlay, nor the same one again.
         let hidden: Vec<VideoId> = hidden.into_iter().map(|v| v.video_id.clone()).collect();
         let known = self.rows(&hidden, deadline).await?;
-        let known = hidden.iter().zip(known).filter(|(_, row)| row.is_some());
+        let is_shown =
+            |row: &Row| !matches!(decode(row), Ok(None | Some(Video { hidden: true, .. })));
+        let known = hidden.iter().zip(known);
+        let known = known.filter(|(_, row)| row.as_ref().is_some_and(is_shown));
         let hidden: Vec<VideoId> = known.map(|(id, _)| id.clone()).collect();
         self.overlay.add(&hidden, deadline).await?;
         while !writes.is_empty() {

@@ -189,6 +189,20 @@ async fn an_import_full_of_hidden_videos_leaves_the_overlay_alone() {
 }
 
 #[tokio::test]
+async fn the_same_import_again_leaves_the_overlay_alone() {
+    let house = House::new();
+    let (catalogue, deadline) = (house.catalogue(), &house.deadline);
+    let hidden = Video {
+        hidden: true,
+        ..made("v1", "")
+    };
+    for _ in 0..2 {
+        catalogue.put(vec![hidden.clone()], deadline).await.unwrap();
+        assert!(house.hidden(&catalogue).await.is_empty(), "in no index");
+    }
+}
+
+#[tokio::test]
 async fn a_row_that_cannot_be_written_hides_rather_than_shows() {
     let house = House::new();
     let (catalogue, deadline) = (house.catalogue(), &house.deadline);
