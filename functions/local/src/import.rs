@@ -39,7 +39,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::cli;
 use crate::demo::Demo;
-use convert::Out;
+use convert::{Out, Reason};
 use plan::{Part, plan};
 use progress::Progress;
 use records::Step;
@@ -48,6 +48,8 @@ use staging::Staging;
 
 /// Rows after which a file that is mostly malformed is not read to its end.
 const HOPELESS_ROWS: u64 = 100_000;
+/// How far a clock that told a time may have been ahead of ours.
+const AHEAD_MS_MAX: i64 = 86_400_000;
 /// Rows between two looks at the progress bar.
 const PROGRESS_ROWS: u64 = 4_096;
 
@@ -122,17 +124,18 @@ impl Import {
         stores: &Stores,
         progress: Box<dyn Progress>,
     ) -> anyhow::Result<Report> {
-        let started = stores.clock.now().mono;
+        let started = stores.clock.now();
+        let latest_ms = started.wall_ms.saturating_add(AHEAD_MS_MAX);
         let folder = data.clone();
         // Reading and encoding take seconds of computing: not on a thread that answers requests.
-        let staged = tokio::task::spawn_blocking(move || self.stage(&folder, progress));
+        let staged = tokio::task::spawn_blocking(move || self.stage(&folder, latest_ms, progress));
         let (mut report, staging, mut progress) = staged.await.context("the import stopped")??;
         staging.apply(stores, progress.as_mut()).await?;
         report.seconds = stores
             .clock
             .now()
             .mono
-            .saturating_sub(started)
+            .saturating_sub(started.mono)
             .as_secs_f64();
         Ok(report)
     }
@@ -140,6 +143,7 @@ impl Import {
     fn stage(
         mut self,
         data: &Path,
+        latest_ms: i64,
         mut progress: Box<dyn Progress>,
     ) -> anyhow::Result<(Report, staging::Ready, Box<dyn Progress>)> {
         let fingerprint = fingerprint(&self.parts)?;
@@ -151,6 +155,7 @@ impl Import {
                 staging: &mut staging,
                 rejected: &mut rejected,
                 report: &mut report,
+                latest_ms,
             };
             let read = reading.read(part, progress.as_mut(), self.max_bad);
             let closed = rejected.flush();
@@ -200,6 +205,8 @@ struct Reading<'a> {
     staging: &'a mut Staging,
     rejected: &'a mut Rejected,
     report: &'a mut Report,
+    /// An event after it has not happened yet, Unix time in milliseconds.
+    latest_ms: i64,
 }
 
 impl Reading<'_> {
@@ -217,7 +224,10 @@ impl Reading<'_> {
         loop {
             let (row, reason) = match records.next()? {
                 Step::End => break,
-                Step::Record { row, cells } => (row, part.converter.record(cells, &mut out).err()),
+                Step::Record { row, cells } => {
+                    let taken = part.converter.record(cells, &mut out);
+                    (row, taken.and_then(|()| self.has_happened(&out)).err())
+                }
                 Step::Malformed { row, reason } => (row, Some(reason)),
             };
             rows += 1;
@@ -248,6 +258,15 @@ impl Reading<'_> {
                  allows; nothing was changed, the rows are in {}",
                 self.rejected.path().display()
             );
+        }
+        Ok(())
+    }
+
+    /// One day that is still to come would be the newest of all nights.
+    fn has_happened(&self, out: &Out) -> Result<(), Reason> {
+        let ahead = out.events.iter().any(|event| event.ts_ms > self.latest_ms);
+        if ahead {
+            return Err("a time in the future".to_owned());
         }
         Ok(())
     }

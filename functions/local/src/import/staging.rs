@@ -131,11 +131,10 @@ impl Staging {
 
     /// Makes the folder whole and says so, durably. From here on the import will happen.
     pub(super) fn finish(mut self) -> anyhow::Result<Ready> {
-        self.videos.flush().with_context(|| unusable(&self.dir))?;
-        self.videos
-            .get_ref()
-            .sync_all()
-            .with_context(|| unusable(&self.dir))?;
+        for lines in [&mut self.videos, &mut self.mentioned] {
+            let written = lines.flush().and_then(|()| lines.get_ref().sync_all());
+            written.with_context(|| unusable(&self.dir))?;
+        }
         let mut objects = Vec::new();
         for day in self.spill.days() {
             self.write_day(day, &mut objects)?;

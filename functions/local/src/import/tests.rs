@@ -128,13 +128,25 @@ async fn too_many_malformed_rows_stop_the_import_before_anything_is_touched() {
 }
 
 #[tokio::test]
+async fn what_has_not_happened_yet_is_malformed() {
+    let world = World::new();
+    let text = "SessionId\tItemId\tTime\nu\tv\t4000000000\nu\tv\t1600000000\n";
+    world.file("one.txt", text);
+    let report = world
+        .import("--preset sessions {}/one.txt --max-bad 0.5")
+        .await
+        .unwrap();
+    assert_eq!((report.events, report.bad), (1, 1));
+}
+
+#[tokio::test]
 async fn what_was_ready_is_finished_and_what_was_not_is_forgotten() {
     let world = World::new();
     world.kuairand();
     let import = world.plan("--preset kuairand {}").unwrap();
     let progress = Box::new(Lines::new(std::io::sink()));
     // The process dies right after the import was decided …
-    drop(import.stage(&world.data(), progress).unwrap());
+    drop(import.stage(&world.data(), i64::MAX, progress).unwrap());
     // … and another one had died while reading.
     let unready = world.data().join("import/0123456789abcdef");
     fs::create_dir_all(&unready).unwrap();

@@ -25,7 +25,7 @@ impl World {
         let tables = folder.path().join("data/tables");
         let tables = EmbeddedTables::open_with(&tables, Durability::Buffered).unwrap();
         let objects = EmbeddedObjects::open(&folder.path().join("data/objects")).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(0));
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(1_780_000_000_000));
         let catalogue = Arc::new(Catalogue::new(Arc::new(tables), Arc::clone(&clock)));
         let stores = Stores {
             catalogue,
