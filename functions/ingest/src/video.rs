@@ -37,8 +37,9 @@ const MEDIA_FIELDS: &[&str] = &["width", "height", "hdr_max_luminance"];
 
 /// Reads a whole video; the id in the body, if any, is the one in the path.
 pub(crate) fn whole(id: VideoId, body: Value) -> Result<Video, Problem> {
-    if let Some(Value::String(named)) = body.get("id")
-        && named != id.as_str()
+    if body
+        .get("id")
+        .is_some_and(|named| named.as_str() != Some(id.as_str()))
     {
         return Err(Problem::field("id"));
     }

@@ -95,6 +95,7 @@ async fn what_is_wrong_is_named() {
     for (method, uri, body, field) in [
         (Method::PUT, "/videos/v%201", json!({}), "id"),
         (Method::PUT, "/videos/v1", json!({"id": "v2"}), "id"),
+        (Method::PUT, "/videos/v1", json!({"id": 5}), "id"),
         (Method::PUT, "/videos/v1", json!({"tags": "a"}), "tags"),
         (
             Method::PATCH,
