@@ -196,9 +196,9 @@ pub struct Recommend {
     #[arg(long, requires = "out")]
     pub all: bool,
     /// Where to write: a header, then user, rank and item separated by tabs.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "user")]
     pub out: Option<PathBuf>,
-    /// Videos per user, 1 to 200.
+    /// Videos per user, 1 to 200; for --user 1 to 50, as the API has it.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub limit: u16,
     /// The place in the product.

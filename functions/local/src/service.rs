@@ -15,7 +15,7 @@ use web::Signer;
 use crate::backend::Backend;
 use crate::jobs::{self, Jobs};
 use crate::pump::{self, Pump, Route};
-use crate::settings::Settings;
+use crate::settings::{Settings, Storage};
 use crate::{admin, import, signing};
 
 /// How long the start may wait for stores that are not there.
@@ -35,6 +35,8 @@ pub struct Service {
     pub generations: Arc<Generations>,
     /// Signs cursors and tokens.
     pub signer: Signer,
+    /// Who holds leases.
+    pub owner: String,
     /// The real clock.
     pub clock: Arc<dyn Clock>,
     /// Everything that runs on its own.
@@ -59,6 +61,7 @@ impl Service {
         };
         let serving = Serving::open(ports.clone(), &serving, &clock, &tasks, &deadline).await?;
         Ok(Self {
+            owner: owner(&settings.storage, clock.as_ref()),
             control: Arc::new(Control::new(ports.tables, Arc::clone(&clock))),
             lake: Arc::new(Lake::new(Arc::clone(&ports.objects))),
             generations: Arc::new(Generations::new(ports.objects)),
@@ -107,7 +110,7 @@ impl Service {
             objects: Arc::clone(&self.backend.ports.objects),
             control: Arc::clone(&self.control),
             work_dir: settings.folder("work"),
-            owner: "local".to_owned(),
+            owner: self.owner.clone(),
             clock: Arc::clone(&self.clock),
         };
         profile::Job::new(parts, profile::Options::default())
@@ -250,8 +253,19 @@ impl Service {
             published: Generations::clone(&self.generations),
             lake: Arc::clone(&self.lake),
             control: Arc::clone(&self.control),
-            owner: "local".to_owned(),
+            owner: self.owner.clone(),
             clock: Arc::clone(&self.clock),
         })
+    }
+}
+
+/// A data folder has one process at a time, so that the next one goes on at once where it died;
+/// tables on AWS may have several.
+#[cfg_attr(not(feature = "aws"), expect(unused_variables))]
+fn owner(storage: &Storage, clock: &dyn Clock) -> String {
+    match storage {
+        Storage::Embedded => "local".to_owned(),
+        #[cfg(feature = "aws")]
+        Storage::Aws(_) => format!("local-{}-{}", std::process::id(), clock.now().wall_ms),
     }
 }
