@@ -6,7 +6,7 @@
 Starts every server on a free loopback port and ends it by process id.  Parts that need the real
 data sets are skipped with a printed line when they are not there.
 """
-import argparse, http.client, json, os, random, signal, socket, subprocess, sys, tempfile, time
+import argparse, http.client, json, os, random, re, select, signal, socket, subprocess, sys, tempfile, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -77,7 +77,14 @@ class Server:
         return r.status, json.loads(body) if body else None, r.headers
 
     def ready(self, seconds=60):
-        """Waits for the first good answer of /health/ready."""
+        """Waits for the first good answer of /health/ready; without one nothing is left running."""
+        try:
+            return self.wait(seconds)
+        except BaseException:
+            self.stop(signal.SIGKILL)
+            raise
+
+    def wait(self, seconds):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             require(self.process.poll() is None, f"serve ended by itself:\n{self.printed()}")
@@ -356,7 +363,7 @@ def bad_rows(binary, folder, _data):
 
 
 def killed(binary, folder, _data):
-    """kill -9 of serve while it fills an empty store, and while the T+1 job runs."""
+    """kill -9 of serve while it fills an empty store, of an import, and of the T+1 job with its process."""
     folder = Path(folder)
     for n, delay in enumerate((0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.1)):
         reelway = Reelway(binary, folder / f"first-{n}")
@@ -368,22 +375,62 @@ def killed(binary, folder, _data):
             require(status == 200 and len(answer["items"]) == 20 and answer["rung"] == "personal",
                     f"after a kill at {delay} s: {status} {answer}")
     shown("8 kills of serve while it filled an empty store: the next start answers personally")
-    reelway = Reelway(binary, folder / "profile")
+    reelway = Reelway(binary, folder / "night")
     with reelway.serve().__enter__().ready() as server:
         before = server.get("/trending")[1]["generation"]
-    for delay in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5):
-        job = subprocess.Popen(reelway.command("profile"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(delay)
-        finished = job.poll() is not None
-        job.kill()
-        job.wait(20)
+
+    def serves(what):
+        """The next start has a whole generation; which."""
         with reelway.serve().__enter__().ready() as server:
             status, answer, _ = server.get("/recommend?user_id=u1")
-            require(status == 200 and len(answer["items"]) == 20, f"after a kill at {delay} s: {status}")
-            now = answer["generation"]
-            require(finished or now == before or now > before, f"generation {now} after {before}")
+            require(status == 200 and len(answer["items"]) == 20, f"{what}: {status} {answer}")
+            return answer["generation"]
+
+    number = lambda generation: tuple(map(int, re.findall(r"\d+", generation)))
+    rows, kinds = 200_000, ("--map", "user_id=who,video_id=what,ts=at")
+    events = folder / "events.csv"
+    start = int(time.time()) - rows
+    with events.open("w") as f:
+        f.write("who,what,at\n")
+        f.writelines(f"i{n % 500},w{n * 7 % 900},{start + n}\n" for n in range(rows))
+    killed, delays = 0, (0.02, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+    for delay in delays:
+        job = subprocess.Popen(reelway.command("import", events, *kinds), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        killed += job.poll() is None
+        job.kill()
+        job.wait(20)
+        require(serves(f"import killed at {delay} s") == before, "an import alone changed the generation")
+    require(killed, "every import was over before it was killed")
+    shown(f"{killed} kills of import: the generation of before serves after each")
+    report = json.loads(reelway.run("--json", "import", events, *kinds).splitlines()[-1])
+    require(report["events"] == rows, f"{report}")
+    taken = json.loads(reelway.run("--json", "profile", "--force").splitlines()[-1])
+    require(taken["events"] >= rows, f"{taken}")
+    for what in ("profile", "serve"):
+        killed, before = 0, serves("before")
+        for delay in (0.02, 0.1, 0.3, 0.6, 1.0, 1.5):
+            if what == "profile":
+                job = subprocess.Popen(reelway.command("profile", "--force"), stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+                time.sleep(delay)
+                killed += job.poll() is None
+                job.kill()
+                job.wait(20)
+            else:
+                with reelway.serve().__enter__().ready() as server:
+                    asked = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+                    asked.request("POST", "/admin/jobs/profile")
+                    time.sleep(delay)
+                    killed += not select.select([asked.sock], [], [], 0)[0]
+                    server.stop(signal.SIGKILL)
+                    asked.close()
+            now = serves(f"{what} killed at {delay} s")
+            require(number(now) >= number(before), f"generation {now} after {before}")
             before = now
-    shown("6 kills of profile: a whole generation serves after each")
+        require(killed, f"every run of {what} was over before it was killed")
+        shown(f"{killed} kills of {what} while the T+1 job ran: a whole generation, and no older one, after each")
 
 
 PARTS = [first_request, bad_rows, killed, kuairand_serves, kuairand_is_personal, evaluation_agrees, other_data_sets]
@@ -408,9 +455,9 @@ def main():
             with tempfile.TemporaryDirectory(prefix="reelway-") as folder:
                 part(o.binary.resolve(), folder, o.data.resolve())
             print(f"ok {part.__name__} {time.monotonic() - begin:.1f} s")
-        except AssertionError as e:
+        except Exception as e:
             failed += 1
-            print(f"FAILED {part.__name__}: {e}")
+            print(f"FAILED {part.__name__}: {type(e).__name__}: {e}")
     sys.exit(1 if failed else 0)
 
 
