@@ -37,6 +37,11 @@ class Reelway:
         require(done.returncode == expect, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done.stdout + done.stderr
 
+    def told(self, *words):
+        """What a command says with --json."""
+        said = self.run("--json", *words)
+        return json.loads(said[said.index("{"):said.rindex("}") + 1])
+
     def serve(self, *words):
         return Server(self, words)
 
@@ -404,9 +409,9 @@ def killed(binary, folder, _data):
         require(serves(f"import killed at {delay} s") == before, "an import alone changed the generation")
     require(killed, "every import was over before it was killed")
     shown(f"{killed} kills of import: the generation of before serves after each")
-    report = json.loads(reelway.run("--json", "import", events, *kinds).splitlines()[-1])
+    report = reelway.told("import", events, *kinds)
     require(report["events"] == rows, f"{report}")
-    taken = json.loads(reelway.run("--json", "profile", "--force").splitlines()[-1])
+    taken = reelway.told("profile", "--force")
     require(taken["events"] >= rows, f"{taken}")
     for what in ("profile", "serve"):
         killed, before = 0, serves("before")
