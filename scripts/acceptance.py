@@ -81,6 +81,14 @@ class Server:
         c.close()
         return r.status, json.loads(body) if body else None, r.headers
 
+    def send(self, method, path, body):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        c.request(method, path, json.dumps(body), {"content-type": "application/json"})
+        r = c.getresponse()
+        r.read()
+        c.close()
+        return r.status
+
     def ready(self, seconds=60):
         """Waits for the first good answer of /health/ready; without one nothing is left running."""
         try:
@@ -185,12 +193,18 @@ def kuairand_serves(binary, folder, data):
     source = data / "kuairand-pure"
     reelway = Reelway(binary, folder)
     begin = time.monotonic()
-    reelway.run("import", "--preset", "kuairand", source)
+    report = reelway.told("import", "--preset", "kuairand", source)
     imported = time.monotonic() - begin
     reelway.run("profile")
     both = time.monotonic() - begin
     shown(f"KuaiRand import {imported:.1f} s, profile {both - imported:.1f} s")
     require(both < 30, f"import and profile took {both:.1f} s")
+    require(report["rows"] == 94_976 + 390_929 + 7_583 and report["videos"] == 7_583 and report["bad"] == 0, f"{report}")
+    with reelway.serve("--no-demo").__enter__().ready() as server:
+        hidden = {item["video_id"] for item in server.get("/popular?limit=20")[1]["items"]}
+        for video in hidden:
+            status = server.send("PATCH", f"/videos/{video}", {"hidden": True})
+            require(status == 200, f"hiding {video}: {status}")
     out = Path(folder) / "slates.tsv"
     begin = time.monotonic()
     reelway.run("recommend", "--all", "--out", out, "--limit", 20)
@@ -209,7 +223,8 @@ def kuairand_serves(binary, folder, data):
         require(len(items) == 20 and len(set(items)) == 20, f"{len(items)} items, {len(set(items))} distinct")
         require(not seen.get(user, set()) & set(items), "a seen video")
         require(set(items) <= known, "a video that is not in the catalogue")
-    shown(f"{len(slates)} users, 20 distinct unseen videos each, {len(slates) / seconds:.0f} slates/s with start and writing")
+        require(not hidden & set(items), "a hidden video")
+    shown(f"{len(slates)} users, 20 distinct, unseen, visible videos each, {len(slates) / seconds:.0f} slates/s with start and writing")
     users = sorted(seen)
     random.Random(7).shuffle(users)
     with reelway.serve("--no-demo").__enter__().ready() as server:
@@ -438,7 +453,25 @@ def killed(binary, folder, _data):
         shown(f"{killed} kills of {what} while the T+1 job ran: a whole generation, and no older one, after each")
 
 
-PARTS = [first_request, bad_rows, killed, kuairand_serves, kuairand_is_personal, evaluation_agrees, other_data_sets]
+def import_streams(binary, folder, _data):
+    """Memory does not grow with the file."""
+    folder = Path(folder)
+    peaks = []
+    for rows in (100_000, 1_000_000):
+        reelway, events = Reelway(binary, folder / f"store-{rows}"), folder / f"{rows}.csv"
+        with events.open("w") as f:
+            f.write("who,what,at\n")
+            f.writelines(f"u{n % 5000},v{n * 7 % 3000},{1_700_000_000 + n % 2_500_000}\n" for n in range(rows))
+        words = reelway.command("import", events, "--map", "user_id=who,video_id=what,ts=at")
+        job = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(job.pid, 0)
+        require(status == 0, f"{rows} rows: status {status}")
+        peaks.append(used.ru_maxrss / 1024)
+    shown("peak memory of importing 100,000 and 1,000,000 rows: " + ", ".join(f"{p:.0f} MiB" for p in peaks))
+    require(peaks[1] <= 1.5 * peaks[0], f"{peaks} MiB")
+
+
+PARTS = [first_request, bad_rows, import_streams, killed, kuairand_serves, kuairand_is_personal, evaluation_agrees, other_data_sets]
 REAL = {kuairand_serves, kuairand_is_personal, evaluation_agrees, other_data_sets}
 
 
