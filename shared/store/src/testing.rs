@@ -307,6 +307,8 @@ pub struct MemoryObjects {
     pub kept: Mutex<HashMap<String, Bytes>>,
     /// Every call fails.
     pub down: AtomicBool,
+    /// Nothing that is asked for ever arrives.
+    pub stalled: AtomicBool,
     /// Keys that were written, in order.
     pub written: Mutex<Vec<String>>,
     pub fetches: AtomicUsize,
@@ -343,6 +345,9 @@ impl Objects for MemoryObjects {
 
     async fn get(&self, key: &str, bytes_max: u64, _: &Deadline) -> Result<Bytes, Error> {
         self.check()?;
+        if self.stalled.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let bytes = self.kept.lock().unwrap().get(key).cloned();
         let bytes = bytes.ok_or_else(|| Error::new(ErrorKind::NotFound, "get"))?;
         if bytes.len() as u64 > bytes_max {

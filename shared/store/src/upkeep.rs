@@ -27,7 +27,8 @@ struct Inner {
     realtime: Arc<Realtime>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
-    busy: AtomicBool,
+    looking: AtomicBool,
+    fetching: AtomicBool,
 }
 
 impl Upkeep {
@@ -41,7 +42,6 @@ impl Upkeep {
         clock: Arc<dyn Clock>,
         tasks: Tasks,
     ) -> Self {
-        let busy = AtomicBool::new(false);
         Self {
             inner: Arc::new(Inner {
                 generations,
@@ -50,7 +50,8 @@ impl Upkeep {
                 realtime,
                 clock,
                 tasks,
-                busy,
+                looking: AtomicBool::new(false),
+                fetching: AtomicBool::new(false),
             }),
         }
     }
@@ -69,31 +70,36 @@ impl Upkeep {
     }
 
     /// Starts a round in the background unless one is running; cheap when nothing is due.
+    ///
+    /// Fetching a generation may take minutes. It has a task of its own, so that what is tuned is in
+    /// force within a second all the same.
     pub fn pass(&self) {
-        if self.inner.busy.swap(true, Ordering::AcqRel) {
-            return;
+        let inner = &self.inner;
+        if let Some(round) = Round::begin(inner, |inner| &inner.looking) {
+            inner.tasks.spawn(async move { round.inner.look().await });
         }
-        let inner = Arc::clone(&self.inner);
-        let round = Round(Arc::clone(&self.inner));
-        self.inner.tasks.spawn(async move {
-            let _ends_with_the_task = round;
-            inner.round().await;
-        });
+        if let Some(round) = Round::begin(inner, |inner| &inner.fetching) {
+            inner.tasks.spawn(async move { round.inner.fetch().await });
+        }
     }
 }
 
 impl Inner {
-    async fn round(&self) {
+    async fn look(&self) {
         let deadline = Deadline::after(Arc::clone(&self.clock), ROUND_BUDGET);
         if let Some(file) = &self.file
             && let Err(error) = file.refresh_if_due(&deadline).await
         {
             tracing::error!(error = %error, "the tuning file was not applied, the last good one stays");
         }
+        self.look_around(&deadline).await;
+    }
+
+    async fn fetch(&self) {
+        let deadline = Deadline::after(Arc::clone(&self.clock), ROUND_BUDGET);
         let every = self.tuning.snapshot().store.generation_every();
         // A failure is counted and logged by the reader itself, which keeps the old generation.
         let _ = self.generations.refresh_if_due(every, &deadline).await;
-        self.look_around(&deadline).await;
     }
 
     /// Without it answers are as fresh as the generation.
@@ -105,10 +111,67 @@ impl Inner {
 }
 
 /// A running round; its end, however it comes, lets the next one start.
-struct Round(Arc<Inner>);
+struct Round {
+    inner: Arc<Inner>,
+    busy: fn(&Inner) -> &AtomicBool,
+}
+
+impl Round {
+    fn begin(inner: &Arc<Inner>, busy: fn(&Inner) -> &AtomicBool) -> Option<Self> {
+        let begins = !busy(inner).swap(true, Ordering::AcqRel);
+        begins.then(|| Self {
+            inner: Arc::clone(inner),
+            busy,
+        })
+    }
+}
 
 impl Drop for Round {
     fn drop(&mut self) {
-        self.0.busy.store(false, Ordering::Release);
+        (self.busy)(&self.inner).store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{MemoryObjects, MemoryTables, clock};
+
+    #[tokio::test]
+    async fn a_generation_that_never_arrives_holds_up_no_tuning() {
+        let (manual, folder) = (clock(), tempfile::tempdir().unwrap());
+        let clock: Arc<dyn Clock> = manual.clone();
+        let objects = Arc::new(MemoryObjects::default());
+        objects.stalled.store(true, Ordering::SeqCst);
+        let document = folder.path().join("tuning.json");
+        std::fs::write(&document, "{}").unwrap();
+        let (tuning, file) = TuningFile::follow(Some(document.clone()), &clock);
+        let index_dir = folder.path().join("generations");
+        let generations = Arc::new(GenerationReader::new(objects, index_dir, clock.clone()));
+        let tables = Arc::new(MemoryTables::default());
+        let realtime = Realtime::new(tables, Arc::clone(&generations), clock.clone());
+        let upkeep = Upkeep::new(
+            generations,
+            Arc::clone(&tuning),
+            file,
+            Arc::new(realtime),
+            clock,
+            Tasks::new(),
+        );
+        let every = || tuning.snapshot().store.generation_every_ms;
+        for wanted in [5_000, 6_000] {
+            let changed = format!(r#"{{"store":{{"generation_every_ms":{wanted}}}}}"#);
+            std::fs::write(&document, changed).unwrap();
+            let applied = async {
+                while every() != wanted {
+                    manual.advance(Duration::from_secs(1));
+                    upkeep.pass();
+                    tokio::task::yield_now().await;
+                }
+            };
+            let applied = tokio::time::timeout(Duration::from_secs(10), applied).await;
+            assert!(applied.is_ok(), "{} instead of {wanted}", every());
+        }
+        assert!(upkeep.inner.fetching.load(Ordering::SeqCst), "it still waits");
     }
 }
