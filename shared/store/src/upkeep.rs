@@ -172,6 +172,9 @@ mod tests {
             let applied = tokio::time::timeout(Duration::from_secs(10), applied).await;
             assert!(applied.is_ok(), "{} instead of {wanted}", every());
         }
-        assert!(upkeep.inner.fetching.load(Ordering::SeqCst), "it still waits");
+        assert!(
+            upkeep.inner.fetching.load(Ordering::SeqCst),
+            "it still waits"
+        );
     }
 }
