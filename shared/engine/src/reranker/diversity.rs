@@ -32,13 +32,15 @@ impl Reranker for DiversityReranker {
             taken: false,
         };
         let mut seats: Vec<Seat<'_>> = candidates.iter().map(seat).collect();
-        let caps = Caps {
-            creator: asked.scene.creator_max as usize,
-            category: asked.scene.category_max as usize,
+        let mut window = Window {
+            creator_max: asked.scene.creator_max as usize,
+            category_max: asked.scene.category_max as usize,
+            creators: Counts::default(),
+            categories: Counts::default(),
         };
-        let window = (asked.scene.diversity_window as usize).max(1) - 1;
+        let length = (asked.scene.diversity_window as usize).max(1) - 1;
         let mut order: Vec<usize> = Vec::with_capacity(seats.len());
-        let mut before: VecDeque<Seat<'_>> = VecDeque::with_capacity(window + 1);
+        let mut before: VecDeque<Seat<'_>> = VecDeque::with_capacity(length + 1);
         let mut first = 0;
         while order.len() < asked.query.wanted.min(seats.len()) {
             while seats.get(first).is_some_and(|seat| seat.taken) {
@@ -51,7 +53,7 @@ impl Reranker for DiversityReranker {
                 .filter(|(_, seat)| !seat.taken);
             let fits = ahead
                 .take(LOOKED_AT_MAX)
-                .find(|(_, seat)| caps.allow(&before, seat));
+                .find(|(_, seat)| window.has_room(seat));
             let place = fits.map_or(first, |(place, _)| place);
             let Some(seat) = seats.get_mut(place) else {
                 break;
@@ -59,8 +61,11 @@ impl Reranker for DiversityReranker {
             seat.taken = true;
             order.push(place);
             before.push_back(*seat);
-            if before.len() > window {
-                before.pop_front();
+            window.add(seat);
+            if before.len() > length
+                && let Some(oldest) = before.pop_front()
+            {
+                window.remove(&oldest);
             }
         }
         let rest = seats
@@ -84,26 +89,60 @@ struct Seat<'a> {
     taken: bool,
 }
 
-struct Caps {
-    creator: usize,
-    category: usize,
+/// What stands before the next place, as far as the caps ask.
+struct Window {
+    creator_max: usize,
+    category_max: usize,
+    creators: Counts,
+    categories: Counts,
 }
 
-impl Caps {
-    fn allow(&self, before: &VecDeque<Seat<'_>>, next: &Seat<'_>) -> bool {
-        let creator = next.creator;
-        let same = || {
-            before
-                .iter()
-                .filter(|other| other.creator == creator)
-                .count()
-        };
-        if creator != NONE && same() >= self.creator {
-            return false;
+impl Window {
+    fn has_room(&self, next: &Seat<'_>) -> bool {
+        let creator = next.creator == NONE || self.creators.of(next.creator) < self.creator_max;
+        let has_room = |category: &U32| self.categories.of(category.get()) < self.category_max;
+        creator && next.categories.iter().all(has_room)
+    }
+
+    fn add(&mut self, seat: &Seat<'_>) {
+        self.creators.add(seat.creator);
+        let categories = seat.categories.iter();
+        categories.for_each(|category| self.categories.add(category.get()));
+    }
+
+    fn remove(&mut self, seat: &Seat<'_>) {
+        self.creators.remove(seat.creator);
+        let categories = seat.categories.iter();
+        categories.for_each(|category| self.categories.remove(category.get()));
+    }
+}
+
+/// How often a number was added. A window holds few, and a short list is searched faster than a
+/// table.
+#[derive(Default)]
+struct Counts(Vec<(u32, usize)>);
+
+impl Counts {
+    fn of(&self, number: u32) -> usize {
+        let own = self.0.iter().find(|(own, _)| *own == number);
+        own.map_or(0, |(_, count)| *count)
+    }
+
+    fn add(&mut self, number: u32) {
+        match self.0.iter_mut().find(|(own, _)| *own == number) {
+            Some((_, count)) => *count += 1,
+            None => self.0.push((number, 1)),
         }
-        next.categories.iter().all(|category| {
-            let has = |other: &&Seat<'_>| other.categories.contains(category);
-            before.iter().filter(has).count() < self.category
-        })
+    }
+
+    fn remove(&mut self, number: u32) {
+        let place = self.0.iter().position(|(own, _)| *own == number);
+        let Some(place) = place else { return };
+        if let Some((_, count)) = self.0.get_mut(place) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.swap_remove(place);
+            }
+        }
     }
 }
