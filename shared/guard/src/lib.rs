@@ -3,13 +3,14 @@
 //! ```text
 //! Deadline ── bounds every wait          Gate, Concurrency ─ bound work in flight
 //! Breaker ─── stops asking the broken    Limiter ─────────── bounds what callers may ask
-//! Flight ──── one load per key           Tasks ───────────── the one place that spawns
+//! Flight ──── one load per key           Lag ─────────────── tells a queue that stands
+//! Tasks ───── the one place that spawns
 //!          KeyedBreaker, KeyedLimiter: one per user or network, in bounded memory
 //! ```
 //!
 //! Nothing here knows Reelway: no ids, no videos, no stores. Deciding uses an injected
 //! [`Clock`]; waiting is tokio's. Read in the order `clock`, `deadline`, `outcome`, `breaker`,
-//! `gate`, `concurrency`, `limiter`, `tasks`, `flight`, `tuning`.
+//! `gate`, `concurrency`, `lag`, `limiter`, `tasks`, `flight`, `tuning`.
 #![forbid(unsafe_code)]
 
 pub mod breaker;
@@ -19,6 +20,7 @@ pub mod deadline;
 pub mod flight;
 pub mod gate;
 mod keyed;
+pub mod lag;
 pub mod limiter;
 pub mod outcome;
 mod sync;
@@ -34,10 +36,11 @@ pub use concurrency::Concurrency;
 pub use deadline::{Deadline, Elapsed};
 pub use flight::{Flight, FlightError};
 pub use gate::{Gate, GatePermit, Shed};
+pub use lag::Lag;
 pub use limiter::{KeyedLimiter, Limiter};
 pub use outcome::Outcome;
 pub use tasks::Tasks;
 pub use tuning::{
-    BreakerTuning, ConcurrencyTuning, GuardTuning, KeyedBreakerTuning, Limits, Rate,
+    BreakerTuning, ConcurrencyTuning, GuardTuning, KeyedBreakerTuning, LagTuning, Limits, Rate,
     RegionBreakerTuning, UserBreakerTuning,
 };

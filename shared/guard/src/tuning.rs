@@ -30,6 +30,8 @@ pub struct GuardTuning {
     pub limits: Limits,
     /// How much one process works on at once.
     pub concurrency: ConcurrencyTuning,
+    /// When a process is behind with its work.
+    pub lag: LagTuning,
 }
 
 /// When a dependency is left alone, and for how long.
@@ -101,6 +103,17 @@ pub struct ConcurrencyTuning {
     pub waiting_max: u32,
     /// Whether the limit follows how long requests take.
     pub adaptive: bool,
+}
+
+/// When a process is behind: nothing new is computed for a user, whose answer then comes from the
+/// steps below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LagTuning {
+    /// Wait of what is ready to run that is endured, 1 to 10,000 milliseconds.
+    pub target_ms: u32,
+    /// How long every wait must be longer, 1 to 60,000 milliseconds.
+    pub interval_ms: u32,
 }
 
 /// Token buckets, from the widest to the narrowest.
@@ -176,6 +189,15 @@ impl Default for ConcurrencyTuning {
     }
 }
 
+impl Default for LagTuning {
+    fn default() -> Self {
+        Self {
+            target_ms: 25,
+            interval_ms: 100,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -219,6 +241,16 @@ impl From<RegionBreakerTuning> for KeyedBreakerTuning {
             window_ms: tuning.window_ms,
             open_ms: tuning.open_ms,
         }
+    }
+}
+
+impl LagTuning {
+    pub(crate) fn target(&self) -> Duration {
+        Duration::from_millis(self.target_ms.into())
+    }
+
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms.into())
     }
 }
 
@@ -274,7 +306,7 @@ impl GuardTuning {
     }
 
     /// Every whole number, with its bounds.
-    fn integers(&self) -> [(&'static str, u32, u32, u32); 13] {
+    fn integers(&self) -> [(&'static str, u32, u32, u32); 15] {
         let (breaker, user, region) = (&self.breaker, &self.user_breaker, &self.region_breaker);
         [
             ("breaker.calls_min", breaker.calls_min, 1, 1_000_000),
@@ -305,6 +337,8 @@ impl GuardTuning {
                 0,
                 100_000,
             ),
+            ("lag.target_ms", self.lag.target_ms, 1, 10_000),
+            ("lag.interval_ms", self.lag.interval_ms, 1, 60_000),
         ]
     }
 }

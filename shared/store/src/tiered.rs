@@ -278,7 +278,7 @@ impl Inner {
             }
             Verdict::Load(stale) => stale,
         };
-        if let Some(cause) = self.callers.left_alone(&ask, &tuning) {
+        if let Some(cause) = self.callers.left_alone(&ask, &tuning).await {
             return self.without_asking(&ask, key, stale, cause, deadline).await;
         }
         let budget = load_budget(&tuning);

@@ -11,6 +11,8 @@ fn every_value_out_of_bounds_is_named_at_once() {
     tuning.breaker.failure_share_max = f64::NAN;
     tuning.breaker.half_open_max = 0;
     tuning.user_breaker.timeouts = 1_001;
+    tuning.lag.target_ms = 0;
+    tuning.lag.interval_ms = 60_001;
     tuning.limits.interface.per_second = -1.0;
     tuning.limits.region.burst = f64::INFINITY;
     tuning.limits.vip = vec![String::new(); VIP_MAX + 1];
@@ -18,6 +20,8 @@ fn every_value_out_of_bounds_is_named_at_once() {
         "breaker.failure_share_max is not 0.01 to 1",
         "breaker.half_open_max is not 1 to 10000",
         "user_breaker.timeouts is not 1 to 1000",
+        "lag.target_ms is not 1 to 10000",
+        "lag.interval_ms is not 1 to 60000",
         "limits.interface.per_second is not 0.01 to 1000000",
         "limits.region.burst is not 1 to 1000000",
         "limits.vip names more than 1000 users",

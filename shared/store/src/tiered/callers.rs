@@ -1,14 +1,16 @@
 //! Whoever asks: users and networks that are left alone for a moment, and what users were admitted.
 //!
 //! Both are kept per process and bounded. A user is left alone whose own loads time out, a network
-//! whose loads take too long on the mean; only what would have to be loaded for them changes.
+//! whose loads take too long on the mean; only what would have to be loaded for them changes. So
+//! are all users while this process is behind with its work.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::{UserId, UserState};
 use guard::{
-    Clock, Deadline, KeyedBreaker, KeyedLimiter, RegionBreakerTuning, Sample, UserBreakerTuning,
+    Clock, Deadline, GuardTuning, KeyedBreaker, KeyedLimiter, Lag, LagTuning, RegionBreakerTuning,
+    Sample, UserBreakerTuning,
 };
 use smol_str::SmolStr;
 
@@ -26,14 +28,20 @@ pub const CALLERS_MAX: usize = 100_000;
 pub(super) const USER_OPEN: &str = "user_open";
 /// The same for the client's network.
 pub(super) const REGION_OPEN: &str = "region_open";
+/// The same for everybody, while this process is behind with its work.
+pub(super) const OVERLOADED: &str = "overloaded";
 
 pub(super) struct Callers {
     users: KeyedBreaker,
     networks: KeyedBreaker,
+    lag: Lag,
     pub limit: Arc<KeyedLimiter>,
     clock: Arc<dyn Clock>,
-    applied: Mutex<(UserBreakerTuning, RegionBreakerTuning)>,
+    applied: Mutex<Applied>,
 }
+
+/// What is in force.
+type Applied = (UserBreakerTuning, RegionBreakerTuning, LagTuning);
 
 /// A load under way for somebody; one that is thrown away was cut.
 pub(super) struct Timed<'a> {
@@ -45,12 +53,13 @@ pub(super) struct Timed<'a> {
 
 impl Callers {
     pub fn new(tuning: &Tuning, clock: &Arc<dyn Clock>) -> Self {
-        let (user, region) = (tuning.guard.user_breaker, tuning.guard.region_breaker);
+        let (user, region, lag) = applied(&tuning.guard);
         let keyed = |tuning| KeyedBreaker::new(tuning, CALLERS_MAX, Arc::clone(clock));
         let rate = tuning.guard.limits.user;
         Self {
             users: keyed(user.into()),
             networks: keyed(region.into()),
+            lag: Lag::new(lag, Arc::clone(clock)),
             limit: Arc::new(KeyedLimiter::new(
                 rate.per_second,
                 rate.burst,
@@ -58,21 +67,25 @@ impl Callers {
                 Arc::clone(clock),
             )),
             clock: Arc::clone(clock),
-            applied: Mutex::new((user, region)),
+            applied: Mutex::new((user, region, lag)),
         }
     }
 
     /// Why nothing is to be loaded for whoever asks, if so.
-    pub fn left_alone(&self, ask: &Ask, tuning: &Tuning) -> Option<&'static str> {
+    ///
+    /// What has to be loaded goes to the back of what is ready to run: what is at hand goes first,
+    /// and how long it stood there tells whether this process is behind.
+    pub async fn left_alone(&self, ask: &Ask, tuning: &Tuning) -> Option<&'static str> {
         self.follow(tuning);
-        let user = ask.user().map(UserState::user_hash);
-        if user.is_some_and(|user| self.users.check(user).is_err()) {
+        let user = ask.user().map(UserState::user_hash)?;
+        if self.users.check(user).is_err() {
             return Some(USER_OPEN);
         }
-        let region = user.and(ask.network);
-        region
-            .is_some_and(|network| self.networks.check(network).is_err())
-            .then_some(REGION_OPEN)
+        let is_open = |network| self.networks.check(network).is_err();
+        if ask.network.is_some_and(is_open) {
+            return Some(REGION_OPEN);
+        }
+        self.lag.stands().await.then_some(OVERLOADED)
     }
 
     /// Begins to time what is loaded for a user; slates for many are nobody's.
@@ -86,11 +99,12 @@ impl Callers {
     }
 
     fn follow(&self, tuning: &Tuning) {
-        let wanted = (tuning.guard.user_breaker, tuning.guard.region_breaker);
+        let wanted = applied(&tuning.guard);
         let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         if *applied != wanted {
             self.users.tune(wanted.0.into());
             self.networks.tune(wanted.1.into());
+            self.lag.tune(wanted.2);
             *applied = wanted;
         }
     }
@@ -103,6 +117,10 @@ impl Callers {
             self.networks.report(network, sample);
         }
     }
+}
+
+fn applied(tuning: &GuardTuning) -> Applied {
+    (tuning.user_breaker, tuning.region_breaker, tuning.lag)
 }
 
 impl Inner {

@@ -161,3 +161,37 @@ async fn what_one_process_admitted_the_others_hear_on_the_way_of_their_next_miss
         assert!(!key.contains("u1"), "{key}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_behind_computes_nothing_new_for_users() {
+    let world = World::new().await;
+    let process = world.process(None).await;
+    for name in ["u1", "u2", "u3", "u4"] {
+        world.watched(name, &[0, 3, 6]).await;
+    }
+    // Everybody's is at hand, as it is where many ask.
+    process.ask(anyone(), &world).await;
+    let late = async |name: &str| {
+        let busy = tokio::time::advance(Duration::from_millis(60));
+        tokio::join!(process.ask(by(name), &world), busy).0
+    };
+    for name in ["u1", "u2"] {
+        assert_eq!(late(name).await.slate.rung, Rung::Personal, "a burst");
+    }
+    let reads = world.user_reads();
+    let answer = late("u3").await;
+    assert!(
+        has_cause(&answer, "overloaded"),
+        "{:?}",
+        answer.slate.degraded
+    );
+    assert_eq!(answer.slate.rung, Rung::Trending);
+    assert_eq!(
+        late("u1").await.slate.rung,
+        Rung::Personal,
+        "what is at hand is served"
+    );
+    assert_eq!(world.user_reads(), reads);
+    let answer = process.ask(by("u4"), &world).await;
+    assert_eq!(answer.slate.rung, Rung::Personal, "the queue is gone");
+}
