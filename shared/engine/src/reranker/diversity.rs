@@ -22,58 +22,20 @@ impl Reranker for DiversityReranker {
     }
 
     fn rerank(&self, asked: &Prepared<'_>, candidates: Vec<Candidate>) -> Vec<Candidate> {
-        let categories = asked.index.item_categories();
-        let seat = |candidate: &Candidate| Seat {
-            creator: asked
-                .items
-                .get(candidate.item as usize)
-                .map_or(NONE, |r| r.creator.get()),
-            categories: categories.row(candidate.item),
-            taken: false,
-        };
-        let mut seats: Vec<Seat<'_>> = candidates.iter().map(seat).collect();
-        let mut window = Window {
-            creator_max: asked.scene.creator_max as usize,
-            category_max: asked.scene.category_max as usize,
-            creators: Counts::default(),
-            categories: Counts::default(),
-        };
-        let length = (asked.scene.diversity_window as usize).max(1) - 1;
-        let mut order: Vec<usize> = Vec::with_capacity(seats.len());
-        let mut before: VecDeque<Seat<'_>> = VecDeque::with_capacity(length + 1);
-        let mut first = 0;
-        while order.len() < asked.query.wanted.min(seats.len()) {
-            while seats.get(first).is_some_and(|seat| seat.taken) {
-                first += 1;
-            }
-            let ahead = seats
-                .iter()
-                .enumerate()
-                .skip(first)
-                .filter(|(_, seat)| !seat.taken);
-            let fits = ahead
-                .take(LOOKED_AT_MAX)
-                .find(|(_, seat)| window.has_room(seat));
-            let place = fits.map_or(first, |(place, _)| place);
-            let Some(seat) = seats.get_mut(place) else {
-                break;
-            };
-            seat.taken = true;
-            order.push(place);
-            before.push_back(*seat);
-            window.add(seat);
-            if before.len() > length
-                && let Some(oldest) = before.pop_front()
-            {
-                window.remove(&oldest);
-            }
+        let mut window = Window::new(asked);
+        let seats = candidates.iter().enumerate();
+        let mut behind = seats.map(|(place, candidate)| Seat::new(asked, place, candidate));
+        let mut ahead: Vec<Seat<'_>> = behind.by_ref().take(LOOKED_AT_MAX).collect();
+        let mut order: Vec<usize> = Vec::with_capacity(candidates.len());
+        while order.len() < asked.query.wanted && !ahead.is_empty() {
+            let fits = ahead.iter().position(|seat| window.has_room(seat));
+            let seat = ahead.remove(fits.unwrap_or(0));
+            ahead.extend(behind.next());
+            order.push(seat.place);
+            window.take(seat);
         }
-        let rest = seats
-            .iter()
-            .enumerate()
-            .filter(|(_, seat)| !seat.taken)
-            .map(|(place, _)| place);
-        order.extend(rest);
+        order.extend(ahead.iter().map(|seat| seat.place));
+        order.extend(order.len()..candidates.len());
         order
             .iter()
             .filter_map(|place| candidates.get(*place).copied())
@@ -84,37 +46,91 @@ impl Reranker for DiversityReranker {
 /// What the caps look at.
 #[derive(Debug, Clone, Copy)]
 struct Seat<'a> {
+    place: usize,
     creator: u32,
+    creator_bit: u64,
+    category_bits: u64,
     categories: &'a [U32],
-    taken: bool,
+}
+
+impl<'a> Seat<'a> {
+    fn new(asked: &Prepared<'a>, place: usize, candidate: &Candidate) -> Self {
+        let row = asked.items.get(candidate.item as usize);
+        let creator = row.map_or(NONE, |row| row.creator.get());
+        let categories = asked.index.item_categories().row(candidate.item);
+        Self {
+            place,
+            creator,
+            creator_bit: if creator == NONE { 0 } else { bit(creator) },
+            category_bits: categories.iter().fold(0, |bits, own| bits | bit(own.get())),
+            categories,
+        }
+    }
 }
 
 /// What stands before the next place, as far as the caps ask.
-struct Window {
+struct Window<'a> {
+    length: usize,
     creator_max: usize,
     category_max: usize,
     creators: Counts,
     categories: Counts,
+    /// The bits of those whose cap is reached. One bit stands for several numbers, so a set bit
+    /// asks the counts; most seats have none set and ask nothing.
+    full_creators: u64,
+    full_categories: u64,
+    before: VecDeque<Seat<'a>>,
 }
 
-impl Window {
+impl<'a> Window<'a> {
+    fn new(asked: &Prepared<'_>) -> Self {
+        let length = (asked.scene.diversity_window as usize).max(1) - 1;
+        Self {
+            length,
+            creator_max: asked.scene.creator_max as usize,
+            category_max: asked.scene.category_max as usize,
+            creators: Counts::default(),
+            categories: Counts::default(),
+            full_creators: 0,
+            full_categories: 0,
+            before: VecDeque::with_capacity(length + 1),
+        }
+    }
+
     fn has_room(&self, next: &Seat<'_>) -> bool {
-        let creator = next.creator == NONE || self.creators.of(next.creator) < self.creator_max;
-        let has_room = |category: &U32| self.categories.of(category.get()) < self.category_max;
-        creator && next.categories.iter().all(has_room)
+        (next.creator_bit & self.full_creators == 0
+            || self.creators.of(next.creator) < self.creator_max)
+            && (next.category_bits & self.full_categories == 0
+                || next
+                    .categories
+                    .iter()
+                    .all(|own| self.categories.of(own.get()) < self.category_max))
     }
 
-    fn add(&mut self, seat: &Seat<'_>) {
+    /// Moves on by one place.
+    fn take(&mut self, seat: Seat<'a>) {
+        self.before.push_back(seat);
         self.creators.add(seat.creator);
-        let categories = seat.categories.iter();
-        categories.for_each(|category| self.categories.add(category.get()));
+        seat.categories
+            .iter()
+            .for_each(|own| self.categories.add(own.get()));
+        if self.before.len() > self.length
+            && let Some(oldest) = self.before.pop_front()
+        {
+            self.creators.remove(oldest.creator);
+            oldest
+                .categories
+                .iter()
+                .for_each(|own| self.categories.remove(own.get()));
+        }
+        self.full_creators = self.creators.full(self.creator_max);
+        self.full_categories = self.categories.full(self.category_max);
     }
+}
 
-    fn remove(&mut self, seat: &Seat<'_>) {
-        self.creators.remove(seat.creator);
-        let categories = seat.categories.iter();
-        categories.for_each(|category| self.categories.remove(category.get()));
-    }
+/// The bit that stands for a number.
+fn bit(number: u32) -> u64 {
+    1 << (number % u64::BITS)
 }
 
 /// How often a number was added. A window holds few, and a short list is searched faster than a
@@ -126,6 +142,12 @@ impl Counts {
     fn of(&self, number: u32) -> usize {
         let own = self.0.iter().find(|(own, _)| *own == number);
         own.map_or(0, |(_, count)| *count)
+    }
+
+    /// The bits of the numbers that were added `most` times.
+    fn full(&self, most: usize) -> u64 {
+        let full = self.0.iter().filter(|(_, count)| *count >= most);
+        full.fold(0, |bits, (number, _)| bits | bit(*number))
     }
 
     fn add(&mut self, number: u32) {

@@ -27,14 +27,14 @@ impl Reranker for FreshReranker {
             .query
             .now_ms
             .saturating_sub(i64::from(asked.scene.fresh_hours).saturating_mul(HOUR_MS));
-        let is_new = |candidate: &Candidate| {
+        let is_new = |(_, candidate): &(usize, &Candidate)| {
             let row = asked.items.get(candidate.item as usize);
             row.is_some_and(|row| (since_ms..=asked.query.now_ms).contains(&row.published_ms.get()))
         };
-        let ranked = candidates.iter().copied().enumerate();
-        let (new, old): (Vec<_>, Vec<_>) = ranked.partition(|(_, one)| is_new(one));
+        let ranked = candidates.iter().enumerate();
         let mut arranged = Vec::with_capacity(candidates.len());
-        let (mut new, mut old) = (new.into_iter().peekable(), old.into_iter().peekable());
+        let mut new = ranked.clone().filter(is_new).peekable();
+        let mut old = ranked.filter(|one| !is_new(one)).peekable();
         let mut waited = 0;
         // The two kinds keep their own order; what merges them is the rank, or the wait.
         loop {
@@ -48,7 +48,7 @@ impl Reranker for FreshReranker {
                 return arranged;
             };
             waited = if take_new { 0 } else { waited + 1 };
-            arranged.push(next);
+            arranged.push(*next);
         }
     }
 }

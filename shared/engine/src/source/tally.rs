@@ -110,41 +110,32 @@ impl Tally {
 /// The best `candidates_max` of the rows that are worth proposing.
 ///
 /// Asking whether a row is worth it costs more than comparing scores, so only the best are asked
-/// first; all of them only where too few of those are worth it.
+/// first; the rest only where too few of those are worth it.
 pub(super) fn best(asked: &Prepared<'_>, rows: impl Iterator<Item = Proposal>) -> Proposals {
     let most = asked.scene.candidates_max as usize;
     let worth = |row: &Proposal| asked.worth_proposing(row.item);
     let mut items: Vec<Proposal> = rows.filter(|row| row.score > 0.0).collect();
-    let ahead = most.saturating_mul(2);
-    let first = if keep_highest(&mut items, ahead, false) {
-        ahead
-    } else {
-        items.len()
-    };
-    let asked_first = items.get(..first).unwrap_or_default();
-    if first < items.len() && asked_first.iter().filter(|row| worth(row)).count() >= most {
-        items.truncate(first);
-    }
+    let mut rest = highest_first(&mut items, most.saturating_mul(2));
     items.retain(worth);
-    keep_highest(&mut items, most, true);
+    if items.len() < most {
+        rest.retain(worth);
+        items.append(&mut rest);
+    }
+    highest_first(&mut items, most);
     Proposals {
         items,
         overran: false,
     }
 }
 
-/// Moves the highest `most` rows to the front; whether there were more.
-fn keep_highest(items: &mut Vec<Proposal>, most: usize, cut: bool) -> bool {
-    let more = items.len() > most;
-    if more {
-        items.select_nth_unstable_by(most, |a, b| {
-            b.score
-                .total_cmp(&a.score)
-                .then_with(|| a.item.cmp(&b.item))
-        });
+/// Leaves the highest `most` rows and answers the others.
+fn highest_first(items: &mut Vec<Proposal>, most: usize) -> Vec<Proposal> {
+    if items.len() <= most {
+        return Vec::new();
     }
-    if cut {
-        items.truncate(most);
-    }
-    more
+    items.select_nth_unstable_by(most, |a, b| {
+        let by_score = b.score.total_cmp(&a.score);
+        by_score.then_with(|| a.item.cmp(&b.item))
+    });
+    items.split_off(most)
 }
