@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Shared ── keys and envelopes; a failure is a miss plus a counter
-//!   └ Supervisor ── breaker, one deadline per call, rebuilds the connection
+//!   └ Supervisor ── breakers, one deadline per call, rebuilds connections
 //!       └ Dialer ── TCP or TLS, single node or cluster
 //! ```
 //!
@@ -37,6 +37,7 @@ mod count;
 mod key;
 mod lapse;
 mod link;
+mod pause;
 #[cfg(test)]
 pub(crate) mod server;
 mod settings;
@@ -87,7 +88,7 @@ pub struct StoreCounts {
     pub failed: usize,
 }
 
-/// The shared tier. Clones share one connection.
+/// The shared tier. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Shared {
     supervisor: Arc<Supervisor>,
@@ -126,7 +127,7 @@ impl Shared {
     pub async fn ping(&self, deadline: &Deadline) -> Result<(), Lapse> {
         self.supervisor.first_link(deadline).await?;
         self.supervisor
-            .call(&redis::cmd("PING"), deadline)
+            .call("", &redis::cmd("PING"), deadline)
             .await
             .map(|_| ())
     }
@@ -151,15 +152,18 @@ impl Shared {
             keys.len() <= READ_KEYS_MAX,
             "a read is bounded by its caller"
         );
-        if keys.is_empty() {
+        let Some(first) = keys.first() else {
             return Ok(Vec::new());
-        }
+        };
         let mut command = redis::cmd("MGET");
         keys.iter().for_each(|key| {
             command.arg(key.as_str());
         });
-        let (reply, link) = self.supervisor.call(&command, deadline).await?;
-        self.opened(keys, reply, link)
+        let (reply, link) = self
+            .supervisor
+            .call(first.as_str(), &command, deadline)
+            .await?;
+        self.opened(keys, reply, &link)
     }
 
     /// Believes the values that a read brought, one by one, or gives up the connection.
@@ -167,7 +171,7 @@ impl Shared {
         &self,
         keys: &[SharedKey],
         reply: Value,
-        link: Arc<Link>,
+        link: &Arc<Link>,
     ) -> Result<Vec<Option<Envelope>>, Lapse> {
         let values = match reply {
             Value::Array(values) if values.len() == keys.len() => values,
@@ -247,11 +251,12 @@ impl Shared {
         command.arg(lease.as_str()).arg(bytes.as_ref()).arg("NX");
         let life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1);
         command.arg("PX").arg(life_ms);
-        match self.supervisor.call(&command, deadline).await? {
+        let called = self.supervisor.call(lease.as_str(), &command, deadline);
+        match called.await? {
             (Value::Okay, _) => Ok(true),
             (Value::Nil, _) => Ok(false),
             (_, link) => {
-                self.supervisor.distrust(link, "reply of another command");
+                self.supervisor.distrust(&link, "reply of another command");
                 Err(Lapse::Corrupt)
             }
         }
@@ -264,7 +269,8 @@ impl Shared {
     pub async fn release(&self, lease: &SharedKey, deadline: &Deadline) -> Result<(), Lapse> {
         let mut command = redis::cmd("DEL");
         command.arg(lease.as_str());
-        self.supervisor.call(&command, deadline).await.map(|_| ())
+        let called = self.supervisor.call(lease.as_str(), &command, deadline);
+        called.await.map(|_| ())
     }
 
     async fn store(
@@ -283,9 +289,11 @@ impl Shared {
             failed: values.len() - sealed.len(),
             ..Default::default()
         };
-        if sealed.is_empty() && lease.is_none() {
+        let keys = sealed.iter().map(|(key, _, _)| *key);
+        let mut keys = keys.chain(lease.map(SharedKey::as_str));
+        let Some(first) = keys.next() else {
             return Ok(counts);
-        }
+        };
         command
             .arg(STORE)
             .arg(sealed.len() + usize::from(lease.is_some()));
@@ -301,14 +309,15 @@ impl Shared {
         if lease.is_some() {
             command.arg("").arg(0);
         }
-        match self.supervisor.call(&command, deadline).await? {
+        let called = self.supervisor.call(first, &command, deadline);
+        match called.await? {
             (Value::Int(stored), _) => {
                 counts.stored = usize::try_from(stored).unwrap_or(0).min(sealed.len());
                 counts.superseded = sealed.len() - counts.stored;
                 Ok(counts)
             }
             (_, link) => {
-                self.supervisor.distrust(link, "reply of another command");
+                self.supervisor.distrust(&link, "reply of another command");
                 Err(Lapse::Corrupt)
             }
         }

@@ -69,6 +69,9 @@ impl Shared {
                 limit.hear(hash, window, total);
                 Ok(values)
             }
+            // What may have been counted is not said again: said twice, it would come back as
+            // other processes'.
+            Err(Lapse::Timeout) => Err(Lapse::Timeout),
             Err(lapse) => {
                 limit.unsay(hash, window, add);
                 Err(lapse)
@@ -110,7 +113,8 @@ impl Shared {
         });
         command.arg(count.key.as_str());
         command.arg(count.add).arg(2 * WINDOW_MS);
-        let (reply, link) = self.supervisor.call(&command, deadline).await?;
+        let called = self.supervisor.call(count.key.as_str(), &command, deadline);
+        let (reply, link) = called.await?;
         let parts: Option<[Value; 2]> = match reply {
             Value::Array(parts) => parts.try_into().ok(),
             _ => None,
@@ -118,11 +122,11 @@ impl Shared {
         let (values, total) = match parts {
             Some([values, Value::Int(total)]) => (values, total),
             _ => {
-                self.supervisor.distrust(link, "reply of another command");
+                self.supervisor.distrust(&link, "reply of another command");
                 return Err(Lapse::Corrupt);
             }
         };
-        let opened = self.opened(keys, values, link)?;
+        let opened = self.opened(keys, values, &link)?;
         Ok((opened, u64::try_from(total).unwrap_or(0)))
     }
 }

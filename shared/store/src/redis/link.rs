@@ -78,6 +78,11 @@ impl Dialer {
         Ok(Self::Single(client, config))
     }
 
+    /// Whether several servers share the keys.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+
     /// Connects, within `budget`.
     pub async fn dial(&self, budget: Duration) -> Result<Connection, DialError> {
         let dialing = async {

@@ -1,5 +1,10 @@
-//! Keeps one connection worth having: bounds every call, leaves a failing server alone for a
-//! moment, and replaces a connection that has gone bad.
+//! Keeps connections worth having: bounds every call, leaves a failing server alone for a moment,
+//! and replaces what has gone bad.
+//!
+//! There are two connections where calls overlap: the second is dialled when the first is busy, so
+//! that what is large or slow on one does not hold up everybody, and one that breaks costs no dial
+//! on the way of a request. A cluster's slots have their breakers in groups: a master that is gone
+//! is left alone, not the others.
 //!
 //! There is no background task that would have to run between two invocations of a Lambda: a call
 //! that finds no connection starts a dial, which is detached so that a handshake longer than the
@@ -7,67 +12,87 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use futures_util::FutureExt;
 use guard::{
-    Breaker, BreakerState, BreakerTuning, Clock, Deadline, Elapsed, Flight, FlightError, Now,
-    Outcome, Tasks,
+    Breaker, BreakerState, BreakerTuning, Clock, Deadline, Elapsed, Flight, FlightError, Outcome,
+    Tasks,
 };
 use ops::metric::REDIS_REBUILDS;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::Lapse;
 use super::link::{Connection, Dialer};
-use crate::life::unit;
+use super::pause::Pause;
 
 /// No call waits longer, whatever its deadline. Reads on a request's path are given less.
 pub(super) const CALL_MAX: Duration = Duration::from_millis(250);
 /// Timeouts in a row after which the peer is taken for dead: silence closes no socket.
 const TIMEOUTS_MAX: u32 = 3;
-/// Pause after the first failed dial; doubled by each further one.
-const PAUSE_FIRST: Duration = Duration::from_millis(50);
-/// Longest pause between dials.
-const PAUSE_MAX: Duration = Duration::from_millis(800);
 /// What a dial may take beyond its own time limit before its task is dropped.
 const DIAL_SLACK: Duration = Duration::from_millis(50);
+
+/// Connections at most.
+const LANES: usize = 2;
+/// Slots of a cluster.
+const SLOTS: usize = 16_384;
+/// Breakers of a cluster, each for as many slots in a row: masters mostly hold such ranges.
+const SLOT_GROUPS: usize = 16;
 
 /// One connection with its history of silence.
 pub(super) struct Link {
     connection: Connection,
     timeouts: AtomicU32,
+    calls: AtomicUsize,
 }
 
-/// The pause between dials.
-#[derive(Debug, Default)]
-struct Pause {
-    failures: u32,
-    until: Option<Now>,
+/// A place for a connection.
+#[derive(Default)]
+struct Lane {
+    link: ArcSwapOption<Link>,
+    pause: Mutex<Pause>,
 }
 
-/// Keeps one connection worth having.
+/// Keeps connections worth having.
 pub(super) struct Supervisor {
     state: Arc<State>,
-    breaker: Breaker,
-    dialing: Flight<(), Option<Arc<Link>>>,
+    /// One, or one for each group of a cluster's slots.
+    breakers: Vec<Breaker>,
+    dialing: Flight<usize, Option<Arc<Link>>>,
     connect_budget: Duration,
 }
 
 struct State {
     dialer: Dialer,
     clock: Arc<dyn Clock>,
-    link: ArcSwapOption<Link>,
-    pause: Mutex<Pause>,
+    lanes: [Lane; LANES],
     seed: u64,
+}
+
+/// A call under way over a link.
+struct Under<'a>(&'a Link);
+
+impl<'a> Under<'a> {
+    fn way(link: &'a Link) -> Self {
+        link.calls.fetch_add(1, Ordering::Relaxed);
+        Self(link)
+    }
+}
+
+impl Drop for Under<'_> {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let linked = self.state.link.load().is_some();
         f.debug_struct("Supervisor")
-            .field("linked", &linked)
+            .field("links", &self.links())
             .finish_non_exhaustive()
     }
 }
@@ -89,24 +114,34 @@ impl Supervisor {
             permit_ms: 1_000,
             ..BreakerTuning::default()
         };
+        let groups = if dialer.is_cluster() { SLOT_GROUPS } else { 1 };
+        let breaker = || Breaker::new("redis", tuning, Arc::clone(&clock));
+        let breakers = std::iter::repeat_with(breaker).take(groups).collect();
         let state = State {
             dialer,
             clock: Arc::clone(&clock),
-            link: ArcSwapOption::empty(),
-            pause: Mutex::default(),
-            seed: RandomState::new().hash_one(PAUSE_MAX),
+            lanes: Default::default(),
+            seed: RandomState::new().hash_one(LANES),
         };
         Self {
             state: Arc::new(state),
-            breaker: Breaker::new("redis", tuning, clock),
+            breakers,
             dialing: Flight::new(tasks),
             connect_budget,
         }
     }
 
-    /// Where the breaker stands.
+    /// Where the breaker stands; of a cluster's the best off, because the rest is still used.
     pub fn breaker_state(&self) -> BreakerState {
-        self.breaker.state()
+        let mut best = BreakerState::Open;
+        for breaker in &self.breakers {
+            match breaker.state() {
+                BreakerState::Closed => return BreakerState::Closed,
+                BreakerState::HalfOpen => best = BreakerState::HalfOpen,
+                BreakerState::Open => {}
+            }
+        }
+        best
     }
 
     /// Waits for a connection as long as a dial may take, not only as long as a call may.
@@ -114,17 +149,20 @@ impl Supervisor {
         self.link(deadline).await.map(|_| ())
     }
 
-    /// Makes one call within its deadline and [`CALL_MAX`]; also answers which connection the reply
-    /// came over, in case it turns out to be wrong.
+    /// Makes one call about `key` and what shares its slot, within its deadline and [`CALL_MAX`];
+    /// also answers which connection the reply came over, in case it turns out to be wrong.
     pub async fn call(
         &self,
+        key: &str,
         command: &Cmd,
         deadline: &Deadline,
     ) -> Result<(Value, Arc<Link>), Lapse> {
         if deadline.expired() {
             return Err(Lapse::Timeout);
         }
-        let permit = self.breaker.acquire().map_err(|_| Lapse::Open)?;
+        let group = usize::from(slot(key)) * self.breakers.len() / SLOTS;
+        let breaker = self.breakers.get(group).ok_or(Lapse::Unavailable)?;
+        let permit = breaker.acquire().map_err(|_| Lapse::Open)?;
         let answered = self.attempt(command, &deadline.child(CALL_MAX)).await;
         permit.report(match &answered {
             Ok(_) => Outcome::Success,
@@ -136,17 +174,16 @@ impl Supervisor {
     }
 
     /// Gives up a connection whose replies cannot be trusted.
-    pub fn distrust(&self, link: Arc<Link>, why: &'static str) {
-        if self.state.drop_link(&link) {
+    pub fn distrust(&self, link: &Arc<Link>, why: &'static str) {
+        if self.state.drop_link(link) {
             metrics::counter!(REDIS_REBUILDS, "cause" => why).increment(1);
             tracing::warn!(redis.cause = why, "connection to redis given up: {why}");
         }
     }
 
-    /// Whether there is a connection.
-    #[cfg(test)]
-    pub fn is_linked(&self) -> bool {
-        self.state.link.load().is_some()
+    /// How many connections there are.
+    pub fn links(&self) -> usize {
+        self.state.links().count()
     }
 
     async fn attempt(
@@ -156,46 +193,70 @@ impl Supervisor {
     ) -> Result<(Value, Arc<Link>), Lapse> {
         let link = self.link(deadline).await?;
         let mut connection = link.connection.clone();
-        match deadline.limit(connection.query(command)).await {
+        let under_way = Under::way(&link);
+        let replied = deadline.limit(connection.query(command)).await;
+        drop(under_way);
+        match replied {
             Ok(Ok(value)) => {
                 link.timeouts.store(0, Ordering::Relaxed);
                 Ok((value, link))
             }
-            Ok(Err(error)) if error.is_timeout() => Err(self.silent(link)),
+            Ok(Err(error)) if error.is_timeout() => Err(self.silent(&link)),
             Ok(Err(error)) => {
-                if is_fatal(&error) {
-                    self.distrust(link, "error of the server or the socket");
+                if is_fatal(&error, self.state.dialer.is_cluster()) {
+                    self.distrust(&link, "error of the server or the socket");
                 }
                 let category = error.category();
                 tracing::debug!(redis.category = category, "redis failed: {category}");
                 Err(Lapse::Unavailable)
             }
-            Err(Elapsed::Timeout) => Err(self.silent(link)),
+            Err(Elapsed::Timeout) => Err(self.silent(&link)),
             Err(Elapsed::Cancelled) => Err(Lapse::Cancelled),
         }
     }
 
-    /// Counts a silence; enough of them cost the connection.
-    fn silent(&self, link: Arc<Link>) -> Lapse {
-        if link.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_MAX {
-            self.distrust(link, "silent peer");
+    /// Counts a silence; enough of them cost every connection, because it is the peer that is
+    /// silent. A cluster's client finds out by itself which of its nodes is.
+    fn silent(&self, link: &Arc<Link>) -> Lapse {
+        let timeouts = link.timeouts.fetch_add(1, Ordering::Relaxed) + 1;
+        if timeouts >= TIMEOUTS_MAX && !self.state.dialer.is_cluster() {
+            let links: Vec<_> = self.state.links().collect();
+            links
+                .iter()
+                .for_each(|link| self.distrust(link, "silent peer"));
         }
         Lapse::Timeout
     }
 
-    /// The connection there is, or the one that a dial brings within the deadline.
+    /// The least busy connection there is, or the one that a dial brings within the deadline.
     async fn link(&self, deadline: &Deadline) -> Result<Arc<Link>, Lapse> {
-        if let Some(link) = self.state.link.load_full() {
+        let calls = |link: &Arc<Link>| link.calls.load(Ordering::Relaxed);
+        if let Some(link) = self.state.links().min_by_key(calls) {
+            if calls(&link) > 0 {
+                self.widen(deadline);
+            }
             return Ok(link);
         }
-        if !self.state.may_dial() {
+        self.dialed(0, deadline).await
+    }
+
+    /// Begins to dial for an empty lane; nobody waits for it.
+    fn widen(&self, deadline: &Deadline) {
+        let empty = |lane: &Lane| lane.link.load().is_none();
+        if let Some(lane) = self.state.lanes.iter().position(empty) {
+            let _begun = self.dialed(lane, deadline).now_or_never();
+        }
+    }
+
+    async fn dialed(&self, lane: usize, deadline: &Deadline) -> Result<Arc<Link>, Lapse> {
+        if !self.state.may_dial(lane) {
             return Err(Lapse::Unavailable);
         }
         let (state, budget) = (Arc::clone(&self.state), self.connect_budget);
         let dialed = self
             .dialing
-            .run((), deadline, budget + DIAL_SLACK, move || async move {
-                state.dial(budget).await
+            .run(lane, deadline, budget + DIAL_SLACK, move || async move {
+                state.dial(lane, budget).await
             });
         match dialed.await {
             Ok(Some(link)) => Ok(link),
@@ -209,9 +270,14 @@ impl Supervisor {
 }
 
 impl State {
-    /// Dials unless somebody else just did.
-    async fn dial(&self, budget: Duration) -> Option<Arc<Link>> {
-        if let Some(link) = self.link.load_full() {
+    fn links(&self) -> impl Iterator<Item = Arc<Link>> + '_ {
+        self.lanes.iter().filter_map(|lane| lane.link.load_full())
+    }
+
+    /// Dials for a lane unless somebody else just did.
+    async fn dial(&self, lane: usize, budget: Duration) -> Option<Arc<Link>> {
+        let lane = self.lanes.get(lane)?;
+        if let Some(link) = lane.link.load_full() {
             return Some(link);
         }
         match self.dialer.dial(budget).await {
@@ -219,15 +285,16 @@ impl State {
                 let link = Arc::new(Link {
                     connection,
                     timeouts: AtomicU32::new(0),
+                    calls: AtomicUsize::new(0),
                 });
-                self.link.store(Some(Arc::clone(&link)));
-                *self.pause() = Pause::default();
+                lane.link.store(Some(Arc::clone(&link)));
+                *lane.pause() = Pause::default();
                 tracing::info!("connected to redis");
                 Some(link)
             }
             Err(error) => {
                 let category = error.category();
-                self.pause().fail(self.clock.now(), self.seed);
+                lane.pause().fail(self.clock.now(), self.seed);
                 tracing::debug!(
                     redis.category = category,
                     "no connection to redis: {category}"
@@ -237,46 +304,41 @@ impl State {
         }
     }
 
-    /// Drops the connection if it is still this one.
+    /// Drops the connection if it is still there.
     fn drop_link(&self, link: &Arc<Link>) -> bool {
-        let held = self.link.compare_and_swap(link, None);
-        held.as_ref().is_some_and(|held| Arc::ptr_eq(held, link))
+        self.lanes.iter().any(|lane| {
+            let held = lane.link.compare_and_swap(link, None);
+            held.as_ref().is_some_and(|held| Arc::ptr_eq(held, link))
+        })
     }
 
-    fn may_dial(&self) -> bool {
-        self.pause().is_over(self.clock.now())
+    fn may_dial(&self, lane: usize) -> bool {
+        let lane = self.lanes.get(lane);
+        lane.is_some_and(|lane| lane.pause().is_over(self.clock.now()))
     }
+}
 
+impl Lane {
     fn pause(&self) -> MutexGuard<'_, Pause> {
         self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Pause {
-    /// Lengthens the pause, differently in every process.
-    fn fail(&mut self, now: Now, seed: u64) {
-        let doubled = PAUSE_FIRST
-            .saturating_mul(1 << self.failures.min(10))
-            .min(PAUSE_MAX);
-        let pause = doubled.mul_f64(0.5 + 0.5 * unit(seed.into(), now.wall_ms));
-        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
-        self.failures = self.failures.saturating_add(1);
-        self.until = Some(Now {
-            mono: now.mono.saturating_add(pause),
-            wall_ms: now.wall_ms.saturating_add(pause_ms),
-        });
-    }
-
-    /// Either clock may say so: one stands still in a freeze, the other may be set back.
-    fn is_over(&self, now: Now) -> bool {
-        self.until
-            .is_none_or(|until| now.mono >= until.mono || now.wall_ms >= until.wall_ms)
-    }
+/// The slot of a key in a cluster, as its specification says: what is in the first braces counts.
+fn slot(key: &str) -> u16 {
+    let inside = key
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'));
+    let hashed = inside.map(|(tag, _)| tag).filter(|tag| !tag.is_empty());
+    crc16::State::<crc16::XMODEM>::calculate(hashed.unwrap_or(key).as_bytes()) % SLOTS as u16
 }
 
 /// Whether the connection is of no use any more: broken, out of step, no longer allowed in, or to a
-/// node that lost its role.
-fn is_fatal(error: &RedisError) -> bool {
+/// node that lost its role. What is broken or silent in a cluster is one of its nodes.
+fn is_fatal(error: &RedisError, is_cluster: bool) -> bool {
+    if is_cluster && matches!(error.kind(), ErrorKind::Io | ErrorKind::Server(_)) {
+        return false;
+    }
     let by_kind = matches!(
         error.kind(),
         ErrorKind::Io
@@ -295,35 +357,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pause_between_dials_grows_is_jittered_and_bounded() {
-        let mut pause = Pause::default();
-        let mut now = Now::default();
-        let mut spans = Vec::new();
-        for _ in 0..12 {
-            assert!(pause.is_over(now));
-            pause.fail(now, 7);
-            assert!(!pause.is_over(now));
-            let until = pause.until.unwrap();
-            spans.push(until.mono - now.mono);
-            now = until;
-        }
-        assert!(spans[0] <= PAUSE_FIRST, "{spans:?}");
-        assert!(
-            spans[11] > spans[0] * 8 && spans[11] <= PAUSE_MAX,
-            "{spans:?}"
-        );
-        let mut other = Pause::default();
-        other.fail(Now::default(), 8);
-        assert_ne!(other.until.unwrap().mono, spans[0]);
-    }
-
-    #[test]
-    fn a_freeze_ends_the_pause() {
-        let mut pause = Pause::default();
-        pause.fail(Now::default(), 7);
-        assert!(pause.is_over(Now {
-            mono: Duration::ZERO,
-            wall_ms: 1_000
-        }));
+    fn a_slot_is_that_of_what_stands_in_braces() {
+        // The example of the specification of clusters.
+        assert_eq!(slot("123456789"), 0x31c3);
+        assert_eq!(slot("rw1:{123456789}:v"), 0x31c3);
+        assert_ne!(slot("{}:v"), slot("{}:w"));
     }
 }

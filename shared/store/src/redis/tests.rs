@@ -1,5 +1,6 @@
 //! The shared tier against a real Redis; `outages` against one that fails.
 
+use futures_util::future::join_all;
 use ops::RealClock;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -54,6 +55,30 @@ async fn read(shared: &Shared, slate: u128, deadline: &Deadline) -> Result<Optio
         .next()
         .flatten()
         .map(|envelope| envelope.payload))
+}
+
+#[tokio::test]
+async fn calls_that_overlap_have_a_second_connection_and_others_need_none() {
+    let (server, clock) = (RedisServer::start(&[]).await, clock());
+    let (shared, deadline) = (server.shared(&clock).await, soon(&clock));
+    for _ in 0..20 {
+        read(&shared, 1, &deadline).await.unwrap();
+    }
+    assert_eq!(shared.supervisor.links(), 1);
+    // The second is dialled beside the calls, which do not wait for it.
+    while shared.supervisor.links() < 2 {
+        let reads = join_all((0..64).map(|_| read(&shared, 1, &deadline))).await;
+        assert!(reads.iter().all(Result::is_ok), "{reads:?}");
+    }
+    let (_, link) = shared
+        .supervisor
+        .call("", &redis::cmd("PING"), &deadline)
+        .await
+        .unwrap();
+    shared.supervisor.distrust(&link, "a test");
+    assert_eq!(shared.supervisor.links(), 1);
+    read(&shared, 1, &deadline).await.unwrap();
+    assert_eq!(shared.supervisor.links(), 1, "the other one is at hand");
 }
 
 #[tokio::test]
