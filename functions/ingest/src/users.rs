@@ -17,6 +17,9 @@ use crate::app::App;
 /// When a user is gone from the last file: the batch of the day after the next one has run.
 const COMPLETE_AFTER_MS: i64 = 48 * 60 * 60 * 1000;
 
+/// When to try again where a shared tier did not hear of it, in seconds.
+const RETRY_AFTER_S: u32 = 5;
+
 /// When forgetting will be complete.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ForgetAnswer {
@@ -50,11 +53,12 @@ pub(crate) async fn delete_user(
     if let Some(shared) = &app.shared
         && let Err(lapse) = shared.raise_user_version(&user, version, &deadline).await
     {
-        // Kept slates end with their lives; the state behind them is gone already.
+        // The state is gone, but its slates would be served until they expire: not forgotten yet.
         tracing::warn!(
             redis.cause = lapse.as_str(),
-            "a forgotten user's slates live on until they expire"
+            "a forgotten user's slates are still kept"
         );
+        return Err(Problem::unavailable(RETRY_AFTER_S));
     }
     let complete_at = jiff::Timestamp::from_millisecond(now_ms.saturating_add(COMPLETE_AFTER_MS));
     let complete_at = complete_at.map_err(|_| Problem::internal())?.to_string();

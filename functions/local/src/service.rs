@@ -189,18 +189,6 @@ impl Service {
     /// The reading function.
     #[must_use]
     pub fn recommend_app(&self) -> Arc<recommend::App> {
-        let redis = self
-            .serving
-            .shared
-            .clone()
-            .map(|shared| recommend::Dependency {
-                name: "redis",
-                state: Box::new(move || match shared.state() {
-                    BreakerState::Closed => "closed",
-                    BreakerState::Open => "open",
-                    BreakerState::HalfOpen => "half_open",
-                }),
-            });
         recommend::App::new(recommend::Parts {
             tiered: self.serving.tiered.clone(),
             catalogue: Arc::clone(&self.serving.catalogue),
@@ -211,7 +199,10 @@ impl Service {
             upkeep: None,
             outbox: Arc::clone(&self.serving.outbox),
             signer: self.signer.clone(),
-            dependencies: redis.into_iter().collect(),
+            dependencies: recommend::Dependency::all(
+                self.serving.shared.clone(),
+                self.serving.breaker.clone(),
+            ),
             clock: Arc::clone(&self.clock),
             seed: self.seed(),
         })

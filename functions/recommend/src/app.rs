@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Rung;
-use guard::{Clock, Deadline};
+use guard::{Breaker, Clock, Deadline};
 use http::Extensions;
 use http::request::Parts as RequestParts;
-use store::{Catalogue, GenerationReader, LiveTuning, Outbox, Tiered, Tuning, Upkeep, Users};
+use store::{
+    Catalogue, GenerationReader, LiveTuning, Outbox, Shared, Tiered, Tuning, Upkeep, Users,
+};
 use web::{Ids, Prefix, Shell, Signer};
 
 use crate::limits::Limits;
@@ -58,6 +60,22 @@ pub struct Dependency {
     pub name: &'static str,
     /// One word for its state: `closed`, `half_open`, `open`, `ok`.
     pub state: Box<dyn Fn() -> &'static str + Send + Sync>,
+}
+
+impl Dependency {
+    /// Everything that a breaker stands before: Redis where there is one, and the table of users.
+    #[must_use]
+    pub fn all(redis: Option<Shared>, users: Breaker) -> Vec<Self> {
+        let redis = redis.map(|shared| Self {
+            name: "redis",
+            state: Box::new(move || shared.state().as_str()),
+        });
+        let users = Self {
+            name: "users",
+            state: Box::new(move || users.state().as_str()),
+        };
+        redis.into_iter().chain([users]).collect()
+    }
 }
 
 /// The function: what handlers share.

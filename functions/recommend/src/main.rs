@@ -30,10 +30,6 @@ async fn main() -> anyhow::Result<()> {
         aws.warm(&[Service::Tables, Service::Stream], &init),
     );
     let serving = serving?;
-    let redis = serving.shared.map(|shared| Dependency {
-        name: "redis",
-        state: Box::new(move || shared.state().as_str()),
-    });
     let drain = Drain::of_outbox(Arc::clone(&clock), Arc::clone(&serving.outbox), tasks);
     let app = App::new(Parts {
         tiered: serving.tiered,
@@ -44,7 +40,7 @@ async fn main() -> anyhow::Result<()> {
         upkeep: Some(serving.upkeep),
         outbox: serving.outbox,
         signer,
-        dependencies: redis.into_iter().collect(),
+        dependencies: Dependency::all(serving.shared, serving.breaker),
         clock: Arc::clone(&clock),
         seed: web::system_seed(clock.now().wall_ms.unsigned_abs()),
     });

@@ -14,6 +14,9 @@ use crate::{GenerationReader, LiveTuning, Realtime, TuningFile};
 /// How long one round may take; a generation of a gigabyte has to be fetched within it.
 const ROUND_BUDGET: Duration = Duration::from_secs(120);
 
+/// How long the counters may take to be read; they are due again a moment later.
+const COUNTS_BUDGET: Duration = Duration::from_secs(5);
+
 /// Keeps the generation, the tuning and the realtime table fresh. Clones share one account.
 #[derive(Clone)]
 pub struct Upkeep {
@@ -28,6 +31,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     looking: AtomicBool,
+    counting: AtomicBool,
     fetching: AtomicBool,
 }
 
@@ -51,6 +55,7 @@ impl Upkeep {
                 clock,
                 tasks,
                 looking: AtomicBool::new(false),
+                counting: AtomicBool::new(false),
                 fetching: AtomicBool::new(false),
             }),
         }
@@ -69,14 +74,23 @@ impl Upkeep {
         self.inner.look_around(deadline).await;
     }
 
-    /// Starts a round in the background unless one is running; cheap when nothing is due.
+    /// Starts rounds in the background unless they are running; cheap when nothing is due.
     ///
-    /// Fetching a generation may take minutes. It has a task of its own, so that what is tuned is in
-    /// force within a second all the same.
+    /// Fetching a generation may take minutes, and a table may not answer. Each has a task of its
+    /// own, so that what is tuned is in force within a second all the same.
     pub fn pass(&self) {
         let inner = &self.inner;
         if let Some(round) = Round::begin(inner, |inner| &inner.looking) {
             inner.tasks.spawn(async move { round.inner.look().await });
+        }
+        if let Some(round) = Round::begin(inner, |inner| &inner.counting) {
+            let deadline = Deadline::after(Arc::clone(&inner.clock), COUNTS_BUDGET);
+            inner.tasks.spawn(async move {
+                let counted = deadline.limit(round.inner.look_around(&deadline)).await;
+                if counted.is_err() {
+                    tracing::warn!("the realtime table did not answer, the last one stays");
+                }
+            });
         }
         if let Some(round) = Round::begin(inner, |inner| &inner.fetching) {
             inner.tasks.spawn(async move { round.inner.fetch().await });
@@ -92,7 +106,6 @@ impl Inner {
         {
             tracing::error!(error = %error, "the tuning file was not applied, the last good one stays");
         }
-        self.look_around(&deadline).await;
     }
 
     async fn fetch(&self) {

@@ -19,6 +19,7 @@ pub(super) async fn start(matrix: &mut Matrix) {
     let environment = [
         ("REELWAY_BUCKET", "bucket"),
         ("REELWAY_REDIS_URL", redis.as_str()),
+        ("REELWAY_REDIS_PLAIN", "true"),
         (
             "REELWAY_TOKEN_KEY",
             "a key for the suite that is long enough",

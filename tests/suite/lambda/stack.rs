@@ -135,6 +135,7 @@ impl Stack {
         let at = |name: &str| self.path(name).display().to_string();
         let own = [
             ("REELWAY_REDIS_URL", self.redis.url()),
+            ("REELWAY_REDIS_PLAIN", "true".to_owned()),
             ("REELWAY_TOKEN_KEY", TOKEN_KEY.to_owned()),
             ("REELWAY_TUNING", at("tuning.json")),
             ("REELWAY_INDEX_DIR", at(&format!("index-{number}"))),

@@ -1,14 +1,16 @@
 //! The catalogue's routes and forgetting a user.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use engine::VideoId;
+use guard::{Clock, Deadline, ManualClock, Tasks};
 use http::{Method, Request};
 use serde_json::{Value, json};
-use store::Read;
+use store::{Read, RedisSettings, Shared};
 
 use super::world::*;
 
@@ -183,4 +185,17 @@ async fn forgetting_leaves_a_tombstone_and_says_when_it_is_complete() {
         .json(Method::DELETE, "/users/nobody", &Value::Null)
         .await;
     assert_eq!(unknown.status, 202, "known and unknown look the same");
+}
+
+/// A user whose slates others may still be served is not forgotten; asking again is safe.
+#[tokio::test]
+async fn forgetting_waits_for_the_shared_tier() {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(NOW_MS));
+    let soon = Deadline::after(Arc::clone(&clock), Duration::from_millis(50));
+    let nobody_there = RedisSettings::new("redis://127.0.0.1:1");
+    let shared = Shared::connect(&nobody_there, clock, Tasks::new(), &soon).await;
+    let world = World::sharing(None, Some(shared.unwrap()));
+    let reply = world.json(Method::DELETE, "/users/u1", &Value::Null).await;
+    assert_eq!(reply.status, 503, "{}", reply.json);
+    assert_eq!(reply.headers["retry-after"], "5");
 }

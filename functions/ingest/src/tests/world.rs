@@ -16,7 +16,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use store::{
-    Catalogue, Error, ErrorKind, LiveTuning, Position, Record, Stream, StreamRecord, Users,
+    Catalogue, Error, ErrorKind, LiveTuning, Position, Record, Shared, Stream, StreamRecord, Users,
     aggregate, events,
 };
 use tower::ServiceExt;
@@ -97,6 +97,11 @@ impl Stream for Faulty {
 impl World {
     /// A world whose admin routes need this key, or a local peer.
     pub fn new(admin_key: Option<&str>) -> Self {
+        Self::sharing(admin_key, None)
+    }
+
+    /// The same with a shared tier.
+    pub fn sharing(admin_key: Option<&str>, shared: Option<Shared>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::starting_at(NOW_MS));
         let tables = EmbeddedTables::open_with(&dir.path().join("tables"), Durability::Buffered);
@@ -115,7 +120,7 @@ impl World {
             stream: stream.clone(),
             catalogue: Arc::clone(&catalogue),
             users: users.clone(),
-            shared: None,
+            shared,
             signer: signer(),
             admin: AdminGuard::new(admin_key),
             tuning: Arc::clone(&tuning),

@@ -10,6 +10,9 @@ const URL: &str = "REELWAY_REDIS_URL";
 const PASSWORD: &str = "REELWAY_REDIS_PASSWORD";
 const CLUSTER: &str = "REELWAY_REDIS_CLUSTER";
 const CA: &str = "REELWAY_REDIS_CA";
+const PLAIN: &str = "REELWAY_REDIS_PLAIN";
+/// Set by Lambda.
+const LAMBDA: &str = "AWS_LAMBDA_FUNCTION_NAME";
 /// How long a connection may take, TLS handshake included.
 const CONNECT_BUDGET: Duration = Duration::from_secs(1);
 
@@ -58,11 +61,22 @@ impl RedisSettings {
             reader.problem(format!("{URL} is not a redis:// or rediss:// address"));
             return None;
         };
-        if !cfg!(feature = "tls") && matches!(parsed.scheme(), "rediss" | "valkeys") {
+        let tls = matches!(parsed.scheme(), "rediss" | "valkeys");
+        if !cfg!(feature = "tls") && tls {
             reader.problem(format!(
                 "{URL} asks for TLS, which this build leaves out: build with --features tls"
             ));
             return None;
+        }
+        // Outside this machine nobody reads along and nobody comes in unasked.
+        let may_be_plain = reader.optional(LAMBDA).is_none();
+        if !reader.parse(PLAIN, may_be_plain) {
+            let has_password = password.is_some() || parsed.password().is_some();
+            if !tls || !has_password {
+                reader.problem(format!(
+                    "{URL} needs rediss:// and a password on Lambda; {PLAIN}=true does without"
+                ));
+            }
         }
         let settings = Self::new(url.expose());
         Some(Self {
@@ -117,6 +131,34 @@ mod tests {
         let (settings, _) = read(&[(URL, "redis://cache.example"), (CLUSTER, "true")]);
         assert!(settings.unwrap().cluster);
         assert!(read(&[]).0.is_none());
+    }
+
+    #[test]
+    fn on_lambda_it_takes_tls_and_a_password() {
+        let hosted = (LAMBDA, "reelway-recommend");
+        let good = [(URL, "rediss://:planted@cache.example"), hosted];
+        let bad = [
+            vec![(URL, "redis://:planted@cache.example"), hosted],
+            vec![(URL, "rediss://cache.example"), hosted],
+        ];
+        for pairs in bad {
+            let problems = read(&pairs).1.concat();
+            assert!(
+                problems.contains(PLAIN) || !cfg!(feature = "tls"),
+                "{problems}"
+            );
+            assert!(!problems.contains("planted"), "{problems}");
+        }
+        let plain = [(URL, "redis://127.0.0.1"), hosted, (PLAIN, "true")];
+        assert!(read(&plain).1.is_empty());
+        let other = [
+            (URL, "rediss://cache.example"),
+            (PASSWORD, "planted"),
+            hosted,
+        ];
+        if cfg!(feature = "tls") {
+            assert!(read(&good).1.is_empty() && read(&other).1.is_empty());
+        }
     }
 
     #[test]
