@@ -7,6 +7,8 @@ mod chaos;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod diagnose;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod hosting;

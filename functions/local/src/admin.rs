@@ -1,4 +1,4 @@
-//! Routes that only this host has: the nightly job on request, and metrics.
+//! Routes that only this host has: the nightly job on request, metrics, and what is asked for most.
 
 use std::sync::Arc;
 
@@ -8,9 +8,10 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use guard::Deadline;
-use store::ErrorKind;
+use store::{ErrorKind, HotKey, Tiered};
 use web::{AdminGuard, Problem};
 
+use crate::diagnose::HotQuestion;
 use crate::jobs::{Jobs, NIGHT_BUDGET};
 use crate::settings::Settings;
 
@@ -20,13 +21,23 @@ pub fn guard(settings: &Settings) -> AdminGuard {
     AdminGuard::new(settings.admin_key.as_ref().map(ops::Secret::expose))
 }
 
-/// `POST /admin/jobs/profile` and `GET /metrics`, behind the admin guard.
-pub(crate) fn routes(settings: &Settings, jobs: Arc<Jobs>) -> Router {
+/// `POST /admin/jobs/profile`, `GET /admin/hot-keys` and `GET /metrics`, behind the admin guard.
+pub(crate) fn routes(settings: &Settings, jobs: Arc<Jobs>, tiered: Tiered) -> Router {
     Router::new()
         .route("/admin/jobs/profile", post(profile))
         .with_state(jobs)
+        .route("/admin/hot-keys", get(async move || Json(hot(&tiered))))
         .route("/metrics", get(async || ops::metrics_text()))
         .layer(middleware::from_fn_with_state(guard(settings), check))
+}
+
+fn hot(tiered: &Tiered) -> Vec<HotQuestion> {
+    let question = |hot: HotKey| HotQuestion {
+        key: format!("{:032x}", hot.key.0),
+        about: hot.about.into(),
+        asks: hot.asks,
+    };
+    tiered.hot_keys().into_iter().map(question).collect()
 }
 
 async fn check(State(guard): State<AdminGuard>, request: Request, next: Next) -> Response {

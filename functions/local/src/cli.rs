@@ -78,6 +78,14 @@ Baselines get the parameters that do best on the part before the judged one.")]
   reelway events replay --date 2026-11-21"
     )]
     Events(Events),
+    /// Ask a running server what it sees.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  reelway diagnose hot-keys
+  reelway diagnose hot-keys --url http://127.0.0.1:8080 --json"
+    )]
+    Diagnose(Diagnose),
     /// Check or show the tuning document.
     #[command(subcommand)]
     Config(Config),
@@ -244,6 +252,21 @@ pub enum Judged {
     LastOut,
     /// Each next video of the sessions of the last days, from those before it.
     Sessions,
+}
+
+/// `reelway diagnose`.
+#[derive(Debug, Subcommand)]
+pub enum Diagnose {
+    /// List what is asked for all the time: such slates are kept longer and refreshed early.
+    HotKeys(HotKeys),
+}
+
+/// `reelway diagnose hot-keys`.
+#[derive(Debug, Args)]
+pub struct HotKeys {
+    /// The server; the one on this machine by default. Its admin key is `REELWAY_ADMIN_KEY`.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
 }
 
 /// `reelway events`.

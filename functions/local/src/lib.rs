@@ -15,6 +15,7 @@ pub mod backend;
 pub mod cli;
 pub mod commands;
 pub mod demo;
+pub(crate) mod diagnose;
 pub mod evaluate;
 pub mod events;
 pub mod import;
@@ -69,6 +70,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Recommend(args) => commands::recommend(&settings, &args, out).await,
             Command::Evaluate(args) => evaluate::evaluate(&settings, &args, out).await,
             Command::Events(command) => events::run(&settings, &command, out).await,
+            Command::Diagnose(command) => diagnose::run(&settings, &command, out),
             Command::Config(_) | Command::Completions { .. } => Ok(()),
         }
     })

@@ -73,7 +73,11 @@ fn router(service: &Service, settings: &Settings, jobs: Arc<Jobs>) -> Router {
     let ingest = service.ingest_app(settings);
     let routes = recommend::routes(recommend)
         .merge(ingest::routes(ingest))
-        .merge(admin::routes(settings, jobs));
+        .merge(admin::routes(
+            settings,
+            jobs,
+            service.serving.tiered.clone(),
+        ));
     let documents = vec![recommend::openapi(), ingest::openapi()];
     web::host(routes, documents, service.shell())
 }
