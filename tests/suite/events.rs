@@ -7,6 +7,7 @@
 //! fresh ─── what a user does, and what explodes, shows in answers
 //! forget ── a deleted user, until `complete_at`
 //! lake ──── what other tools read of it
+//! raises ── what Redis missed while it was away
 //! limits ── what one user may send, over all processes
 //! ```
 
@@ -18,4 +19,5 @@ mod kpl;
 mod lake;
 mod limits;
 mod process;
+mod raises;
 mod truth;

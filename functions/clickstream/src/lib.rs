@@ -36,6 +36,7 @@ use store::{
 mod heat;
 mod rows;
 mod tally;
+mod unheard;
 pub mod window;
 mod windows;
 
@@ -43,6 +44,7 @@ pub use heat::HOT_EVERY;
 
 use heat::Heat;
 use tally::Tally;
+use unheard::Unheard;
 use windows::Windows;
 
 /// What the consumer works with.
@@ -66,6 +68,7 @@ pub struct Clickstream {
     heat: Heat,
     /// Shards whose name is known to be kept.
     named: Mutex<HashSet<String>>,
+    unheard: Unheard,
 }
 
 impl Clickstream {
@@ -79,6 +82,7 @@ impl Clickstream {
             parts,
             heat: Heat::default(),
             named: Mutex::default(),
+            unheard: Unheard::default(),
         }
     }
 
@@ -160,16 +164,19 @@ impl Clickstream {
         Ok(())
     }
 
-    /// Without the shared tier answers are fresh a moment later; it must not hold up the stream.
+    /// The shared tier must not hold up the stream: what it does not hear now it is told again.
     async fn raise_versions(&self, versions: Vec<(UserId, u64)>, deadline: &Deadline) {
         let Some(shared) = &self.parts.shared else {
             return;
         };
         let now_ms = self.parts.clock.now().wall_ms;
+        let versions = self.unheard.take_with(versions);
         let raised = versions
             .iter()
             .map(|(id, v)| vec![Stored::user_version(id, *v, now_ms)]);
-        shared.set_many(raised.collect(), deadline).await;
+        if shared.set_many(raised.collect(), deadline).await.failed > 0 {
+            self.unheard.keep(versions);
+        }
     }
 
     fn tables(&self) -> &dyn Tables {

@@ -59,18 +59,28 @@ impl Field<'_> {
         }
     }
 
+    #[inline]
     fn write(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Text(tag, text) => {
-                encode_varint((u64::from(tag) << 3) | 2, out);
-                encode_varint(text.len() as u64, out);
+                put_varint((u64::from(tag) << 3) | 2, out);
+                put_varint(text.len() as u64, out);
                 out.extend_from_slice(text.as_bytes());
             }
             Self::Number(tag, number) => {
-                encode_varint(u64::from(tag) << 3, out);
-                encode_varint(number, out);
+                put_varint(u64::from(tag) << 3, out);
+                put_varint(number, out);
             }
         }
+    }
+}
+
+/// Nearly all are of one byte.
+#[inline]
+fn put_varint(number: u64, out: &mut Vec<u8>) {
+    match u8::try_from(number) {
+        Ok(byte) if byte < 0x80 => out.push(byte),
+        _ => encode_varint(number, out),
     }
 }
 

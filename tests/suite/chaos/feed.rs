@@ -10,6 +10,8 @@ use tests::{Client, Reply, Sample};
 
 /// Users of the demo catalogue.
 const USERS: u64 = 600;
+/// Videos of the demo catalogue, at least.
+const VIDEOS: u64 = 1_000;
 const LIMIT: usize = 20;
 const RUNGS: [&str; 5] = ["personal", "stale", "cohort", "trending", "builtin"];
 /// Longer than any answer may take; a request without an answer by then has none.
@@ -50,9 +52,23 @@ impl Feed {
     }
 
     pub fn ask_for(&self, user: u64) -> impl Future<Output = Sample> + Send + use<> {
+        self.ask_at(user, format!("/recommend?user_id=u{user}&limit={LIMIT}"))
+    }
+
+    /// A question that nobody has asked before: what the user just watched differs every time, so
+    /// that no kept slate answers it.
+    pub fn ask_anew(&self, number: u64) -> impl Future<Output = Sample> + Send + use<> {
+        let user = 1 + number % USERS;
+        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let watched = [mixed >> 16, mixed >> 32, mixed >> 48].map(|v| 1 + v % VIDEOS);
+        let [a, b, c] = watched;
+        let path = format!("/recommend?user_id=u{user}&session=v{a},v{b},v{c}&limit={LIMIT}");
+        self.ask_at(user, path)
+    }
+
+    fn ask_at(&self, user: u64, path: String) -> impl Future<Output = Sample> + Send + use<> {
         let feed = self.clone();
         async move {
-            let path = format!("/recommend?user_id=u{user}&limit={LIMIT}");
             let client = &feed.clients[user as usize % feed.clients.len()];
             match tokio::time::timeout(PATIENCE, client.get(&path)).await {
                 Ok(Ok(reply)) => feed.judge(user, &reply),
