@@ -51,6 +51,7 @@ pub(crate) async fn serve(
         network: prefix.map(|Prefix(network)| network),
         ..asked.ask(kind, number as u64)
     };
+    let ask = app.tiered.canonical(ask, &tuning);
     let turn = Turn {
         app,
         asked: &asked,
@@ -194,7 +195,11 @@ impl Turn<'_> {
     /// What a first page is kept under; none for pages that only this request is given.
     fn page_key(&self) -> Option<PageKey> {
         let asked = self.asked;
-        let own = self.cursor.is_some() || asked.explain || !asked.exclude.is_empty();
+        // The answer names the scene that was asked for, the key the one that there is.
+        let own = self.cursor.is_some()
+            || asked.explain
+            || !asked.exclude.is_empty()
+            || asked.scene != self.ask.scene;
         (!own).then(|| PageKey {
             slate_key: self.key.0,
             limit: asked.limit,

@@ -13,12 +13,13 @@
 //! - A slate for many is served at once when stale, and refreshed by exactly one load.
 //! - A newer value is never overwritten by an older one: values are compared by user version and
 //!   generation. A generation older than the mapped one is stale, not gone.
-//! - Slates of a `session` never leave the process; nor do those that had to give something up.
+//! - Slates of a `session` never leave the process; nor do those that had to give something up, or
+//!   are for what nobody knows.
 //! - What is asked for all the time is refreshed before it is stale, and lives longer when it is for
 //!   many. What several processes want at once is made by one of them.
 //!
-//! Read in the order `answer`, `policy`, this file, `refresh`, `callers`, `load`, `look`, `lease`,
-//! `ladder`, `fill`, `wire`.
+//! Read in the order `answer`, `policy`, `canonical`, this file, `refresh`, `callers`, `load`, `look`,
+//! `lease`, `ladder`, `fill`, `wire`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ use crate::tuning::LiveTuning;
 
 mod answer;
 mod callers;
+mod canonical;
 mod fill;
 mod ladder;
 mod lease;
@@ -146,10 +148,11 @@ impl Tiered {
     /// Answers a question. Never fails, and takes no longer than the deadline by more than it takes
     /// to copy a list. Knows nothing of `exclude`, which is not part of the key.
     pub async fn slate(&self, ask: Ask, deadline: &Deadline) -> Answer {
+        let ask = self.canonical(ask, &self.inner.tuning.snapshot());
         self.slate_of(&ask, ask.key(), deadline).await
     }
 
-    /// As [`Self::slate`], for a question whose key is known; copies it only when the answer is not
+    /// As [`Self::slate`], for a [canonical](Self::canonical) question and its key; copies it only when the answer is not
     /// at hand.
     pub async fn slate_of(&self, ask: &Ask, key: SlateKey, deadline: &Deadline) -> Answer {
         let answer = match self.inner.at_hand(ask, key).await {

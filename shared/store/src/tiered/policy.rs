@@ -42,6 +42,15 @@ pub(super) fn load_budget(tuning: &Tuning) -> Duration {
     Duration::from_millis(tuning.store.budgets.load_ms.into())
 }
 
+/// How long that somebody is unknown is believed, and a slate for what nobody knows is kept.
+pub(super) fn absent_life(tuning: &Tuning) -> Life {
+    let absent = Duration::from_millis(tuning.store.lives.absent_ms.into());
+    Life {
+        soft: absent,
+        hard: absent,
+    }
+}
+
 /// The life of a slate that this process made.
 pub(super) fn life_of(ask: &Ask, whole: bool, tuning: &Tuning) -> Life {
     if !whole {

@@ -8,11 +8,12 @@ use engine::{CategoriesMatch, Rung, UserState};
 use futures_util::future::join_all;
 
 use super::*;
-use crate::ask::Cohort;
+use crate::ask::{Cohort, Kind};
 use crate::testing::user;
 use world::{Process, VIDEOS, World, anyone, by, has_cause, ids, profile, v};
 
 mod callers;
+mod canonical;
 mod crowds;
 mod outages;
 mod shared;
