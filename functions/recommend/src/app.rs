@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::Rung;
-use guard::{Clock, Deadline};
+use engine::{Rung, UserId, UserState};
+use guard::{Breaker, Clock, Deadline};
 use http::Extensions;
 use http::request::Parts as RequestParts;
-use store::{Catalogue, GenerationReader, LiveTuning, Outbox, Tiered, Tuning, Upkeep, Users};
+use store::{
+    Catalogue, GenerationReader, LiveTuning, Outbox, Read, Tiered, Tuning, Unread, Upkeep, Users,
+    guarded,
+};
 use web::{Ids, Prefix, Shell, Signer};
 
 use crate::limits::Limits;
@@ -64,7 +67,9 @@ pub struct Dependency {
 pub struct App {
     pub(crate) tiered: Tiered,
     pub(crate) catalogue: Arc<Catalogue>,
-    pub(crate) users: Users,
+    users: Users,
+    /// Of the catalogue's rows.
+    pub(crate) videos: Breaker,
     pub(crate) generations: Arc<GenerationReader>,
     tuning: Arc<LiveTuning>,
     upkeep: Option<Upkeep>,
@@ -86,9 +91,11 @@ impl App {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         let tuning = parts.tuning.snapshot();
+        let videos = Breaker::new("videos", tuning.guard.breaker, Arc::clone(&parts.clock));
         let limits = Limits::new(&tuning.guard, &parts.tiered, &parts.clock);
         Arc::new(Self {
             limits,
+            videos,
             reading: Reading::default(),
             pages: Pages::default(),
             slates: RUNGS
@@ -136,6 +143,23 @@ impl App {
             Some(host) => host.child(budget),
             None => Deadline::after(Arc::clone(&self.clock), budget),
         }
+    }
+
+    /// A user's state, unless users' state is left alone for a moment.
+    pub(crate) async fn user(
+        &self,
+        user: &UserId,
+        tuning: &Tuning,
+        deadline: &Deadline,
+    ) -> Result<Option<UserState>, Unread> {
+        let (users, one) = (&self.users, std::slice::from_ref(user));
+        let read = guarded(
+            self.tiered.users_breaker(),
+            tuning,
+            deadline,
+            |deadline| async move { users.load(one, Read::Eventual, &deadline).await },
+        );
+        Ok(read.await?.into_iter().next().flatten())
     }
 
     /// The client's network.

@@ -13,7 +13,7 @@ use guard::Deadline;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ops::metric;
-use store::{Answer, Ask, Kind, SlateKey};
+use store::{Answer, Ask, Kind, SlateKey, Tuning};
 use tracing::{Instrument, debug_span};
 use web::{Caller, Cursor, ETag, Freshness, Prefix, Problem, ServerTiming};
 
@@ -57,6 +57,7 @@ pub(crate) async fn serve(
         asked: &asked,
         key: ask.key(),
         ask,
+        tuning: &tuning,
         number,
         cursor: cursor.as_ref(),
         now_ms: started.wall_ms,
@@ -101,6 +102,7 @@ pub(crate) struct Turn<'a> {
     pub asked: &'a SlateRequest,
     pub ask: Ask,
     pub key: SlateKey,
+    pub tuning: &'a Tuning,
     /// Differs for every answer.
     pub number: u128,
     pub cursor: Option<&'a Cursor>,

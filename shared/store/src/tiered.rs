@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use engine::pipeline::Explained;
 use futures_util::future::BoxFuture;
-use guard::{Clock, Deadline, Flight, KeyedLimiter, Tasks};
+use guard::{Breaker, Clock, Deadline, Flight, KeyedLimiter, Tasks};
 use metrics::Counter;
 
 use crate::ask::{Ask, SlateKey, Who};
@@ -212,6 +212,12 @@ impl Tiered {
     #[must_use]
     pub fn user_limit(&self) -> Arc<KeyedLimiter> {
         Arc::clone(&self.inner.callers.limit)
+    }
+
+    /// The breaker of users' state: who reads it besides asks this one.
+    #[must_use]
+    pub fn users_breaker(&self) -> &Breaker {
+        self.inner.origin.breaker()
     }
 
     /// The shared tier, if there is one.
