@@ -18,28 +18,28 @@
 //! - What is asked for all the time is refreshed before it is stale, and lives longer when it is for
 //!   many. What several processes want at once is made by one of them.
 //!
-//! Read in the order `answer`, `policy`, `canonical`, this file, `refresh`, `callers`, `load`, `look`,
-//! `lease`, `ladder`, `fill`, `wire`.
+//! Read in the order `answer`, `policy`, `canonical`, this file, `explain`, `refresh`, `callers`,
+//! `load`, `look`, `lease`, `ladder`, `fill`, `wire`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::pipeline::Explained;
 use futures_util::future::BoxFuture;
 use guard::{Breaker, Clock, Deadline, Flight, KeyedLimiter, Tasks};
 use metrics::Counter;
 
-use crate::ask::{Ask, SlateKey, Who};
+use crate::ask::{Ask, SlateKey};
 use crate::hot::{HotKey, HotKeys};
 use crate::life::{Freshness, GenerationOrder, unit};
 use crate::local::{Held, Local, Value};
-use crate::origin::{Made, Origin};
+use crate::origin::Origin;
 use crate::redis::Shared;
 use crate::tuning::LiveTuning;
 
 mod answer;
 mod callers;
 mod canonical;
+mod explain;
 mod fill;
 mod ladder;
 mod lease;
@@ -167,32 +167,6 @@ impl Tiered {
             counter.increment(1);
         }
         answer
-    }
-
-    /// Answers a question with how each item came to its score. Makes the slate anew and keeps it
-    /// nowhere, because kept slates carry no explanations; so this one may leave out `exclude`.
-    pub async fn explain(&self, ask: Ask, deadline: &Deadline) -> (Answer, Vec<Explained>) {
-        let tuning = self.inner.tuning.snapshot();
-        let mut asked = ask.clone();
-        loop {
-            match self.inner.origin.make(&asked, 0, &tuning, deadline).await {
-                Ok(Made::Slate(made)) => {
-                    let answer = Answer {
-                        slate: Arc::new(made.slate),
-                        outcome: TierOutcome::Origin,
-                        age_ms: 0,
-                        stages: made.stages,
-                    };
-                    return (answer, made.explained);
-                }
-                Ok(Made::Absent { .. }) if asked.user().is_some() => {
-                    asked = asked.for_whom(Who::Anyone);
-                }
-                Ok(Made::Absent { .. }) | Err(_) => {
-                    return (self.slate(ask, deadline).await, Vec::new());
-                }
-            }
-        }
     }
 
     /// How many loads are in flight.

@@ -8,7 +8,7 @@ use engine::{CategoriesMatch, Rung, UserState};
 use futures_util::future::join_all;
 
 use super::*;
-use crate::ask::{Cohort, Kind};
+use crate::ask::{Cohort, Kind, Who};
 use crate::testing::user;
 use world::{Process, VIDEOS, World, anyone, by, has_cause, ids, profile, v};
 
