@@ -295,7 +295,7 @@ impl Inner {
             };
         }
         match (held.slate(), ask.user()) {
-            (None, _) => Verdict::Load(None),
+            (None, _) => Verdict::Load(Some(held)),
             (Some(_), None) => Verdict::Refresh(held),
             (Some(_), Some(_)) if held.refresh_claimed(now_ms, REFRESH_PAUSE) => {
                 Verdict::Pause(held)

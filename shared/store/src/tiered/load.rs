@@ -8,7 +8,7 @@ use guard::Deadline;
 use ops::metric::TIER_WRITES;
 use smol_str::SmolStr;
 
-use super::policy::absent_life;
+use super::policy::{absent_life, brief_life};
 use super::{Answer, Inner, PAUSED, TierOutcome, Verdict, life_of, load_budget, wire};
 use crate::ask::{Ask, SlateKey, Who};
 use crate::envelope::Envelope;
@@ -190,7 +190,7 @@ impl Inner {
         let life = if self.knows(ask) {
             life_of(ask, whole, tuning)
         } else {
-            absent_life(tuning)
+            brief_life(tuning)
         };
         let rank = Rank::new(made.slate.user_version, &made.slate.generation);
         let slate = Arc::new(made.slate);

@@ -42,12 +42,19 @@ pub(super) fn load_budget(tuning: &Tuning) -> Duration {
     Duration::from_millis(tuning.store.budgets.load_ms.into())
 }
 
-/// How long that somebody is unknown is believed, and a slate for what nobody knows is kept.
+/// How long that somebody is unknown is believed: unasked for no longer than a personal slate.
 pub(super) fn absent_life(tuning: &Tuning) -> Life {
-    let absent = Duration::from_millis(tuning.store.lives.absent_ms.into());
+    let hard = Duration::from_millis(tuning.store.lives.absent_ms.into());
+    let soft = tuning.store.personal_life().soft.min(hard);
+    Life { soft, hard }
+}
+
+/// How long a slate for what nobody knows is kept.
+pub(super) fn brief_life(tuning: &Tuning) -> Life {
+    let brief = Duration::from_millis(tuning.store.lives.absent_ms.into());
     Life {
-        soft: absent,
-        hard: absent,
+        soft: brief,
+        hard: brief,
     }
 }
 
