@@ -103,7 +103,7 @@ impl Inner {
                 Look::GoOn(so_far) => findings = so_far,
             }
             match self
-                .share_the_work(shared, &ask, key, mode, findings, budget, &deadline)
+                .share_the_work(shared, &ask, key, mode, findings, &tuning, &deadline)
                 .await
             {
                 Look::Found(held, outcome) => return found(held, outcome, Vec::new()),
