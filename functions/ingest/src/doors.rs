@@ -1,7 +1,7 @@
 //! How much may come in at once: by everybody, by one network, by one user.
 //!
 //! ```text
-//! request ─► interface ─► network ─► a place inside ─► body is read ─► each user of it ─► published
+//! request ─► network ─► interface ─► a place inside ─► body is read ─► each user of it ─► published
 //!              429          429         503, at once                    429, or the user's
 //!                                       when the queue is full          events are listed
 //! ```
@@ -92,10 +92,16 @@ impl Doors {
         deadline: &Deadline,
     ) -> Result<GatePermit, Problem> {
         self.follow(rates);
-        limited("interface", "interface_limit", self.interface.take())?;
-        if let Some(Prefix(network)) = Prefix::of(&parts.headers, &parts.extensions) {
+        // The narrow one first: what it refuses costs nobody else a token.
+        let network = Prefix::of(&parts.headers, &parts.extensions).map(|Prefix(network)| network);
+        if let Some(network) = network {
             limited("region", "region_limit", self.network.take(network))?;
         }
+        let taken = self.interface.take();
+        if let (Some(network), Err(_)) = (network, taken) {
+            self.network.put_back(network);
+        }
+        limited("interface", "interface_limit", taken)?;
         let entered = self.inside.enter(deadline).await;
         entered.map_err(|_| Problem::unavailable(RETRY_AFTER_S))
     }

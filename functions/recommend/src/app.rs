@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::Rung;
+use engine::{Rung, UserId, UserState};
 use guard::{Breaker, Clock, Deadline};
 use http::Extensions;
 use http::request::Parts as RequestParts;
 use store::{
-    Catalogue, GenerationReader, LiveTuning, Outbox, Shared, Tiered, Tuning, Upkeep, Users,
+    Catalogue, GenerationReader, LiveTuning, Outbox, Read, Shared, Tiered, Tuning, Unread, Upkeep,
+    Users, guarded,
 };
 use web::{Ids, Prefix, Shell, Signer};
 
@@ -82,7 +83,9 @@ impl Dependency {
 pub struct App {
     pub(crate) tiered: Tiered,
     pub(crate) catalogue: Arc<Catalogue>,
-    pub(crate) users: Users,
+    users: Users,
+    /// Of the catalogue's rows.
+    pub(crate) videos: Breaker,
     pub(crate) generations: Arc<GenerationReader>,
     tuning: Arc<LiveTuning>,
     upkeep: Option<Upkeep>,
@@ -104,9 +107,11 @@ impl App {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         let tuning = parts.tuning.snapshot();
+        let videos = Breaker::new("videos", tuning.guard.breaker, Arc::clone(&parts.clock));
         let limits = Limits::new(&tuning.guard, &parts.tiered, &parts.clock);
         Arc::new(Self {
             limits,
+            videos,
             reading: Reading::default(),
             pages: Pages::default(),
             slates: RUNGS
@@ -154,6 +159,23 @@ impl App {
             Some(host) => host.child(budget),
             None => Deadline::after(Arc::clone(&self.clock), budget),
         }
+    }
+
+    /// A user's state, unless users' state is left alone for a moment.
+    pub(crate) async fn user(
+        &self,
+        user: &UserId,
+        tuning: &Tuning,
+        deadline: &Deadline,
+    ) -> Result<Option<UserState>, Unread> {
+        let (users, one) = (&self.users, std::slice::from_ref(user));
+        let read = guarded(
+            self.tiered.users_breaker(),
+            tuning,
+            deadline,
+            |deadline| async move { users.load(one, Read::Eventual, &deadline).await },
+        );
+        Ok(read.await?.into_iter().next().flatten())
     }
 
     /// The client's network.

@@ -1,8 +1,9 @@
 //! Who may ask how often: everybody together, one network, one user; and how much is at work.
 //!
-//! From the widest to the narrowest. The interface's buckets and a network's are of this process
-//! (the fleet is bounded by the gateway); a user's is shared: what other processes admitted comes
-//! back on the way of misses. A refused request consults no breaker and asks nobody.
+//! From the narrowest to the widest: what a user or a network may not ask takes nothing from the
+//! others. The interface's buckets and a network's are of this process (the fleet is bounded by the
+//! gateway); a user's is shared: what other processes admitted comes back on the way of misses. A
+//! refused request consults no breaker and asks nobody.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,7 +79,8 @@ impl Limits {
         }
     }
 
-    /// Takes one token of each limit that applies.
+    /// Takes one token of each limit that applies, from the narrowest to the widest; a request that
+    /// one of them refuses costs the others nothing.
     ///
     /// # Errors
     /// 429 with whole seconds to wait, rounded up.
@@ -90,29 +92,40 @@ impl Limits {
     ) -> Result<(), Problem> {
         let user = user.map(UserState::user_hash);
         let may_take_all = self.follow(&tuning.limits, user);
-        let Rates {
-            interface,
-            region,
-            vip_share,
-            ..
-        } = &tuning.limits;
+        if let Some(user) = user {
+            refused("user", "user_limit", self.user.take(user))?;
+        }
+        let taken = self.take_around(&tuning.limits, prefix, may_take_all);
+        if let (Some(user), Err(_)) = (user, &taken) {
+            self.user.put_back(user);
+        }
+        taken
+    }
+
+    /// Takes one token of the network's limit and of everybody's; all but those for whom it is kept
+    /// leave a share.
+    fn take_around(
+        &self,
+        rates: &Rates,
+        prefix: Option<Prefix>,
+        may_take_all: bool,
+    ) -> Result<(), Problem> {
         let kept = |rate: &Rate| {
             if may_take_all {
                 0.0
             } else {
-                rate.burst * vip_share
+                rate.burst * rates.vip_share
             }
         };
-        let taken = self.interface.take_leaving(kept(interface));
-        refused("interface", "interface_limit", taken)?;
         if let Some(Prefix(network)) = prefix {
-            let taken = self.region.take_leaving(network, kept(region));
+            let taken = self.region.take_leaving(network, kept(&rates.region));
             refused("region", "region_limit", taken)?;
         }
-        if let Some(user) = user {
-            refused("user", "user_limit", self.user.take(user))?;
+        let taken = self.interface.take_leaving(kept(&rates.interface));
+        if let (Some(Prefix(network)), Err(_)) = (prefix, taken) {
+            self.region.put_back(network);
         }
-        Ok(())
+        refused("interface", "interface_limit", taken)
     }
 
     /// Begins to work on a request that was let through.

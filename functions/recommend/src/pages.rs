@@ -52,7 +52,8 @@ pub(crate) struct RenderedPage {
     /// Weak, so that a page keeps no slate in memory; as long as it is there, no other slate can have
     /// the same address.
     slate: Weak<Slate>,
-    hidden: Arc<HashSet<VideoId>>,
+    /// Weak for the same reason: what is hidden may be a large list, and is a new one now and then.
+    hidden: Weak<HashSet<VideoId>>,
     /// Whether its slate is kept for those who read on.
     pub kept: Kept,
     rendered: Rendered,
@@ -84,7 +85,7 @@ impl Pages {
         let found = found.as_ref()?;
         let same = found.key == key
             && std::ptr::eq(found.slate.as_ptr(), Arc::as_ptr(slate))
-            && Arc::ptr_eq(&found.hidden, hidden);
+            && std::ptr::eq(found.hidden.as_ptr(), Arc::as_ptr(hidden));
         same.then(|| Arc::clone(found))
     }
 
@@ -103,7 +104,7 @@ impl Pages {
         place.store(Some(Arc::new(RenderedPage {
             key,
             slate: Arc::downgrade(slate),
-            hidden: Arc::clone(hidden),
+            hidden: Arc::downgrade(hidden),
             kept: Kept::default(),
             rendered,
         })));
@@ -193,6 +194,7 @@ mod tests {
         );
         let more = Arc::new(HashSet::new());
         assert!(pages.find(key, &one, &more).is_none(), "more is hidden");
+        assert_eq!(Arc::strong_count(&hidden), 1, "kept by no page");
         drop(one);
         let same_place = slate();
         assert!(

@@ -13,7 +13,7 @@ use guard::Deadline;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ops::metric;
-use store::{Answer, Ask, Kind, SlateKey};
+use store::{Answer, Ask, Kind, SlateKey, Tuning};
 use tracing::{Instrument, debug_span};
 use web::{Caller, Cursor, ETag, Freshness, Prefix, Problem, ServerTiming};
 
@@ -51,11 +51,13 @@ pub(crate) async fn serve(
         network: prefix.map(|Prefix(network)| network),
         ..asked.ask(kind, number as u64)
     };
+    let ask = app.tiered.canonical(ask, &tuning);
     let turn = Turn {
         app,
         asked: &asked,
         key: ask.key(),
         ask,
+        tuning: &tuning,
         number,
         cursor: cursor.as_ref(),
         now_ms: started.wall_ms,
@@ -100,6 +102,7 @@ pub(crate) struct Turn<'a> {
     pub asked: &'a SlateRequest,
     pub ask: Ask,
     pub key: SlateKey,
+    pub tuning: &'a Tuning,
     /// Differs for every answer.
     pub number: u128,
     pub cursor: Option<&'a Cursor>,
@@ -194,7 +197,11 @@ impl Turn<'_> {
     /// What a first page is kept under; none for pages that only this request is given.
     fn page_key(&self) -> Option<PageKey> {
         let asked = self.asked;
-        let own = self.cursor.is_some() || asked.explain || !asked.exclude.is_empty();
+        // The answer names the scene that was asked for, the key the one that there is.
+        let own = self.cursor.is_some()
+            || asked.explain
+            || !asked.exclude.is_empty()
+            || asked.scene != self.ask.scene;
         (!own).then(|| PageKey {
             slate_key: self.key.0,
             limit: asked.limit,

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use engine::{Slate, UserId, UserState};
+use engine::{Slate, UserId};
 use guard::Deadline;
-use store::{Answer, Read};
+use store::{Answer, TierOutcome};
 use web::Cursor;
 
-use crate::app::App;
 use crate::page::OwnHides;
 use crate::serving::Turn;
 
@@ -33,22 +32,6 @@ impl Source {
     }
 }
 
-async fn own_hides(app: &App, user: &UserId, deadline: &Deadline) -> Option<OwnHides> {
-    let one = std::slice::from_ref(user);
-    let found = app.users.load(one, Read::Eventual, deadline).await.ok()?;
-    let UserState {
-        hidden_videos,
-        hidden_creators,
-        ..
-    } = found.into_iter().flatten().next()?;
-    let index = app.generations.current();
-    Some(OwnHides {
-        videos: hidden_videos,
-        creators: hidden_creators,
-        index,
-    })
-}
-
 impl Turn<'_> {
     /// The slate of the cursor where the cursor says; without one the fresh slate from the start.
     pub async fn source(&self, answer: &Answer, deadline: &Deadline) -> Source {
@@ -64,25 +47,50 @@ impl Turn<'_> {
             };
         }
         let kept = self.app.reading.find(cursor.slate_key, cursor.slate_hash);
-        match kept.filter(|_| same_question) {
-            Some(slate) => {
-                // The user may have hidden something since.
-                let changed = slate.user_version != fresh.slate.user_version;
-                let own = match self.asked.user().filter(|_| changed) {
-                    Some(user) => own_hides(self.app, user, deadline).await,
-                    None => None,
-                };
-                Source {
-                    slate,
-                    from: cursor.position,
-                    lost: false,
-                    own,
+        let anew = Source {
+            lost: true,
+            ..fresh
+        };
+        let Some(slate) = kept.filter(|_| same_question) else {
+            return anew;
+        };
+        let same_user = slate.user_version == anew.slate.user_version;
+        let own = match self.asked.user().filter(|_| !same_user) {
+            // The user may have hidden something since.
+            Some(user) => {
+                let own = self.own_hides(user, answer, deadline).await;
+                // The newer slate was made without it; what was served is left out of that.
+                if own.is_none() && anew.slate.user_version > slate.user_version {
+                    return anew;
                 }
+                own
             }
-            None => Source {
-                lost: true,
-                ..fresh
-            },
+            None => None,
+        };
+        Source {
+            slate,
+            from: cursor.position,
+            lost: false,
+            own,
         }
+    }
+
+    /// What the user hides now; not asked for when this very request has just failed to learn it.
+    async fn own_hides(
+        &self,
+        user: &UserId,
+        answer: &Answer,
+        deadline: &Deadline,
+    ) -> Option<OwnHides> {
+        if answer.outcome == TierOutcome::Fallback {
+            return None;
+        }
+        let state = self.app.user(user, self.tuning, deadline).await.ok()?;
+        let state = state.unwrap_or_default();
+        Some(OwnHides {
+            videos: state.hidden_videos,
+            creators: state.hidden_creators,
+            index: self.app.generations.current(),
+        })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use engine::VideoId;
+use store::guarded;
 use web::{PathId, Problem};
 
 use crate::app::App;
@@ -33,21 +34,23 @@ pub(crate) async fn video(
     let tuning = app.tuning();
     app.limits.take(&tuning.guard, app.prefix(&parts), None)?;
     let deadline = app.deadline(&tuning, &parts.extensions);
+    // Says nothing of how long answers take: it is dropped, not done.
+    let _at_work = app.limits.enter(&tuning.guard, &deadline).await?;
     if app.catalogue.hidden(&deadline).await.contains(&id) {
         return Err(Problem::not_found());
     }
-    let body = match app
-        .catalogue
-        .load(std::slice::from_ref(&id), &deadline)
-        .await
-    {
+    let (catalogue, one) = (&app.catalogue, std::slice::from_ref(&id));
+    let read = guarded(&app.videos, &tuning, &deadline, |deadline| async move {
+        catalogue.load(one, &deadline).await
+    });
+    let body = match read.await {
         Ok(mut found) => {
             let video = found.pop().flatten().filter(|video| !video.hidden);
             let video = video.ok_or_else(Problem::not_found)?;
             serde_json::to_vec(&video).map_err(|_| Problem::internal())?
         }
         // The index has what the catalogue said last night.
-        Err(error) => indexed(&app, &id).ok_or_else(|| Problem::from(error))?,
+        Err(unread) => indexed(&app, &id).ok_or_else(|| Problem::from(unread.kind()))?,
     };
     let freshness = web::Freshness::Shared;
     Ok(respond(body.into(), None, freshness, &parts.headers))

@@ -106,7 +106,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ManualClock;
+    use crate::{ManualClock, Tasks};
 
     const MS: Duration = Duration::from_millis(1);
     const TUNING: LagTuning = LagTuning {
@@ -180,8 +180,9 @@ mod tests {
                 async move { lag.stands().await }
             };
             // Both are ready before either runs; the asker first, so that it has to let go.
-            let asking = tokio::spawn(asking);
-            let work = tokio::spawn(work);
+            let tasks = Tasks::new();
+            let asking = tasks.spawn(asking);
+            let work = tasks.spawn(work);
             assert_eq!(asking.await.unwrap(), turn == 2, "turn {turn}");
             work.await.unwrap();
         }

@@ -73,6 +73,12 @@ impl Limiter {
         bucket.take(*rate, now, reserve)
     }
 
+    /// Gives back a token that was taken for what was then refused elsewhere.
+    pub fn put_back(&self) {
+        let (rate, bucket) = &mut *self.lock();
+        bucket.put_back(*rate);
+    }
+
     /// Changes rate and burst. Tokens above the new burst are lost, none are added.
     pub fn reconfigure(&self, rate_per_s: f64, burst: f64) {
         let now = self.clock.now();
@@ -128,6 +134,10 @@ impl Bucket {
         let wait_ns = (needed - self.tokens) / rate.per_second * 1e9;
         // Rounded up, so that waiting that long is enough; a cast from float saturates.
         Err(Duration::from_nanos((wait_ns - 1e-3).ceil() as u64))
+    }
+
+    fn put_back(&mut self, rate: Rate) {
+        self.tokens = (self.tokens + 1.0).min(rate.burst);
     }
 }
 

@@ -13,7 +13,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use engine::pipeline::Explained;
@@ -22,13 +21,14 @@ use engine::{
     Index, Item, Pipeline, Query, Ranked, Reason, ReasonKind, Recipe, Rung, Slate, StageReport,
     UserId, UserState, VideoId,
 };
-use guard::{Breaker, Clock, Deadline, Outcome};
+use guard::{Breaker, Clock, Deadline};
 use smol_str::{SmolStr, format_smolstr};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::ask::{Ask, Cohort, Kind, Who};
 use crate::catalogue::Catalogue;
 use crate::generation::GenerationReader;
+use crate::guarded::{Unread, guarded};
 use crate::ports::Read;
 use crate::tuning::Tuning;
 use crate::users::Users;
@@ -110,6 +110,12 @@ impl Origin {
         }
     }
 
+    /// The breaker of users' state, for those who read it besides.
+    #[must_use]
+    pub fn breaker(&self) -> &Breaker {
+        &self.parts.breaker
+    }
+
     /// The mapped index.
     #[must_use]
     pub fn index(&self) -> Option<Arc<Index>> {
@@ -133,10 +139,10 @@ impl Origin {
         };
         let known = async {
             match ask.user() {
-                Some(user) => self
-                    .state(user, version_min, tuning, deadline)
-                    .await
-                    .map(Known::of),
+                Some(user) => match self.state(user, version_min, tuning, deadline).await {
+                    Ok(state) => Ok(Known::of(state)),
+                    Err(unread) => Err(unread.cause("users")),
+                },
                 None => Ok(Known::Nobody),
             }
         };
@@ -218,53 +224,36 @@ impl Origin {
         }
     }
 
-    /// A user's state within its budget, unless the table is left alone for a moment.
+    /// A user's state within its budget, unless the table is left alone for a moment; read again,
+    /// consistently, when it is older than `version_min`.
+    ///
+    /// # Errors
+    /// [`Unread`] says why not.
     async fn state(
         &self,
         user: &UserId,
         version_min: u64,
         tuning: &Tuning,
         deadline: &Deadline,
-    ) -> Result<Option<UserState>, SmolStr> {
-        let deadline = deadline.child(Duration::from_millis(tuning.store.budgets.tables_ms.into()));
-        if deadline.expired() {
-            return Err(SmolStr::new_static("users_timeout"));
-        }
-        self.parts.breaker.tune(tuning.guard.breaker);
-        let permit = self
-            .parts
-            .breaker
-            .acquire()
-            .map_err(|_| SmolStr::new_static("users_open"))?;
-        let ids = std::slice::from_ref(user);
-        let reading = async {
-            let read = self
-                .parts
-                .users
-                .load(ids, Read::Eventual, &deadline)
-                .await?;
-            let version = read
-                .first()
-                .and_then(Option::as_ref)
-                .map_or(0, |state| state.version);
-            if version >= version_min {
-                return Ok(read);
-            }
-            self.parts
-                .users
-                .load(ids, Read::Consistent, &deadline)
-                .await
-        };
-        let read = deadline.limit(reading).await;
-        let read = read.unwrap_or_else(|elapsed| Err(Error::elapsed(elapsed, "load a user")));
-        permit.report(
-            read.as_ref()
-                .map_or_else(|error| error.kind.outcome(), |_| Outcome::Success),
+    ) -> Result<Option<UserState>, Unread> {
+        let (users, ids) = (&self.parts.users, std::slice::from_ref(user));
+        let read = guarded(
+            &self.parts.breaker,
+            tuning,
+            deadline,
+            |deadline| async move {
+                let read = users.load(ids, Read::Eventual, &deadline).await?;
+                let state = read.first().and_then(Option::as_ref);
+                if state.map_or(0, |state| state.version) >= version_min {
+                    return Ok(read);
+                }
+                users.load(ids, Read::Consistent, &deadline).await
+            },
         );
-        match read {
+        match read.await {
             Ok(states) => Ok(states.into_iter().next().flatten()),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(format_smolstr!("users_{}", error.kind.as_str())),
+            Err(Unread::Failed(error)) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(unread) => Err(unread),
         }
     }
 

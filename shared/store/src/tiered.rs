@@ -13,31 +13,33 @@
 //! - A slate for many is served at once when stale, and refreshed by exactly one load.
 //! - A newer value is never overwritten by an older one: values are compared by user version and
 //!   generation. A generation older than the mapped one is stale, not gone.
-//! - Slates of a `session` never leave the process; nor do those that had to give something up.
+//! - Slates of a `session` never leave the process; nor do those that had to give something up, or
+//!   are for what nobody knows.
 //! - What is asked for all the time is refreshed before it is stale, and lives longer when it is for
 //!   many. What several processes want at once is made by one of them.
 //!
-//! Read in the order `answer`, `policy`, this file, `refresh`, `callers`, `load`, `look`, `lease`,
-//! `ladder`, `fill`, `wire`.
+//! Read in the order `answer`, `policy`, `canonical`, this file, `explain`, `refresh`, `callers`,
+//! `load`, `look`, `lease`, `ladder`, `fill`, `wire`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::pipeline::Explained;
 use futures_util::future::BoxFuture;
-use guard::{Clock, Deadline, Flight, KeyedLimiter, Tasks};
+use guard::{Breaker, Clock, Deadline, Flight, KeyedLimiter, Tasks};
 use metrics::Counter;
 
-use crate::ask::{Ask, SlateKey, Who};
+use crate::ask::{Ask, SlateKey};
 use crate::hot::{HotKey, HotKeys};
 use crate::life::{Freshness, GenerationOrder, unit};
 use crate::local::{Held, Local, Value};
-use crate::origin::{Made, Origin};
+use crate::origin::Origin;
 use crate::redis::Shared;
 use crate::tuning::LiveTuning;
 
 mod answer;
 mod callers;
+mod canonical;
+mod explain;
 mod fill;
 mod ladder;
 mod lease;
@@ -146,10 +148,11 @@ impl Tiered {
     /// Answers a question. Never fails, and takes no longer than the deadline by more than it takes
     /// to copy a list. Knows nothing of `exclude`, which is not part of the key.
     pub async fn slate(&self, ask: Ask, deadline: &Deadline) -> Answer {
+        let ask = self.canonical(ask, &self.inner.tuning.snapshot());
         self.slate_of(&ask, ask.key(), deadline).await
     }
 
-    /// As [`Self::slate`], for a question whose key is known; copies it only when the answer is not
+    /// As [`Self::slate`], for a [canonical](Self::canonical) question and its key; copies it only when the answer is not
     /// at hand.
     pub async fn slate_of(&self, ask: &Ask, key: SlateKey, deadline: &Deadline) -> Answer {
         let answer = match self.inner.at_hand(ask, key).await {
@@ -164,32 +167,6 @@ impl Tiered {
             counter.increment(1);
         }
         answer
-    }
-
-    /// Answers a question with how each item came to its score. Makes the slate anew and keeps it
-    /// nowhere, because kept slates carry no explanations; so this one may leave out `exclude`.
-    pub async fn explain(&self, ask: Ask, deadline: &Deadline) -> (Answer, Vec<Explained>) {
-        let tuning = self.inner.tuning.snapshot();
-        let mut asked = ask.clone();
-        loop {
-            match self.inner.origin.make(&asked, 0, &tuning, deadline).await {
-                Ok(Made::Slate(made)) => {
-                    let answer = Answer {
-                        slate: Arc::new(made.slate),
-                        outcome: TierOutcome::Origin,
-                        age_ms: 0,
-                        stages: made.stages,
-                    };
-                    return (answer, made.explained);
-                }
-                Ok(Made::Absent { .. }) if asked.user().is_some() => {
-                    asked = asked.for_whom(Who::Anyone);
-                }
-                Ok(Made::Absent { .. }) | Err(_) => {
-                    return (self.slate(ask, deadline).await, Vec::new());
-                }
-            }
-        }
     }
 
     /// How many loads are in flight.
@@ -209,6 +186,12 @@ impl Tiered {
     #[must_use]
     pub fn user_limit(&self) -> Arc<KeyedLimiter> {
         Arc::clone(&self.inner.callers.limit)
+    }
+
+    /// The breaker of users' state: who reads it besides asks this one.
+    #[must_use]
+    pub fn users_breaker(&self) -> &Breaker {
+        self.inner.origin.breaker()
     }
 
     /// The shared tier, if there is one.
@@ -312,7 +295,7 @@ impl Inner {
             };
         }
         match (held.slate(), ask.user()) {
-            (None, _) => Verdict::Load(None),
+            (None, _) => Verdict::Load(Some(held)),
             (Some(_), None) => Verdict::Refresh(held),
             (Some(_), Some(_)) if held.refresh_claimed(now_ms, REFRESH_PAUSE) => {
                 Verdict::Pause(held)

@@ -74,7 +74,8 @@ pub struct Lives {
     pub shared_soft_ms: u32,
     /// A shared slate is served at all for this long.
     pub shared_hard_ms: u32,
-    /// That somebody is unknown is believed for this long, at most 5,000.
+    /// That somebody is unknown is believed for this long, at most 5,000; past the soft life of a
+    /// personal slate only if the user's version says so.
     pub absent_ms: u32,
 }
 

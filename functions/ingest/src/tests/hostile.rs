@@ -1,8 +1,10 @@
 //! `POST /events` under load, and from clients that mean harm.
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use http::Request;
 use serde_json::{Value, json};
 use web::{Audience, ItemToken};
@@ -40,20 +42,26 @@ async fn too_many_requests_are_refused_before_their_body_is_read() {
             "region":{"per_second":0.5,"burst":2}}}}"#,
     );
     let codes = [
-        (202, ""),
-        (202, ""),
-        (429, "region_limit"),
-        (429, "interface_limit"),
+        ("10.1.0.1:9", 202, ""),
+        ("10.1.0.2:9", 202, ""),
+        ("10.1.0.3:9", 429, "region_limit"),
+        ("10.1.0.4:9", 429, "region_limit"),
+        ("10.2.0.1:9", 202, ""),
+        ("10.2.0.1:9", 429, "interface_limit"),
     ];
-    for (status, code) in codes {
-        let reply = post(&world, vec![click("u1", "v1")]).await;
+    for (peer, status, code) in codes {
+        let body = json!({ "events": [click("u1", "v1")] }).to_string();
+        let request = Request::post("/events")
+            .header("content-type", "application/json")
+            .extension(ConnectInfo::<SocketAddr>(peer.parse().unwrap()));
+        let reply = world.send(request.body(Body::from(body)).unwrap()).await;
         assert_eq!(reply.status, status, "{}", reply.json);
         if status == 429 {
             assert_problem(&reply, 429, code, code);
             assert_eq!(reply.headers["retry-after"], "2");
         }
     }
-    assert_eq!(world.stream.appends.load(Ordering::Relaxed), 2);
+    assert_eq!(world.stream.appends.load(Ordering::Relaxed), 3);
 }
 
 const NARROW: &str = r#"{"guard":{"limits":{"user":{"per_second":0.4,"burst":2}}}}"#;

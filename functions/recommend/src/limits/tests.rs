@@ -46,7 +46,11 @@ fn desk(interface: f64, region: f64, user: f64) -> Desk {
 
 impl Desk {
     fn take(&self, user: &str) -> Result<(), &'static str> {
-        let (network, user) = (Some(Prefix(7)), UserId::parse(user).unwrap());
+        self.take_from(7, user)
+    }
+
+    fn take_from(&self, network: u64, user: &str) -> Result<(), &'static str> {
+        let (network, user) = (Some(Prefix(network)), UserId::parse(user).unwrap());
         let taken = self.limits.take(&self.tuning, network, Some(&user));
         taken.map_err(|problem| problem.code())
     }
@@ -58,12 +62,34 @@ impl Desk {
 
 #[test]
 fn the_narrowest_limit_that_is_empty_answers_with_its_wait() {
-    let desk = desk(4.0, 3.0, 1.0);
+    let desk = desk(3.0, 2.0, 1.0);
     assert_eq!(desk.take("a"), Ok(()));
     assert_eq!(desk.take("a"), Err("user_limit"));
     assert_eq!(desk.take("b"), Ok(()));
     assert_eq!(desk.take("c"), Err("region_limit"));
-    assert_eq!(desk.take("c"), Err("interface_limit"));
+    let elsewhere = || desk.take_from(8, "d");
+    assert_eq!((elsewhere(), elsewhere()), (Ok(()), Err("user_limit")));
+    assert_eq!(desk.take_from(8, "e"), Err("interface_limit"));
+}
+
+#[test]
+fn a_refused_request_costs_nobody_elses_bucket() {
+    let desk = desk(9.0, 4.0, 3.0);
+    assert_eq!(desk.passed("a"), 3, "then 97 are refused");
+    assert_eq!(desk.passed("b"), 1, "what is left to their network");
+    let rest = |n: u64| desk.take_from(n, &format!("u{n}")).is_ok();
+    assert_eq!((10..30).filter(|n| rest(*n)).count(), 5, "of everybody's");
+}
+
+#[test]
+fn what_a_wider_limit_refuses_does_not_count_as_the_users_or_their_networks() {
+    let desk = desk(1.0, 3.0, 2.0);
+    assert_eq!(desk.take_from(8, "x"), Ok(()));
+    for _ in 0..5 {
+        assert_eq!(desk.take("a"), Err("interface_limit"));
+    }
+    let hash = UserState::user_hash(&UserId::parse("a").unwrap());
+    assert_eq!(desk.limits.user.say(hash, 0), 0, "told to other processes");
 }
 
 #[test]

@@ -98,3 +98,45 @@ async fn a_client_gone_after_twenty_milliseconds_takes_its_call_along_at_once() 
     assert!(left.is_err(), "it still waits");
     assert_eq!(stalled.calls(), (1, 0));
 }
+
+#[tokio::test]
+async fn histories_and_videos_are_read_behind_a_breaker_within_the_tables_budget() {
+    let stalled = Stalled::new().await;
+    // For a video it is also asked what is hidden.
+    for (what, status, most) in [
+        ("users/u{}/history", 503, 60 * MS),
+        ("videos/v{}", 200, 120 * MS),
+    ] {
+        let (before, _) = stalled.calls();
+        for number in 0..40 {
+            let uri = format!("/{}", what.replace("{}", &number.to_string()));
+            let (reply, took) = stalled.timed(&uri, None).await;
+            assert_eq!(reply.status, status, "{uri} {}", reply.json);
+            assert!(took <= most + TICK, "{uri} {took:?}");
+        }
+        let (waited, waiting) = stalled.calls();
+        assert!(
+            waited - before < 10,
+            "{what}: {} waited for",
+            waited - before
+        );
+        assert_eq!(waiting, 0);
+    }
+}
+
+#[tokio::test]
+async fn histories_and_videos_count_as_work_and_more_than_may_be_is_refused() {
+    let stalled = Stalled::new().await;
+    let narrow = r#"{"guard":{"concurrency":{"limit":1,"waiting_max":0,"adaptive":false}}}"#;
+    stalled.world.tuning.offer(narrow).unwrap();
+    for (one, other) in [
+        ("/users/u1/history", "/users/u2/history"),
+        ("/videos/v1", "/videos/v2"),
+    ] {
+        let asked = tokio::join!(stalled.timed(one, None), stalled.timed(other, None));
+        let ((first, _), (second, _)) = asked;
+        assert_ne!(first.json["code"], "overloaded", "{one}");
+        assert_eq!(second.status, 503, "{other}");
+        assert_eq!(second.json["code"], "overloaded", "{other}");
+    }
+}

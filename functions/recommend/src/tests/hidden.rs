@@ -1,10 +1,12 @@
 //! What is hidden or deleted is gone from every list within five seconds, also for those who read on.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use engine::EventKind;
 use http::Request;
 use store::catalogue::OVERLAY_AGE_MAX;
 
@@ -114,4 +116,42 @@ async fn what_is_shown_again_comes_back() {
         world.clock.advance(OVERLAY_AGE_MAX);
         assert_eq!(world.get("/latest?limit=1").await.ids(), [first]);
     }
+}
+
+#[tokio::test]
+async fn what_a_user_hid_stays_away_from_the_next_page_when_it_cannot_be_read() {
+    let world = World::new().await;
+    let list = "/recommend?user_id=u1&limit=10";
+    let first = world.get(list).await;
+    let onwards = format!("{list}&cursor={}", first.cursor().unwrap());
+    let second = world.get(&onwards).await.ids();
+    let disliked: usize = second[0][1..].parse().unwrap();
+    let hides = event(EventKind::Hide, 1, disliked, NOW_MS);
+    world.happens(&hides).await;
+    world.clock.advance(Duration::from_secs(2));
+    assert_eq!(world.get(list).await.json["rung"], "personal");
+
+    world.tables.stalled.store(true, Ordering::Relaxed);
+    let reply = world.get(&onwards).await;
+    assert_eq!(reply.ids().len(), 10);
+    assert!(!reply.ids().contains(&second[0]), "{:?}", reply.ids());
+    let served = first.ids();
+    assert!(reply.ids().iter().all(|id| !served.contains(id)));
+    assert_eq!(reply.degraded(), ["slate_lost"]);
+}
+
+#[tokio::test]
+async fn a_request_whose_user_could_not_be_read_does_not_try_again_for_what_they_hid() {
+    let world = World::new().await;
+    let list = "/recommend?user_id=u1&limit=10";
+    let first = world.get(list).await;
+    let onwards = format!("{list}&cursor={}", first.cursor().unwrap());
+    let ids = world.get(&onwards).await.ids();
+    // Its own slate is too old to be served as anything but a page that somebody reads on.
+    world.clock.advance(Duration::from_secs(11 * 60));
+    world.tables.stalled.store(true, Ordering::Relaxed);
+    let reads = world.tables.user_reads.load(Ordering::Relaxed);
+    let reply = world.get(&onwards).await;
+    assert_eq!(reply.ids(), ids);
+    assert_eq!(world.tables.user_reads.load(Ordering::Relaxed) - reads, 1);
 }

@@ -203,3 +203,23 @@ async fn a_cursor_of_another_question_starts_over_without_what_was_served() {
     assert!(theirs.degraded().contains(&"slate_lost"));
     assert!(theirs.ids().iter().all(|id| !mine.ids().contains(id)));
 }
+
+#[tokio::test]
+async fn an_unknown_scene_is_the_slate_of_home_under_the_name_that_was_asked_for() {
+    let world = World::new().await;
+    let mut names = Vec::new();
+    for scene in ["home", "made-up", "home", "another"] {
+        let reply = world
+            .get(&format!("/recommend?scene={scene}&limit=5"))
+            .await;
+        assert_eq!(reply.json["scene"], scene);
+        names.push(reply.json["recommendation_id"].to_string());
+        let next = format!(
+            "/recommend?scene={scene}&limit=5&cursor={}",
+            reply.cursor().unwrap()
+        );
+        assert!(world.get(&next).await.degraded().is_empty());
+    }
+    names.dedup();
+    assert_eq!(names.len(), 1, "{names:?}");
+}

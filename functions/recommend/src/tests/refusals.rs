@@ -236,7 +236,7 @@ async fn too_much_is_429_and_asks_nobody_anything() {
     assert_eq!(world.tables.calls.load(Ordering::Relaxed), calls);
     assert_eq!(world.outbox.counts().accepted, offered);
 
-    for n in 0..47 {
+    for n in 0..48 {
         let user = format!("stranger{n}");
         assert_eq!(
             world.send(ask(&user, "192.0.2.9:1")).await.status,
@@ -247,7 +247,7 @@ async fn too_much_is_429_and_asks_nobody_anything() {
     let refused = world.send(ask("stranger99", "192.0.2.77:1")).await;
     assert_problem(&refused, 429, "region_limit", "region");
     assert_eq!(refused.header("retry-after"), "1");
-    for n in 0..49 {
+    for n in 0..50 {
         let user = format!("other{n}");
         assert_eq!(
             world.send(ask(&user, "198.51.100.1:1")).await.status,

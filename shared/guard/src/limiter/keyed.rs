@@ -110,6 +110,15 @@ impl KeyedLimiter {
         taken
     }
 
+    /// Gives back a token that was taken for what was then refused elsewhere; other processes
+    /// do not hear of it.
+    pub fn put_back(&self, key: u64) {
+        self.with(key, |account, rate, _| {
+            account.bucket.put_back(rate);
+            account.tally.uncount();
+        });
+    }
+
     /// How many a key was admitted since this was last asked, to be added to the counter of that
     /// window of time; 0 when there is nothing to say. Whoever cannot add them gives them back
     /// with [`Self::unsay`].

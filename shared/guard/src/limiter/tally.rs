@@ -22,6 +22,11 @@ impl Tally {
         self.unsaid = self.unsaid.saturating_add(1);
     }
 
+    /// One that was counted was not admitted after all. What is said already stays said.
+    pub fn uncount(&mut self) {
+        self.unsaid = self.unsaid.saturating_sub(1);
+    }
+
     /// What there is to say; said from now on.
     pub fn say(&mut self, window: u32) -> u32 {
         self.turn(window);

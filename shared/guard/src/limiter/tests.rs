@@ -151,6 +151,29 @@ fn keys_do_not_share_tokens() {
 }
 
 #[test]
+fn what_is_put_back_can_be_taken_again_and_no_more() {
+    let (one, _) = limiter(1.0, 2.0);
+    let (many, _) = keyed(1.0, 2.0, 8);
+    assert!(one.take().is_ok() && many.take(7).is_ok());
+    for _ in 0..3 {
+        one.put_back();
+        many.put_back(7);
+    }
+    assert_eq!((0..9).filter(|_| one.take().is_ok()).count(), 2);
+    assert_eq!((0..9).filter(|_| many.take(7).is_ok()).count(), 2);
+}
+
+#[test]
+fn other_processes_do_not_hear_of_what_was_put_back() {
+    let (limiter, _) = keyed(20.0, 40.0, 8);
+    for _ in 0..3 {
+        assert!(limiter.take(7).is_ok());
+    }
+    limiter.put_back(7);
+    assert_eq!(limiter.say(7, 1), 2);
+}
+
+#[test]
 fn the_table_is_bounded_whatever_asks() {
     let (limiter, _) = keyed(20.0, 40.0, 1_000);
     for key in 0..100_000 {

@@ -47,7 +47,8 @@ impl Tiered {
         deadline: &Deadline,
     ) -> Result<FillReport, Error> {
         let tuning = self.inner.tuning.snapshot();
-        let asks: Vec<Ask> = asks.into_iter().map(Ask::keepable).collect();
+        let keepable = |ask: Ask| self.canonical(ask.keepable(), &tuning);
+        let asks: Vec<Ask> = asks.into_iter().map(keepable).collect();
         let mut report = FillReport::default();
         for batch in asks.chunks(FILL_BATCH) {
             if deadline.expired() {
@@ -91,7 +92,7 @@ impl Inner {
                 .make_known(ask, state, tuning, &deadline.child(request))
                 .await;
             match made {
-                Made::Slate(made) if made.is_whole() && ask.shareable() => {
+                Made::Slate(made) if made.is_whole() && self.may_leave(ask) => {
                     groups.push(self.filled(ask, made.slate, ttl, tuning));
                 }
                 Made::Slate(_) => report.degraded += 1,

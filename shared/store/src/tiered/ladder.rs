@@ -30,14 +30,17 @@ impl Inner {
         if let Some(answer) = stale.as_ref().and_then(|held| self.stale_step(held, cause)) {
             return answer;
         }
+        let now_ms = self.clock.now().wall_ms;
         for who in steps_below(ask, stale.as_deref()) {
             let held = self.local.get(ask.for_whom(who).key()).await;
+            // What died while the process was frozen is still held.
+            let held = held.filter(|held| held.freshness(now_ms) != Freshness::Dead);
             if let Some((held, slate)) = held.as_ref().and_then(|held| Some((held, held.slate()?)))
             {
                 let answer = Answer {
                     slate: Arc::clone(slate),
                     outcome: TierOutcome::Fallback,
-                    age_ms: held.age_ms(self.clock.now().wall_ms),
+                    age_ms: held.age_ms(now_ms),
                     stages: Vec::new(),
                 };
                 return with_causes(answer, &[cause.into()]);

@@ -27,10 +27,13 @@ use crate::tuning::Tuning;
 
 /// A maker that is not done by then is taken for gone, unless its load may take longer.
 const LEASE_LIFE: Duration = Duration::from_secs(1);
-/// How long a process waits for the first holder's slate.
+/// How long a process waits for the first holder's slate, whatever a request may take.
 const WAIT_MAX: Duration = Duration::from_millis(300);
-/// The part of what then is left that it waits for the second holder's, before it makes its own.
-const WAIT_SHARE: f64 = 0.5;
+/// The part of a request's budget that it waits for each of two holders: a request that met one who
+/// is gone still has time for a slate that is made then.
+const WAIT_SHARE: f64 = 0.4;
+/// The part of what a load has left that it waits for the second holder's, before it makes its own.
+const LOAD_SHARE: f64 = 0.5;
 /// First pause between looks; doubled by each further one.
 const PAUSE_FIRST: Duration = Duration::from_millis(3);
 /// Longest pause between looks.
@@ -49,9 +52,12 @@ impl Inner {
         key: SlateKey,
         mode: Mode,
         mut findings: Findings,
-        budget: Duration,
+        tuning: &Tuning,
         deadline: &Deadline,
     ) -> Look {
+        let budget = Duration::from_millis(tuning.store.budgets.redis_ms.into());
+        let request = Duration::from_millis(tuning.engine.budgets.request_ms.into());
+        let wait = request.mul_f64(WAIT_SHARE);
         let wanted = ask.user().is_none() || findings.stale.is_none() && self.hot.is_hot(key);
         if !wanted || !findings.causes.is_empty() {
             return Look::GoOn(findings);
@@ -61,9 +67,9 @@ impl Inner {
         for second in [false, true] {
             let lease = SharedKey::lease(key, ask.user(), second);
             let waiting = if second {
-                deadline.share(WAIT_SHARE)
+                deadline.share(LOAD_SHARE).child(wait)
             } else {
-                deadline.child(WAIT_MAX)
+                deadline.child(WAIT_MAX.min(wait))
             };
             let mut pause = PAUSE_FIRST;
             while !waiting.expired() {

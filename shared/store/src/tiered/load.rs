@@ -8,10 +8,11 @@ use guard::Deadline;
 use ops::metric::TIER_WRITES;
 use smol_str::SmolStr;
 
+use super::policy::{absent_life, brief_life};
 use super::{Answer, Inner, PAUSED, TierOutcome, Verdict, life_of, load_budget, wire};
 use crate::ask::{Ask, SlateKey, Who};
 use crate::envelope::Envelope;
-use crate::life::{Life, Rank};
+use crate::life::Rank;
 use crate::local::{Held, Value};
 use crate::origin::{Made, MadeSlate};
 use crate::redis::{Shared, SharedKey, Stored};
@@ -94,7 +95,7 @@ impl Inner {
             stale,
             ..Findings::default()
         };
-        if let Some(shared) = self.shared.as_ref().filter(|_| ask.shareable()) {
+        if let Some(shared) = self.shared.as_ref().filter(|_| self.may_leave(&ask)) {
             let budget = Duration::from_millis(tuning.store.budgets.redis_ms.into());
             let soon = deadline.child(budget);
             match self.look(shared, &ask, key, mode, findings, &soon).await {
@@ -102,7 +103,7 @@ impl Inner {
                 Look::GoOn(so_far) => findings = so_far,
             }
             match self
-                .share_the_work(shared, &ask, key, mode, findings, budget, &deadline)
+                .share_the_work(shared, &ask, key, mode, findings, &tuning, &deadline)
                 .await
             {
                 Look::Found(held, outcome) => return found(held, outcome, Vec::new()),
@@ -153,12 +154,7 @@ impl Inner {
                 }
             }
             Ok(Made::Absent { version }) => {
-                let absent = Duration::from_millis(tuning.store.lives.absent_ms.into());
-                let life = Life {
-                    soft: absent,
-                    hard: absent,
-                };
-                let now_ms = self.clock.now().wall_ms;
+                let (life, now_ms) = (absent_life(tuning), self.clock.now().wall_ms);
                 let rank = Rank {
                     user_version: version,
                     ..Rank::default()
@@ -191,7 +187,11 @@ impl Inner {
     ) -> Arc<Held> {
         let now_ms = self.clock.now().wall_ms;
         let whole = made.is_whole();
-        let life = life_of(ask, whole, tuning);
+        let life = if self.knows(ask) {
+            life_of(ask, whole, tuning)
+        } else {
+            brief_life(tuning)
+        };
         let rank = Rank::new(made.slate.user_version, &made.slate.generation);
         let slate = Arc::new(made.slate);
         let value = Value::Slate(Arc::clone(&slate));
@@ -206,7 +206,7 @@ impl Inner {
         let shared = self
             .shared
             .clone()
-            .filter(|_| whole && !making.keep_out && ask.shareable());
+            .filter(|_| whole && !making.keep_out && self.may_leave(ask));
         let lease = making.lease;
         if let Some(shared) = shared {
             let mut group = vec![Stored {

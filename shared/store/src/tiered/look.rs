@@ -54,7 +54,7 @@ impl Inner {
                 Err(lapse) => return Look::GoOn(findings.lapsed(lapse)),
             };
             findings.user_version = version;
-            if current(version, stale.rank) && !self.outdated(&stale) {
+            if self.holds(version, &stale) {
                 stale.confirm(self.clock.now().wall_ms);
                 return Look::Found(stale, TierOutcome::LocalConfirmed);
             }
@@ -68,6 +68,17 @@ impl Inner {
                 self.take_personal(key, slate, found.next(), findings).await
             }
             Err(lapse) => Look::GoOn(findings.lapsed(lapse)),
+        }
+    }
+
+    /// Whether what this process has is still right by the user's version. Nobody writes one for who
+    /// is absent; the consumers do when they become known.
+    fn holds(&self, version: Option<u64>, stale: &Held) -> bool {
+        match stale.value {
+            Value::Absent(_) => version.is_none_or(|version| version <= stale.rank.user_version),
+            Value::Slate(_) | Value::Below(..) => {
+                current(version, stale.rank) && !self.outdated(stale)
+            }
         }
     }
 

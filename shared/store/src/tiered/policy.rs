@@ -42,6 +42,22 @@ pub(super) fn load_budget(tuning: &Tuning) -> Duration {
     Duration::from_millis(tuning.store.budgets.load_ms.into())
 }
 
+/// How long that somebody is unknown is believed: unasked for no longer than a personal slate.
+pub(super) fn absent_life(tuning: &Tuning) -> Life {
+    let hard = Duration::from_millis(tuning.store.lives.absent_ms.into());
+    let soft = tuning.store.personal_life().soft.min(hard);
+    Life { soft, hard }
+}
+
+/// How long a slate for what nobody knows is kept.
+pub(super) fn brief_life(tuning: &Tuning) -> Life {
+    let brief = Duration::from_millis(tuning.store.lives.absent_ms.into());
+    Life {
+        soft: brief,
+        hard: brief,
+    }
+}
+
 /// The life of a slate that this process made.
 pub(super) fn life_of(ask: &Ask, whole: bool, tuning: &Tuning) -> Life {
     if !whole {

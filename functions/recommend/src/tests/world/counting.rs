@@ -11,6 +11,8 @@ use store::{Error, Read, Row, ScanPage, Table, Tables, Write, Written};
 pub struct Counting {
     inner: EmbeddedTables,
     pub calls: AtomicUsize,
+    /// Those of them that read users.
+    pub user_reads: AtomicUsize,
     pub stalled: AtomicBool,
     /// Calls that stalled, and those that nobody has given up yet.
     pub waited: AtomicUsize,
@@ -31,6 +33,7 @@ impl Counting {
         Self {
             inner,
             calls: AtomicUsize::new(0),
+            user_reads: AtomicUsize::new(0),
             stalled: AtomicBool::new(false),
             waited: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -59,6 +62,8 @@ impl Tables for Counting {
         read: Read,
         deadline: &Deadline,
     ) -> Result<Vec<Option<Row>>, Error> {
+        let of_users = usize::from(table == Table::Users);
+        self.user_reads.fetch_add(of_users, Ordering::Relaxed);
         self.ask(deadline).await?;
         self.inner.load(table, ids, read, deadline).await
     }

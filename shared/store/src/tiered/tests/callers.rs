@@ -57,6 +57,30 @@ async fn after_three_timeouts_a_user_is_answered_from_the_cohort_for_thirty_seco
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_wants_explanations_is_timed_and_left_alone_like_everybody() {
+    let world = World::new().await;
+    let process = world.process(None).await;
+    personal_with_cohort(&world, &process, "u1").await;
+    world.slow(100);
+    pass(2_000).await;
+    for _ in 0..3 {
+        process.tiered.explain(by("u1"), &world.deadline(50)).await;
+        pass(2_000).await;
+    }
+    world.slow(0);
+    let reads = world.user_reads();
+    let deadline = world.deadline(200);
+    let (answer, explained) = process.tiered.explain(by("u1"), &deadline).await;
+    assert!(
+        has_cause(&answer, "user_open"),
+        "{:?}",
+        answer.slate.degraded
+    );
+    assert_eq!(answer.slate.rung, Rung::Cohort);
+    assert_eq!((explained.len(), world.user_reads()), (0, reads));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_network_whose_loads_take_more_than_800_ms_is_left_alone_and_others_are_not() {
     let world = World::new().await;
     let process = world.process(None).await;

@@ -59,6 +59,19 @@ async fn who_cannot_wait_for_the_load_gets_a_lower_step_and_the_load_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_freeze_no_lower_step_is_last_nights() {
+    let world = World::new().await;
+    let process = world.process(None).await;
+    process.ask(anyone(), &world).await;
+    world.watched("u1", &[0]).await;
+    world.slow(50);
+    world.clock.step_wall_ms(8 * 3_600_000);
+    let answer = process.tiered.slate(by("u1"), &world.deadline(20)).await;
+    assert!(has_cause(&answer, "load_timeout"));
+    assert_eq!((answer.slate.rung, answer.age_ms), (Rung::Builtin, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_users_cannot_be_read_their_last_slate_stands_in_and_is_retried_once_a_second() {
     let world = World::new().await;
     let process = world.process(None).await;

@@ -151,6 +151,38 @@ async fn a_slate_whose_users_version_is_not_known_is_not_believed() {
 }
 
 #[tokio::test]
+async fn who_was_absent_is_known_within_two_seconds_and_until_then_costs_no_read() {
+    let fleet = Fleet::new().await;
+    let a = fleet.process().await;
+    let rung = async || fleet.ask(&a, by("u1")).await.slate.rung;
+    assert_eq!(rung().await, Rung::Trending);
+    fleet.pass_ms(1_500);
+    assert_eq!(rung().await, Rung::Trending);
+    assert_eq!(fleet.world.user_reads(), 1, "a comparison is no read");
+    let version = fleet.world.watched("u1", &[0, 3, 6]).await;
+    fleet.raise(&a, version).await;
+    assert_eq!(rung().await, Rung::Trending, "within 2 s");
+    fleet.pass_ms(1_500);
+    assert_eq!(rung().await, Rung::Personal);
+}
+
+#[tokio::test]
+async fn that_somebody_is_absent_is_believed_for_five_seconds_whatever_redis_forgot() {
+    let fleet = Fleet::new().await;
+    let a = fleet.process().await;
+    for _ in 0..4 {
+        fleet.ask(&a, by("u1")).await;
+        fleet.pass_ms(1_500);
+    }
+    fleet.ask(&a, by("u1")).await;
+    assert_eq!(fleet.world.user_reads(), 2);
+    fleet.world.watched("u1", &[0, 3, 6]).await;
+    fleet.pass_ms(5_000);
+    let answer = fleet.ask(&a, by("u1")).await;
+    assert_eq!(answer.slate.rung, Rung::Personal);
+}
+
+#[tokio::test]
 async fn a_read_that_lags_behind_the_known_version_is_repeated() {
     let fleet = Fleet::new().await;
     let a = fleet.process().await;

@@ -1,0 +1,45 @@
+//! A slate that is made for one request alone, with how it came about.
+
+use std::sync::Arc;
+
+use engine::pipeline::Explained;
+use guard::Deadline;
+
+use super::{Answer, TierOutcome, Tiered};
+use crate::ask::{Ask, Who};
+use crate::origin::Made;
+
+impl Tiered {
+    /// Answers a question with how each item came to its score. Makes the slate anew and keeps it
+    /// nowhere, because kept slates carry no explanations; so this one may leave out `exclude`.
+    /// Whoever is left alone gets what [`Tiered::slate`] answers, unexplained.
+    pub async fn explain(&self, ask: Ask, deadline: &Deadline) -> (Answer, Vec<Explained>) {
+        let (inner, tuning) = (&self.inner, self.inner.tuning.snapshot());
+        let mut asked = ask.clone();
+        loop {
+            if inner.callers.left_alone(&asked, &tuning).await.is_some() {
+                return (self.slate(ask, deadline).await, Vec::new());
+            }
+            let timed = inner.callers.time(&asked);
+            let made = inner.origin.make(&asked, 0, &tuning, deadline).await;
+            timed.end(&made);
+            match made {
+                Ok(Made::Slate(made)) => {
+                    let answer = Answer {
+                        slate: Arc::new(made.slate),
+                        outcome: TierOutcome::Origin,
+                        age_ms: 0,
+                        stages: made.stages,
+                    };
+                    return (answer, made.explained);
+                }
+                Ok(Made::Absent { .. }) if asked.user().is_some() => {
+                    asked = asked.for_whom(Who::Anyone);
+                }
+                Ok(Made::Absent { .. }) | Err(_) => {
+                    return (self.slate(ask, deadline).await, Vec::new());
+                }
+            }
+        }
+    }
+}
