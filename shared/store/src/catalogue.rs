@@ -7,7 +7,9 @@
 //! ```
 //!
 //! Hiding writes the overlay first and showing writes it last: whatever crashes between, the video
-//! stays out of sight and repeating the call finishes the work.
+//! stays out of sight and repeating the call finishes the work. Where two meet, the row decides:
+//! showing looks at it before and after it takes a video out of the overlay, and hiding writes the
+//! overlay once more behind the row.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -92,10 +94,10 @@ impl Catalogue {
         // full of hidden videos must not fill the overlay, nor the same one again.
         let hidden: Vec<VideoId> = hidden.into_iter().map(|v| v.video_id.clone()).collect();
         let known = self.rows(&hidden, deadline).await?;
-        let is_shown =
+        let may_show =
             |row: &Row| !matches!(decode(row), Ok(None | Some(Video { hidden: true, .. })));
         let known = hidden.iter().zip(known);
-        let known = known.filter(|(_, row)| row.as_ref().is_some_and(is_shown));
+        let known = known.filter(|(_, row)| row.as_ref().is_some_and(may_show));
         let hidden: Vec<VideoId> = known.map(|(id, _)| id.clone()).collect();
         self.overlay.add(&hidden, deadline).await?;
         while !writes.is_empty() {
@@ -105,7 +107,7 @@ impl Catalogue {
             written.into_iter().collect::<Result<Vec<_>, _>>()?;
         }
         let shown: Vec<VideoId> = shown.into_iter().map(|v| v.video_id.clone()).collect();
-        self.overlay.remove(&shown, deadline).await
+        self.show(&shown, deadline).await
     }
 
     /// Stores videos of which nothing was known; leaves alone what is there, and what was deleted.
@@ -173,7 +175,9 @@ impl Catalogue {
             }
             if video == before || self.write_over(&row, id, Some(&video), deadline).await? {
                 if !video.hidden {
-                    self.overlay.remove(one, deadline).await?;
+                    self.show(one, deadline).await?;
+                } else if !before.hidden {
+                    self.overlay.add(one, deadline).await?;
                 }
                 return Ok(video);
             }
@@ -197,6 +201,7 @@ impl Catalogue {
             };
             self.overlay.add(one, deadline).await?;
             if self.write_over(&row, id, None, deadline).await? {
+                self.overlay.add(one, deadline).await?;
                 return Ok(true);
             }
         }
@@ -256,6 +261,30 @@ impl Catalogue {
     /// The table's.
     pub async fn settle(&self, as_of_ms: i64, deadline: &Deadline) -> Result<(), Error> {
         self.overlay.settle(as_of_ms, deadline).await
+    }
+
+    /// Takes videos out of the overlay whose rows say that they are shown.
+    async fn show(&self, ids: &[VideoId], deadline: &Deadline) -> Result<(), Error> {
+        let ids = self.overlay.listed(ids, deadline).await?;
+        let (shown, _) = self.shown(ids, deadline).await?;
+        self.overlay.remove(&shown, deadline).await?;
+        let (_, hidden) = self.shown(shown, deadline).await?;
+        self.overlay.add(&hidden, deadline).await
+    }
+
+    /// Which videos their rows show, and which they do not.
+    async fn shown(
+        &self,
+        ids: Vec<VideoId>,
+        deadline: &Deadline,
+    ) -> Result<(Vec<VideoId>, Vec<VideoId>), Error> {
+        let rows = self.rows(&ids, deadline).await?;
+        let is_shown = |row: &Row| matches!(decode(row), Ok(Some(Video { hidden: false, .. })));
+        let mut rows = rows.iter();
+        Ok(ids.into_iter().partition(|_| {
+            rows.next()
+                .is_some_and(|row| row.as_ref().is_some_and(is_shown))
+        }))
     }
 
     async fn rows(&self, ids: &[VideoId], deadline: &Deadline) -> Result<Vec<Option<Row>>, Error> {

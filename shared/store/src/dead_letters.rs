@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use guard::Deadline;
 use metrics::counter;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,9 @@ use crate::{Error, ErrorKind};
 pub const PREFIX: &str = "dead/";
 /// The version of [`DeadLetter`] that is written.
 pub const VERSION: u8 = 1;
+
+/// Letters that are on their way at once: a batch full of poison must fit into its deadline.
+const UNDER_WAY_MAX: usize = 16;
 
 /// Keeps poison records, one object each, named by consumer and position: keeping one twice changes
 /// nothing.
@@ -71,15 +75,18 @@ impl DeadLetters {
     /// # Errors
     /// The store's, for the first that could not be kept.
     pub async fn keep(&self, poison: &[Poison], deadline: &Deadline) -> Result<(), Error> {
-        for one in poison {
-            let letter = self.letter(one);
-            let bytes = serde_json::to_vec(&letter)
-                .map_err(|e| Error::because(ErrorKind::Invalid, "encode a dead letter", e))?;
-            self.objects
-                .put(&self.key(one), Bytes::from(bytes), deadline)
-                .await?;
-            counter!(ops::metric::DEAD_LETTERS, "consumer" => self.consumer).increment(1);
+        for together in poison.chunks(UNDER_WAY_MAX) {
+            try_join_all(together.iter().map(|one| self.keep_one(one, deadline))).await?;
         }
+        Ok(())
+    }
+
+    async fn keep_one(&self, poison: &Poison, deadline: &Deadline) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(&self.letter(poison))
+            .map_err(|e| Error::because(ErrorKind::Invalid, "encode a dead letter", e))?;
+        let key = self.key(poison);
+        self.objects.put(&key, Bytes::from(bytes), deadline).await?;
+        counter!(ops::metric::DEAD_LETTERS, "consumer" => self.consumer).increment(1);
         Ok(())
     }
 
@@ -105,5 +112,40 @@ impl DeadLetters {
             arrived_ms: poison.arrived_ms,
             payload_base64: STANDARD.encode(&poison.payload),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::Barrier;
+
+    use super::*;
+    use crate::ports::Position;
+    use crate::testing::{MemoryObjects, clock, deadline};
+
+    #[tokio::test(start_paused = true)]
+    async fn letters_are_on_their_way_together() {
+        let objects = Arc::new(MemoryObjects::default());
+        // Nothing is kept before so many are on their way.
+        *objects.together.lock().unwrap() = Some(Arc::new(Barrier::new(UNDER_WAY_MAX)));
+        let dead = DeadLetters::new(objects.clone(), "test");
+        let poison = |n: usize| Poison {
+            position: Position {
+                shard: "0".to_owned(),
+                sequence: n.to_string(),
+            },
+            index: None,
+            reason: "bad".to_owned(),
+            payload: Bytes::from_static(b"x"),
+            arrived_ms: 0,
+        };
+        let poison: Vec<Poison> = (0..2 * UNDER_WAY_MAX).map(poison).collect();
+        let deadline = deadline(&clock());
+        let kept = dead.keep(&poison, &deadline);
+        let kept = tokio::time::timeout(Duration::from_secs(1), kept).await;
+        kept.expect("one after the other").unwrap();
+        assert_eq!(objects.keys().len(), poison.len());
     }
 }

@@ -233,7 +233,13 @@ impl Outbox {
             events: Vec::new(),
         };
         let mut inside = self.lock();
-        let again = inside.again.len().min(FLUSH_EVENTS_MAX);
+        // What a throttled shard sends back must not keep new events from the others.
+        let share = if inside.waiting.is_empty() {
+            FLUSH_EVENTS_MAX
+        } else {
+            FLUSH_EVENTS_MAX / 2
+        };
+        let again = inside.again.len().min(share);
         taken.events.extend(inside.again.drain(..again));
         while let Some(Waiting {
             answer,

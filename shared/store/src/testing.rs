@@ -311,6 +311,8 @@ pub struct MemoryObjects {
     pub stalled: AtomicBool,
     /// Keys that were written, in order.
     pub written: Mutex<Vec<String>>,
+    /// Puts wait for each other.
+    pub together: Mutex<Option<Arc<tokio::sync::Barrier>>>,
     pub fetches: AtomicUsize,
 }
 
@@ -333,6 +335,10 @@ impl MemoryObjects {
 impl Objects for MemoryObjects {
     async fn put(&self, key: &str, bytes: Bytes, _: &Deadline) -> Result<(), Error> {
         self.check()?;
+        let together = self.together.lock().unwrap().clone();
+        if let Some(others) = together {
+            others.wait().await;
+        }
         self.kept.lock().unwrap().insert(key.to_owned(), bytes);
         self.written.lock().unwrap().push(key.to_owned());
         Ok(())

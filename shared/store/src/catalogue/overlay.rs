@@ -102,6 +102,23 @@ impl Overlay {
         self.tried.store(true, Ordering::Release);
     }
 
+    /// Which of these are in it at this moment.
+    pub(super) async fn listed(
+        &self,
+        ids: &[VideoId],
+        deadline: &Deadline,
+    ) -> Result<Vec<VideoId>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let known = self.read(deadline).await?;
+        Ok(ids
+            .iter()
+            .filter(|id| known.contains(*id))
+            .cloned()
+            .collect())
+    }
+
     pub(super) async fn add(&self, ids: &[VideoId], deadline: &Deadline) -> Result<(), Error> {
         let since_ms = self.clock.now().wall_ms;
         self.change_rows(ids, deadline, |entries, ids| {

@@ -4,6 +4,8 @@ use std::time::Duration;
 use super::*;
 use crate::testing::{MemoryTables, clock, deadline, video};
 
+mod races;
+
 fn made(id: &str, title: &str) -> Video {
     Video {
         title: title.to_owned(),

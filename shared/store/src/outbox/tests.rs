@@ -1,8 +1,10 @@
+use async_trait::async_trait;
 use guard::ManualClock;
 
 use super::*;
-use crate::ErrorKind;
+use crate::ports::{Position, Record, StreamRecord};
 use crate::testing::{MemoryStream, Step, clock, user, video};
+use crate::{Error, ErrorKind};
 
 fn answer(number: usize, items: usize) -> ServedAnswer {
     ServedAnswer {
@@ -176,4 +178,94 @@ async fn ten_minutes_without_the_stream_lose_exactly_what_found_no_room() {
     stream.script.lock().unwrap().clear();
     while outbox.flush(&deadline(OUTBOX_AGE_MAX)).await > 0 {}
     assert_eq!((outbox.counts().sent, outbox.counts().dropped), (10_000, 0));
+}
+
+/// Takes a quarter of the partition keys never.
+#[derive(Default)]
+struct OneShardThrottled {
+    others: MemoryStream,
+    healed: AtomicBool,
+}
+
+fn is_throttled(record: &Record) -> bool {
+    let slot = record.partition_key[1..].split('.').next().unwrap();
+    slot.parse::<u32>().unwrap() % 4 == 0
+}
+
+#[async_trait]
+impl Stream for OneShardThrottled {
+    async fn append(
+        &self,
+        records: Vec<Record>,
+        deadline: &Deadline,
+    ) -> Result<Vec<Result<Position, Error>>, Error> {
+        let mut answers = Vec::new();
+        for record in records {
+            if is_throttled(&record) && !self.healed.load(Ordering::SeqCst) {
+                answers.push(Err(Error::new(ErrorKind::Throttled, "append")));
+            } else {
+                answers.extend(self.others.append(vec![record], deadline).await?);
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn shards(&self, deadline: &Deadline) -> Result<Vec<String>, Error> {
+        self.others.shards(deadline).await
+    }
+
+    async fn read(
+        &self,
+        shard: &str,
+        after: Option<&str>,
+        limit: usize,
+        deadline: &Deadline,
+    ) -> Result<Vec<StreamRecord>, Error> {
+        self.others.read(shard, after, limit, deadline).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_throttled_shard_of_four_keeps_nothing_from_the_others() {
+    let stream = Arc::new(OneShardThrottled::default());
+    let outbox = Outbox::new(stream.clone(), clock());
+    let throttled = |user: &UserId| {
+        let key = crate::publish::bucket(user);
+        let data = bytes::Bytes::new();
+        is_throttled(&Record {
+            partition_key: key,
+            data,
+        })
+    };
+    let users = (0..).map(|n| user(&format!("u{n}")));
+    let (slow, quick): (Vec<_>, Vec<_>) = users.take(400).partition(throttled);
+    let offer = |users: &[UserId], answers: usize| {
+        for (number, user_id) in users.iter().cycle().take(answers).enumerate() {
+            let user_id = user_id.clone();
+            let answer = || ServedAnswer {
+                user_id,
+                ..answer(number, 20)
+            };
+            assert_eq!(outbox.offer(20, answer), 0);
+        }
+    };
+    let patient = deadline(Duration::from_secs(60));
+    // More than a flush of what comes back.
+    offer(&slow, 150);
+    while !outbox.lock().waiting.is_empty() {
+        assert_eq!(outbox.flush(&patient).await, 0);
+    }
+    offer(&quick, 100);
+    for sent in [1_000, 1_000] {
+        assert_eq!(outbox.flush(&patient).await, sent);
+    }
+    let counts = outbox.counts();
+    assert_eq!((counts.sent, counts.waiting), (2_000, 3_000));
+    assert!(balanced(counts));
+
+    stream.healed.store(true, Ordering::SeqCst);
+    while outbox.flush(&patient).await > 0 {}
+    let counts = outbox.counts();
+    assert_eq!((counts.sent, counts.dropped, counts.waiting), (5_000, 0, 0));
+    assert_eq!(stream.others.events().len(), 5_000);
 }
