@@ -256,6 +256,17 @@ async fn a_hot_users_cold_slate_is_made_by_few_and_is_the_users_own() {
     assert_eq!(answers.iter().filter(foreign).count(), 0);
 }
 
+#[tokio::test]
+async fn a_load_that_panics_gives_its_lease_back() {
+    let fleet = Fleet::new().await;
+    let process = fleet.process().await;
+    process.source.panics.store(true, Ordering::SeqCst);
+    let answer = process.ask(anyone(), &fleet.world).await;
+    assert!(has_cause(&answer, "load_failed"));
+    process.settle().await;
+    assert_eq!((process.runs(), leases(&fleet).await), (1, 0));
+}
+
 /// At default budgets; a busy machine may use them up once, but not whenever it is tried.
 #[tokio::test]
 async fn a_lease_holder_who_is_gone_costs_a_request_no_slate() {
