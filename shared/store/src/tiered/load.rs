@@ -9,7 +9,7 @@ use ops::metric::TIER_WRITES;
 use smol_str::SmolStr;
 
 use super::lease::HeldLease;
-use super::policy::{absent_life, brief_life};
+use super::policy::{absent_life, brief_life, life_here};
 use super::{Answer, Inner, PAUSED, TierOutcome, Verdict, life_of, load_budget, wire};
 use crate::ask::{Ask, SlateKey, Who};
 use crate::envelope::Envelope;
@@ -194,7 +194,7 @@ impl Inner {
         let rank = Rank::new(made.slate.user_version, &made.slate.generation);
         let slate = Arc::new(made.slate);
         let value = Value::Slate(Arc::clone(&slate));
-        let mut held = Held::new(value, rank, life, now_ms, now_ms);
+        let mut held = Held::new(value, rank, life_here(ask, key, life), now_ms, now_ms);
         held.took_ms = u32::try_from(making.took.as_millis()).unwrap_or(u32::MAX);
         let held = Arc::new(held);
         // For many, a whole slate that is stale is worth more than a fresh one with holes. A user's

@@ -315,3 +315,26 @@ async fn a_lease_whose_holder_is_gone_is_waited_out() {
     );
     assert_eq!(process.runs(), 1);
 }
+
+#[tokio::test]
+async fn slates_for_many_go_stale_at_different_times_and_one_at_the_same_everywhere() {
+    let fleet = Fleet::new().await;
+    let (made, found) = (fleet.process().await, fleet.process().await);
+    let filled = fleet.world.process(None).await;
+    let mut lives = HashSet::new();
+    for kind in [Kind::Trending, Kind::Latest, Kind::Popular] {
+        let ask = Ask::new(Who::Anyone, kind);
+        let key = ask.key();
+        made.ask(ask.clone(), &fleet.world).await;
+        made.settle().await;
+        found.ask(ask.clone(), &fleet.world).await;
+        let deadline = fleet.world.deadline(10_000);
+        let ttl = Duration::from_secs(7_200);
+        filled.tiered.fill(vec![ask], ttl, &deadline).await.unwrap();
+        for process in [&made, &found, &filled] {
+            let held = process.tiered.inner.local.get(key).await.unwrap();
+            lives.insert(held.life.soft);
+        }
+    }
+    assert_eq!(lives.len(), 3, "{lives:?}");
+}
