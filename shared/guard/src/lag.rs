@@ -171,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_asks_waits_behind_what_is_ready() {
         let (clock, lag) = lag();
-        let lag = Arc::new(lag);
+        let (lag, tasks) = (Arc::new(lag), crate::Tasks::new());
         for turn in 0..=2 {
             let ahead = Arc::clone(&clock);
             let work = async move { ahead.advance(60 * MS) };
@@ -180,8 +180,8 @@ mod tests {
                 async move { lag.stands().await }
             };
             // Both are ready before either runs; the asker first, so that it has to let go.
-            let asking = tokio::spawn(asking);
-            let work = tokio::spawn(work);
+            let asking = tasks.spawn(asking);
+            let work = tasks.spawn(work);
             assert_eq!(asking.await.unwrap(), turn == 2, "turn {turn}");
             work.await.unwrap();
         }
