@@ -56,8 +56,6 @@ impl Inner {
         deadline: &Deadline,
     ) -> Look {
         let budget = Duration::from_millis(tuning.store.budgets.redis_ms.into());
-        let request = Duration::from_millis(tuning.engine.budgets.request_ms.into());
-        let wait = request.mul_f64(WAIT_SHARE);
         let wanted = ask.user().is_none() || findings.stale.is_none() && self.hot.is_hot(key);
         if !wanted || !findings.causes.is_empty() {
             return Look::GoOn(findings);
@@ -66,11 +64,7 @@ impl Inner {
         let refreshes = mode != Mode::Read && findings.stale.is_some();
         for second in [false, true] {
             let lease = SharedKey::lease(key, ask.user(), second);
-            let waiting = if second {
-                deadline.share(LOAD_SHARE).child(wait)
-            } else {
-                deadline.child(WAIT_MAX.min(wait))
-            };
+            let waiting = wait(second, tuning, deadline);
             let mut pause = PAUSE_FIRST;
             while !waiting.expired() {
                 let life = LEASE_LIFE.max(deadline.remaining());
@@ -182,6 +176,17 @@ impl Drop for HeldLease {
         // A lapse changes nothing: the lease ends by itself.
         self.tasks
             .spawn(async move { shared.release(&key, &deadline).await });
+    }
+}
+
+/// How long a process waits for the first or the second holder's slate.
+fn wait(second: bool, tuning: &Tuning, deadline: &Deadline) -> Deadline {
+    let request = Duration::from_millis(tuning.engine.budgets.request_ms.into());
+    let wait = request.mul_f64(WAIT_SHARE);
+    if second {
+        deadline.share(LOAD_SHARE).child(wait)
+    } else {
+        deadline.child(WAIT_MAX.min(wait))
     }
 }
 
