@@ -102,6 +102,30 @@ impl Limits {
         taken
     }
 
+    /// The same before a body is read, as far as who asks is known by then: the network's limit and
+    /// everybody's. The share that is kept for some users stays kept.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_before_body(
+        &self,
+        tuning: &GuardTuning,
+        prefix: Option<Prefix>,
+    ) -> Result<(), Problem> {
+        let may_take_all = self.follow(&tuning.limits, None);
+        self.take_around(&tuning.limits, prefix, may_take_all)
+    }
+
+    /// The rest, once it was read: the user's limit. What was taken before stays taken, because the
+    /// work was done.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_after_body(&self, user: Option<&UserId>) -> Result<(), Problem> {
+        let taken = user.map(|user| self.user.take(UserState::user_hash(user)));
+        taken.map_or(Ok(()), |taken| refused("user", "user_limit", taken))
+    }
+
     /// Takes one token of the network's limit and of everybody's; all but those for whom it is kept
     /// leave a share.
     fn take_around(

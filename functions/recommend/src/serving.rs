@@ -5,10 +5,11 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body as Posted;
 use axum::response::Response;
 use bytes::Bytes;
 use engine::pipeline::Explained;
-use engine::{Slate, VideoId};
+use engine::{Slate, UserId, VideoId};
 use guard::Deadline;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -34,16 +35,45 @@ pub(crate) async fn serve(
     asked: SlateRequest,
     parts: &Parts,
 ) -> Result<Response, Problem> {
+    let tuning = app.tuning();
+    let limits = |user: Option<&UserId>| app.limits.take(&tuning.guard, app.prefix(parts), user);
+    serve_within(app, kind, asked, parts, &tuning, limits).await
+}
+
+/// As [`serve`] for a body that may be read now, because the limits of whoever sends it let it in.
+pub(crate) async fn serve_posted(
+    app: &App,
+    kind: Kind,
+    parts: &Parts,
+    body: Posted,
+) -> Result<Response, Problem> {
+    let tuning = app.tuning();
+    app.limits
+        .take_before_body(&tuning.guard, app.prefix(parts))?;
+    let deadline = app.body_deadline(&parts.extensions);
+    let asked = SlateRequest::of_body(parts, body, &deadline).await?;
+    let limits = |user: Option<&UserId>| app.limits.take_after_body(user);
+    serve_within(app, kind, asked, parts, &tuning, limits).await
+}
+
+/// Answers under this tuning what its limits let in.
+async fn serve_within(
+    app: &App,
+    kind: Kind,
+    asked: SlateRequest,
+    parts: &Parts,
+    tuning: &Tuning,
+    limits: impl FnOnce(Option<&UserId>) -> Result<(), Problem>,
+) -> Result<Response, Problem> {
     let started = app.clock.now();
     if let Some(user) = asked.user() {
         Caller::of(&parts.extensions).may_act_for(user)?;
     }
     let cursor = open_cursor(app, &asked, started.wall_ms)?;
-    let tuning = app.tuning();
-    let prefix = app.prefix(parts);
-    app.limits.take(&tuning.guard, prefix, asked.user())?;
+    limits(asked.user())?;
 
-    let deadline = app.deadline(&tuning, &parts.extensions);
+    let prefix = app.prefix(parts);
+    let deadline = app.deadline(tuning, &parts.extensions);
     let _with_us = CancelOnDrop(&deadline);
     let at_work = app.limits.enter(&tuning.guard, &deadline).await?;
     let number = app.ids.number();
@@ -51,13 +81,13 @@ pub(crate) async fn serve(
         network: prefix.map(|Prefix(network)| network),
         ..asked.ask(kind, number as u64)
     };
-    let ask = app.tiered.canonical(ask, &tuning);
+    let ask = app.tiered.canonical(ask, tuning);
     let turn = Turn {
         app,
         asked: &asked,
         key: ask.key(),
         ask,
-        tuning: &tuning,
+        tuning,
         number,
         cursor: cursor.as_ref(),
         now_ms: started.wall_ms,

@@ -13,7 +13,7 @@ use crate::answer::SlateAnswer;
 use crate::app::App;
 use crate::openapi::{ListParameters, RecommendParameters};
 use crate::request::{LIST, RECOMMEND, SlateRequest};
-use crate::serving::serve;
+use crate::serving::{serve, serve_posted};
 
 /// The best videos for a user, a cohort or anybody.
 #[utoipa::path(
@@ -55,9 +55,7 @@ pub(crate) async fn recommend_posted(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let deadline = app.body_deadline(&parts.extensions);
-    let asked = SlateRequest::of_body(&parts, body, &deadline).await?;
-    let mut response = serve(&app, Kind::Recommend, asked, &parts).await?;
+    let mut response = serve_posted(&app, Kind::Recommend, &parts, body).await?;
     Freshness::NoStore.write(response.headers_mut());
     Ok(response)
 }

@@ -46,13 +46,16 @@ impl Life {
         }
     }
 
-    /// The same life, moved by up to ±10 % as the key and the moment say.
+    /// The same life with its soft end moved by up to ±10 % as the key says, so that values made
+    /// together do not go stale together; every process moves it the same way. A life without a
+    /// stale part stays as it is.
     #[must_use]
-    pub fn jittered(self, key: u128, now_ms: i64) -> Self {
-        Self {
-            soft: jittered(self.soft, key, now_ms),
-            hard: jittered(self.hard, key, now_ms),
+    pub fn spread(self, key: u128) -> Self {
+        if self.soft >= self.hard {
+            return self;
         }
+        let soft = jittered(self.soft, key, 0).min(self.hard);
+        Self { soft, ..self }
     }
 }
 

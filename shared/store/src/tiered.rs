@@ -152,8 +152,8 @@ impl Tiered {
         self.slate_of(&ask, ask.key(), deadline).await
     }
 
-    /// As [`Self::slate`], for a [canonical](Self::canonical) question and its key; copies it only when the answer is not
-    /// at hand.
+    /// As [`Self::slate`], for a [canonical](Self::canonical) question whose key is known; copies it
+    /// only when the answer is not at hand.
     pub async fn slate_of(&self, ask: &Ask, key: SlateKey, deadline: &Deadline) -> Answer {
         let answer = match self.inner.at_hand(ask, key).await {
             Some(answer) => answer,

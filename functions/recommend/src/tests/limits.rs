@@ -1,6 +1,14 @@
 //! Limits over HTTP: what a refused request gets, and what it does not touch.
 
-use std::sync::atomic::Ordering;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use http::Request;
+use serde_json::json;
 
 use super::world::*;
 
@@ -66,4 +74,45 @@ async fn refused_requests_open_no_breaker() {
         (200, &"personal".into())
     );
     assert!(reply.degraded().is_empty(), "{}", reply.json);
+}
+
+/// A body whose sender waits to be asked for it.
+fn unread(read: &Arc<AtomicUsize>) -> Body {
+    let read = Arc::clone(read);
+    let ask = br#"{"user_id":"u1","limit":3}"#;
+    Body::from_stream(futures_util::stream::once(async move {
+        read.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, std::io::Error>(Bytes::from_static(ask))
+    }))
+}
+
+#[tokio::test]
+async fn a_body_is_read_once_network_and_process_let_it_in_and_before_the_user_is_known() {
+    let rate = |burst: u32| json!({"per_second": 0.4, "burst": burst});
+    for (interface, region, user, bodies, code) in [
+        (2, 9, 9, 2, "interface_limit"),
+        (9, 2, 9, 2, "region_limit"),
+        (9, 9, 2, 5, "user_limit"),
+    ] {
+        let world = World::new().await;
+        let limits =
+            json!({"interface": rate(interface), "region": rate(region), "user": rate(user)});
+        let document = json!({"guard": {"limits": limits}});
+        world.tuning.offer(&document.to_string()).unwrap();
+        let read = Arc::default();
+        for number in 0..5 {
+            let peer: SocketAddr = "192.0.2.1:9".parse().unwrap();
+            let request = Request::post("/recommend")
+                .header("content-type", "application/json")
+                .extension(ConnectInfo(peer));
+            let reply = world.send(request.body(unread(&read)).unwrap()).await;
+            if number < 2 {
+                assert_eq!(reply.status, 200, "{}", reply.json);
+            } else {
+                assert_eq!(reply.status, 429, "{code}");
+                assert_eq!(reply.json["code"], code);
+            }
+        }
+        assert_eq!(read.load(Ordering::Relaxed), bodies, "{code}");
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use engine::{Slate, UserId, UserState};
 use guard::Deadline;
 
+use super::policy::life_here;
 use super::{Inner, Tiered, life_of, wire};
 use crate::ask::{Ask, SlateKey};
 use crate::envelope::Envelope;
@@ -142,7 +143,8 @@ impl Inner {
         }];
         let version = |user| Stored::user_version(user, rank.user_version, now_ms);
         stored.extend(ask.user().map(version));
-        let held = Held::new(Value::Slate(Arc::new(slate)), rank, life, now_ms, now_ms);
+        let (value, life) = (Value::Slate(Arc::new(slate)), life_here(ask, key, life));
+        let held = Held::new(value, rank, life, now_ms, now_ms);
         Filled {
             key,
             held: Arc::new(held),

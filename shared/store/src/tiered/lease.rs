@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use guard::Deadline;
+use guard::{Clock, Deadline, Tasks};
 use ops::metric::LEASES;
 
 use super::load::{Findings, Look, Mode};
@@ -56,8 +56,6 @@ impl Inner {
         deadline: &Deadline,
     ) -> Look {
         let budget = Duration::from_millis(tuning.store.budgets.redis_ms.into());
-        let request = Duration::from_millis(tuning.engine.budgets.request_ms.into());
-        let wait = request.mul_f64(WAIT_SHARE);
         let wanted = ask.user().is_none() || findings.stale.is_none() && self.hot.is_hot(key);
         if !wanted || !findings.causes.is_empty() {
             return Look::GoOn(findings);
@@ -66,18 +64,14 @@ impl Inner {
         let refreshes = mode != Mode::Read && findings.stale.is_some();
         for second in [false, true] {
             let lease = SharedKey::lease(key, ask.user(), second);
-            let waiting = if second {
-                deadline.share(LOAD_SHARE).child(wait)
-            } else {
-                deadline.child(WAIT_MAX.min(wait))
-            };
+            let waiting = wait(second, tuning, deadline);
             let mut pause = PAUSE_FIRST;
             while !waiting.expired() {
                 let life = LEASE_LIFE.max(deadline.remaining());
                 match shared.lease(&lease, life, &deadline.child(budget)).await {
                     Ok(true) => {
                         count("ours");
-                        findings.lease = Some(lease);
+                        findings.lease = Some(self.hold_lease(shared, lease, tuning));
                         return Look::GoOn(findings);
                     }
                     Ok(false) => {}
@@ -143,18 +137,56 @@ impl Inner {
         (look, held_by_another)
     }
 
-    /// Gives back a lease whose slate will not come.
-    pub(super) fn give_back(&self, lease: &SharedKey, tuning: &Tuning) {
-        let Some(shared) = self.shared.clone() else {
+    /// Holds a lease that was just taken.
+    fn hold_lease(&self, shared: &Shared, key: SharedKey, tuning: &Tuning) -> HeldLease {
+        HeldLease {
+            key: Some(key),
+            shared: shared.clone(),
+            tasks: self.tasks.clone(),
+            clock: Arc::clone(&self.clock),
+            budget: load_budget(tuning),
+        }
+    }
+}
+
+/// The right to make a slate. Dropped without the slate, also by a panic or because it took too long,
+/// it is given back at once: the others wait for nobody.
+pub(super) struct HeldLease {
+    key: Option<SharedKey>,
+    shared: Shared,
+    tasks: Tasks,
+    clock: Arc<dyn Clock>,
+    budget: Duration,
+}
+
+impl HeldLease {
+    /// Hands it to whoever stores the slate, and gives it back together with that.
+    pub fn hand_over(mut self) -> Option<SharedKey> {
+        self.key.take()
+    }
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        let Some(key) = self.key.take() else {
             return;
         };
-        let (lease, deadline) = (
-            lease.clone(),
-            Deadline::after(Arc::clone(&self.clock), load_budget(tuning)),
-        );
+        let shared = self.shared.clone();
+        let deadline = Deadline::after(Arc::clone(&self.clock), self.budget);
         // A lapse changes nothing: the lease ends by itself.
         self.tasks
-            .spawn(async move { shared.release(&lease, &deadline).await });
+            .spawn(async move { shared.release(&key, &deadline).await });
+    }
+}
+
+/// How long a process waits for the first or the second holder's slate.
+fn wait(second: bool, tuning: &Tuning, deadline: &Deadline) -> Deadline {
+    let request = Duration::from_millis(tuning.engine.budgets.request_ms.into());
+    let wait = request.mul_f64(WAIT_SHARE);
+    if second {
+        deadline.share(LOAD_SHARE).child(wait)
+    } else {
+        deadline.child(WAIT_MAX.min(wait))
     }
 }
 

@@ -8,7 +8,8 @@ use guard::Deadline;
 use ops::metric::TIER_WRITES;
 use smol_str::SmolStr;
 
-use super::policy::{absent_life, brief_life};
+use super::lease::HeldLease;
+use super::policy::{absent_life, brief_life, life_here};
 use super::{Answer, Inner, PAUSED, TierOutcome, Verdict, life_of, load_budget, wire};
 use crate::ask::{Ask, SlateKey, Who};
 use crate::envelope::Envelope;
@@ -56,7 +57,7 @@ pub(super) struct Findings {
     /// What was given up on the way.
     pub causes: Vec<SmolStr>,
     /// The right to make it that this process holds; given back with the slate.
-    pub lease: Option<SharedKey>,
+    pub lease: Option<HeldLease>,
 }
 
 /// How looking into a tier ended.
@@ -133,9 +134,6 @@ impl Inner {
         let made = self.origin.make(ask, version_min, tuning, deadline).await;
         timed.end(&made);
         let took = self.clock.now().mono.saturating_sub(began);
-        if let (Some(lease), false) = (&lease, matches!(made, Ok(Made::Slate(_)))) {
-            self.give_back(lease, tuning);
-        }
         match made {
             Ok(Made::Slate(made)) => {
                 let stages = Arc::from(made.stages.as_slice());
@@ -170,6 +168,7 @@ impl Inner {
                 }
             }
             Err(cause) => {
+                drop(lease);
                 causes.push(cause);
                 Loaded::Fallback(self.descend(ask, key, stale, &causes, deadline).await)
             }
@@ -195,7 +194,7 @@ impl Inner {
         let rank = Rank::new(made.slate.user_version, &made.slate.generation);
         let slate = Arc::new(made.slate);
         let value = Value::Slate(Arc::clone(&slate));
-        let mut held = Held::new(value, rank, life, now_ms, now_ms);
+        let mut held = Held::new(value, rank, life_here(ask, key, life), now_ms, now_ms);
         held.took_ms = u32::try_from(making.took.as_millis()).unwrap_or(u32::MAX);
         let held = Arc::new(held);
         // For many, a whole slate that is stale is worth more than a fresh one with holes. A user's
@@ -207,7 +206,6 @@ impl Inner {
             .shared
             .clone()
             .filter(|_| whole && !making.keep_out && self.may_leave(ask));
-        let lease = making.lease;
         if let Some(shared) = shared {
             let mut group = vec![Stored {
                 key: SharedKey::slate(key, ask.user()),
@@ -223,11 +221,10 @@ impl Inner {
                 ask.user()
                     .map(|user| Stored::user_version(user, rank.user_version, now_ms)),
             );
+            let lease = making.lease.and_then(HeldLease::hand_over);
             let deadline = Deadline::after(Arc::clone(&self.clock), load_budget(tuning));
             self.tasks
                 .spawn(async move { write(&shared, &group, lease.as_ref(), &deadline).await });
-        } else if let Some(lease) = lease {
-            self.give_back(&lease, tuning);
         }
         held
     }
@@ -247,7 +244,7 @@ struct Making {
     has_stale: bool,
     /// It must not leave the process.
     keep_out: bool,
-    lease: Option<SharedKey>,
+    lease: Option<HeldLease>,
 }
 
 fn found(held: Arc<Held>, outcome: TierOutcome, causes: Vec<SmolStr>) -> Loaded {

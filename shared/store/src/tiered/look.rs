@@ -132,7 +132,11 @@ impl Inner {
         findings: Findings,
     ) -> Look {
         let now_ms = self.clock.now().wall_ms;
-        let Some(held) = slate.and_then(|envelope| hold(envelope, None)) else {
+        let spread = |envelope: Envelope| Envelope {
+            life: envelope.life.spread(key.0),
+            ..envelope
+        };
+        let Some(held) = slate.and_then(|envelope| hold(spread(envelope), None)) else {
             count_read("miss");
             return Look::GoOn(findings);
         };

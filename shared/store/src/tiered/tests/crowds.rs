@@ -256,6 +256,17 @@ async fn a_hot_users_cold_slate_is_made_by_few_and_is_the_users_own() {
     assert_eq!(answers.iter().filter(foreign).count(), 0);
 }
 
+#[tokio::test]
+async fn a_load_that_panics_gives_its_lease_back() {
+    let fleet = Fleet::new().await;
+    let process = fleet.process().await;
+    process.source.panics.store(true, Ordering::SeqCst);
+    let answer = process.ask(anyone(), &fleet.world).await;
+    assert!(has_cause(&answer, "load_failed"));
+    process.settle().await;
+    assert_eq!((process.runs(), leases(&fleet).await), (1, 0));
+}
+
 /// At default budgets; a busy machine may use them up once, but not whenever it is tried.
 #[tokio::test]
 async fn a_lease_holder_who_is_gone_costs_a_request_no_slate() {
@@ -303,4 +314,27 @@ async fn a_lease_whose_holder_is_gone_is_waited_out() {
         (TierOutcome::Origin, 0)
     );
     assert_eq!(process.runs(), 1);
+}
+
+#[tokio::test]
+async fn slates_for_many_go_stale_at_different_times_and_one_at_the_same_everywhere() {
+    let fleet = Fleet::new().await;
+    let (made, found) = (fleet.process().await, fleet.process().await);
+    let filled = fleet.world.process(None).await;
+    let mut lives = HashSet::new();
+    for kind in [Kind::Trending, Kind::Latest, Kind::Popular] {
+        let ask = Ask::new(Who::Anyone, kind);
+        let key = ask.key();
+        made.ask(ask.clone(), &fleet.world).await;
+        made.settle().await;
+        found.ask(ask.clone(), &fleet.world).await;
+        let deadline = fleet.world.deadline(10_000);
+        let ttl = Duration::from_secs(7_200);
+        filled.tiered.fill(vec![ask], ttl, &deadline).await.unwrap();
+        for process in [&made, &found, &filled] {
+            let held = process.tiered.inner.local.get(key).await.unwrap();
+            lives.insert(held.life.soft);
+        }
+    }
+    assert_eq!(lives.len(), 3, "{lives:?}");
 }

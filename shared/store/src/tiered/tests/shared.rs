@@ -330,15 +330,23 @@ async fn a_frozen_redis_costs_its_budget_and_the_answer_stays_personal() {
             .await;
     }
     fleet.server.signal("STOP");
+    // From here on time only passes while it is waited for.
+    tokio::time::pause();
+    let mut longest = Duration::ZERO;
     for number in 0..10 {
-        // Without its budget, Redis would use up what the request has.
+        let began = fleet.world.clock.now().mono;
         let answer = a.ask(by(&format!("u{number}")), &fleet.world).await;
+        longest = longest.max(fleet.world.clock.now().mono - began);
         assert_eq!(answer.slate.rung, Rung::Personal);
         let causes = ["redis_timeout", "redis_open", "redis_unavailable"];
         let named = causes.iter().any(|cause| has_cause(&answer, cause));
         assert!(named, "{:?}", answer.slate.degraded);
     }
     fleet.server.signal("CONT");
+    println!("shown: Redis frozen, 10 users: {longest:?} lost at most");
+    // Its budget, and a few ticks of timers.
+    assert!(longest <= Duration::from_millis(35), "{longest:?}");
+    assert!(longest >= Duration::from_millis(30), "nothing was frozen");
 }
 
 #[tokio::test]
