@@ -248,15 +248,8 @@ impl Worker {
     }
 
     async fn keep(&self, position: &Position, deadline: &Deadline) -> Result<(), Error> {
-        let name = self.offset_name(&position.shard);
-        self.parts
-            .control
-            .save_checkpoint(&name, position.sequence.as_bytes(), deadline)
-            .await
-    }
-
-    fn offset_name(&self, shard: &str) -> String {
-        offset_name(self.route.name, shard)
+        let (control, Position { shard, sequence }) = (&self.parts.control, position);
+        keep_offset(control, self.route.name, shard, sequence, deadline).await
     }
 }
 
@@ -274,6 +267,20 @@ pub async fn offset(
         .checkpoint(&offset_name(consumer, shard), deadline)
         .await?;
     Ok(kept.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Remembers how far a consumer has applied a shard.
+pub(crate) async fn keep_offset(
+    control: &Control,
+    consumer: &str,
+    shard: &str,
+    sequence: &str,
+    deadline: &Deadline,
+) -> Result<(), Error> {
+    let name = offset_name(consumer, shard);
+    control
+        .save_checkpoint(&name, sequence.as_bytes(), deadline)
+        .await
 }
 
 fn offset_name(consumer: &str, shard: &str) -> String {
