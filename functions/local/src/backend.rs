@@ -8,7 +8,7 @@ use embedded::{DirLock, EmbeddedObjects, EmbeddedStream, EmbeddedTables};
 use guard::{Clock, Deadline};
 use ops::RealClock;
 use store::serving::Ports;
-use store::{Control, Error, Stream, Table, Tables};
+use store::{Control, Error, Position, Stream, Table, Tables};
 
 use crate::pump;
 use crate::settings::{Settings, Storage};
@@ -84,7 +84,7 @@ impl Backend {
         })
     }
 
-    /// Removes rows whose time has come, where the store does not do it by itself.
+    /// Removes rows and records whose time has come, where the store does not do it by itself.
     pub async fn sweep(&self, deadline: &Deadline) {
         let Some(swept) = &self.swept else { return };
         let now_s = deadline.clock().now().wall_ms / 1_000;
@@ -92,6 +92,9 @@ impl Backend {
             if let Err(error) = swept.tables.sweep(table, now_s, deadline).await {
                 tracing::warn!(error = %error, "expired rows were not removed");
             }
+        }
+        if let Err(error) = expire(&swept.stream, &swept.control, deadline).await {
+            tracing::warn!(error = %error, "expired records were not removed");
         }
     }
 }
@@ -116,6 +119,28 @@ async fn go_on_after_consumers(
                      new ones come after it"
                 );
             }
+        }
+    }
+    Ok(())
+}
+
+/// Removes old records that every consumer has applied.
+async fn expire(
+    stream: &EmbeddedStream,
+    control: &Control,
+    deadline: &Deadline,
+) -> Result<(), Error> {
+    for shard in stream.shards(deadline).await? {
+        let mut applied = Vec::new();
+        for consumer in CONSUMERS {
+            applied.extend(pump::offset(control, consumer, &shard, deadline).await?);
+        }
+        let by_all = applied.len() == CONSUMERS.len();
+        let least = applied
+            .into_iter()
+            .min_by(|a, b| Position::compare_sequences(a, b));
+        if let Some(least) = least.filter(|_| by_all) {
+            stream.expire(&shard, &least, deadline).await?;
         }
     }
     Ok(())

@@ -48,7 +48,8 @@ const SHARDS_FILE: &str = "shards";
 pub struct StreamOptions {
     /// A segment that has grown to this is followed by a new one.
     pub segment_bytes: u64,
-    /// A segment whose newest record is older is removed when the next one begins.
+    /// A segment whose newest record is older is removed when the next one begins, or by
+    /// [`EmbeddedStream::expire`].
     pub retention: Duration,
 }
 
@@ -141,6 +142,23 @@ impl EmbeddedStream {
         self.blocking
             .run("go on after a sequence", deadline, work)
             .await
+    }
+
+    /// Removes what a shard holds beyond the retention, of what lies at or before the sequence that
+    /// every consumer has applied.
+    ///
+    /// # Errors
+    /// As [`EmbeddedStream::go_on_after`].
+    pub async fn expire(
+        &self,
+        shard: &str,
+        applied: &str,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
+        let (shard, applied) = (Arc::clone(self.shard(shard)?), sequence_of(applied)?);
+        let now_ms = deadline.clock().now().wall_ms;
+        let work = move || shard.expire(applied, now_ms);
+        self.blocking.run("expire records", deadline, work).await
     }
 
     fn shard(&self, name: &str) -> Result<&Arc<Shard>, Error> {

@@ -266,6 +266,30 @@ async fn acknowledged(dir: &Path, payloads: &[Vec<u8>]) -> Vec<u64> {
 }
 
 #[tokio::test]
+async fn what_is_too_old_goes_once_everybody_has_applied_it() {
+    let folder = tempfile::tempdir().unwrap();
+    acknowledged(folder.path(), &[vec![1], vec![2]]).await;
+    let stream = EmbeddedStream::open(folder.path(), 1).unwrap();
+    // A segment that was there before is as old as its file.
+    let written = fs::metadata(last_segment(folder.path()))
+        .unwrap()
+        .modified();
+    let age = written.unwrap().duration_since(std::time::UNIX_EPOCH);
+    let written_ms = age.unwrap().as_millis() as i64;
+    let (soon, late) = (
+        deadline_at(written_ms + 1_000),
+        deadline_at(written_ms + 8 * DAY.as_millis() as i64),
+    );
+    for (applied, now, left) in [("2", &soon, 2), ("1", &late, 2), ("2", &late, 0)] {
+        stream.expire("shard-000", applied, now).await.unwrap();
+        let read = read_all(&stream, "shard-000", 9).await;
+        assert_eq!(read.len(), left, "after {applied}");
+    }
+    let next = stream.append(vec![record("k", "x")], &late).await.unwrap();
+    assert_eq!(next[0].as_ref().unwrap().sequence, "3");
+}
+
+#[tokio::test]
 async fn a_log_that_is_written_to_can_be_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     let missing = EmbeddedStream::open_to_read(folder.path()).unwrap_err();

@@ -2,10 +2,25 @@
 
 use std::fs;
 
-use super::{Shard, Tail};
+use store::Error;
+
+use super::super::segment::HEADER_BYTES;
+use super::{Shard, Tail, lock};
 use crate::durable::sync_dir;
 
 impl Shard {
+    /// Removes what is older than the retention and was applied by everybody: up to that sequence.
+    pub(in super::super) fn expire(&self, applied: u64, now_ms: i64) -> Result<(), Error> {
+        let mut tail = lock(&self.tail);
+        let applied_whole = tail.bytes > HEADER_BYTES && tail.next <= applied.saturating_add(1);
+        if !tail.broken && applied_whole && tail.newest_ms < self.oldest_kept_ms(now_ms) {
+            // Nothing is removed that is written to.
+            self.begin_segment(&mut tail, now_ms)?;
+        }
+        self.forget(&mut tail, applied, now_ms);
+        Ok(())
+    }
+
     /// Removes the oldest segments while their newest record is older than the retention, and nothing
     /// behind the sequence `applied`.
     pub(super) fn forget(&self, tail: &mut Tail, applied: u64, now_ms: i64) {
