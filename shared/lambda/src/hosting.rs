@@ -289,8 +289,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn before_the_end_everything_leaves_not_one_flush() {
-        let taken = Arc::new(Taken::default());
-        let outbox = Arc::new(Outbox::new(taken.clone(), clock()));
+        let outbox = Arc::new(Outbox::new(Arc::new(Taken), clock()));
         let tasks = Tasks::new();
         let drain = Drain::of_outbox(clock(), Arc::clone(&outbox), tasks);
         let items: Arc<[_]> = vec![(0, VideoId::parse("v").unwrap(), 1.0); 1_000].into();
@@ -315,7 +314,6 @@ mod tests {
     }
 
     /// A stream that takes everything.
-    #[derive(Default)]
     struct Taken;
 
     #[async_trait]
