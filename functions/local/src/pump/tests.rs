@@ -168,9 +168,12 @@ async fn a_batch_that_panics_comes_again() {
     witness.panics.store(2, Ordering::SeqCst);
     world.append(40).await;
     let (pump, stop) = world.start(&witness);
-    let failed = pump.flush("witness", &world.deadline).await.unwrap_err();
-    assert_eq!(failed.kind, ErrorKind::Unavailable);
-    while pump.flush("witness", &world.deadline).await.is_err() {}
+    // At most one flush per panic fails, and the task goes on.
+    let mut flushed = Vec::new();
+    for _ in 0..3 {
+        flushed.push(pump.flush("witness", &world.deadline).await.is_ok());
+    }
+    assert_eq!((flushed[0], flushed[2]), (false, true));
     assert_eq!(witness.sorted().len(), 40);
     world.stop(&stop).await;
 }
