@@ -137,6 +137,7 @@ impl AwsStub {
         world.calls.clear();
         world.faults.clear();
         world.kinesis.offered = 0;
+        world.kinesis.refused = 0;
     }
 
     /// The records of all streams that were acknowledged, in their order.
@@ -149,6 +150,12 @@ impl AwsStub {
     #[must_use]
     pub fn records_offered(&self) -> u64 {
         self.shared.world().kinesis.offered
+    }
+
+    /// How many of them were refused by a partial fault.
+    #[must_use]
+    pub fn records_refused(&self) -> u64 {
+        self.shared.world().kinesis.refused
     }
 }
 

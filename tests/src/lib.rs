@@ -21,7 +21,7 @@ pub mod proxy;
 pub mod runtime_api;
 pub mod servers;
 
-pub use aws_stub::{AwsStub, Call, Fault, Rule};
+pub use aws_stub::{AwsStub, Call, Fault, Rule, StubRecord};
 pub use client::{Client, Reply};
 pub use cloud::Cloud;
 pub use load::{Load, Report, Sample};

@@ -29,6 +29,8 @@ pub(crate) struct Tally<'a> {
 pub(crate) struct Firsts {
     /// Of this kind for the video in this hour.
     pub popular: bool,
+    /// A long view of the video in this hour.
+    pub long_view: bool,
     /// For each arm.
     pub arms: Vec<ArmFirsts>,
 }
@@ -62,10 +64,11 @@ impl<'a> Tally<'a> {
             ..
         } = placed;
         let long_view = event.is_long_view(LONG_VIEW_MS);
+        let hour = hour(event.ts_ms);
         let tick = Tick {
             kind: event.kind,
-            long_view,
-            hour: firsts.popular.then(|| hour(event.ts_ms)),
+            hour: firsts.popular.then_some(hour),
+            long_view_hour: firsts.long_view.then_some(hour),
         };
         for ArmFirsts { arm, any, of_kind } in firsts.arms {
             let tally = ArmTally {

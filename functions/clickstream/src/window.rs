@@ -10,8 +10,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Event ids remembered per user, and as many (video, kind, hour).
 pub const MARKS_MAX: usize = 1_024;
-/// A mark older than this no longer counts, seconds.
-pub const AGE_MAX_S: u32 = 24 * 3_600;
+/// A mark older than this no longer counts, seconds. Longer than `ingest` takes an event at all: from
+/// five minutes before its time to a day after it.
+pub const AGE_MAX_S: u32 = 24 * 3_600 + 600;
 /// Shards whose position is remembered per user: the present one, and those before reshards.
 pub const SHARDS_MAX: usize = 4;
 /// The schema of the row. 1 had marks with their place and no positions.
@@ -56,7 +57,7 @@ pub(crate) struct Window {
 pub(crate) enum List {
     /// Event ids.
     Ids,
-    /// (video, kind, hour) and (arm, day).
+    /// (video, kind, hour), (video, long view, hour) and (arm, day).
     Firsts,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use engine::event::LONG_VIEW_MS;
 use engine::{Event, UserId};
 use guard::Deadline;
 use smol_str::SmolStr;
@@ -92,6 +93,9 @@ impl Windows {
             return Some(Firsts::default());
         }
         let popular = admit(List::Firsts, popularity_key(event));
+        // Of its own: whoever first watched for a moment may watch to the end later in the hour.
+        let long_view =
+            event.is_long_view(LONG_VIEW_MS) && admit(List::Firsts, long_view_key(event));
         let arms = arms_of(event).map(|arm| {
             let (any, kind) = arm_keys(event, arm);
             ArmFirsts {
@@ -101,7 +105,11 @@ impl Windows {
             }
         });
         let arms = arms.collect();
-        Some(Firsts { popular, arms })
+        Some(Firsts {
+            popular,
+            long_view,
+            arms,
+        })
     }
 
     /// Writes the windows, and with them that everything of the batch is applied: so they come last.
@@ -170,9 +178,18 @@ impl Open {
 
 /// One user counts once per video, kind and hour.
 fn popularity_key(event: &Event) -> u64 {
+    hourly_key(event, [0, event.kind.number()])
+}
+
+/// One user's long views count once per video and hour.
+fn long_view_key(event: &Event) -> u64 {
+    hourly_key(event, [1, 0])
+}
+
+fn hourly_key(event: &Event, of: [u8; 2]) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(event.video_id.as_str().as_bytes());
-    hash.update(&[0, event.kind.number()]);
+    hash.update(&of);
     hash.update(&tally::hour(event.ts_ms).to_le_bytes());
     hash.digest()
 }

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// Oldest event that is taken, in milliseconds before now.
 pub(crate) const PAST_MS_MAX: i64 = 24 * 60 * 60 * 1000;
-/// How far a client's clock may be ahead, in milliseconds.
+/// How far a client's clock may be ahead, in milliseconds; what it says of the future is now.
 pub(crate) const FUTURE_MS_MAX: i64 = 5 * 60 * 1000;
 /// Longest word that is looked at as a kind.
 const KIND_BYTES_MAX: usize = 16;
@@ -125,6 +125,9 @@ pub(crate) fn read(value: Value, context: &Context<'_>) -> Result<Event, Refusal
     if event.event_id.is_empty() {
         event.event_id = id_of(&event);
     }
+    // Nothing happens after it arrives: else it would outlive the deletion of its user. After the id,
+    // so that the same event sent again has the same one.
+    event.ts_ms = event.ts_ms.min(context.now_ms);
     Ok(event)
 }
 
@@ -319,6 +322,19 @@ mod tests {
         ] {
             assert_ne!(id(with(field, value)), id(good()), "{field}");
         }
+    }
+
+    #[test]
+    fn nothing_happens_after_it_arrives() {
+        let time = |ts_ms: i64| read_with(with("ts", json!(ts_ms)), None).unwrap();
+        let early = time(NOW_MS + FUTURE_MS_MAX);
+        assert_eq!(early.ts_ms, NOW_MS, "a deletion in this moment covers it");
+        assert_ne!(
+            early.event_id,
+            time(NOW_MS).event_id,
+            "the id is of what was sent"
+        );
+        assert_eq!(time(NOW_MS - 1).ts_ms, NOW_MS - 1);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use ops::metric;
 use serde::Serialize;
 use serde_json::Value;
 use smol_str::SmolStr;
-use store::publish_events;
+use store::{ErrorKind, publish_events};
 use utoipa::ToSchema;
 use web::freshness::VIEWER_COUNTRY;
 use web::params::market_of;
@@ -82,11 +82,7 @@ pub(crate) async fn post_events(
         .into_iter()
         .zip(answers)
         .filter_map(|(index, answer)| {
-            let code = if answer.err()?.kind.retryable() {
-                RETRY
-            } else {
-                "refused"
-            };
+            let code = code_of(answer.err()?.kind);
             Some(Rejected {
                 index,
                 code,
@@ -97,6 +93,15 @@ pub(crate) async fn post_events(
     rejected.sort_unstable_by_key(|one| one.index);
     count(sent, &rejected);
     answer(sent, rejected, longest)
+}
+
+/// Only what can never be stored is refused: whatever else was in the way, the client must not drop
+/// the event.
+fn code_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Invalid => "refused",
+        _ => RETRY,
+    }
 }
 
 /// The events of a body: `{"events": […]}`.
@@ -185,4 +190,23 @@ fn viewer_market(headers: &HeaderMap) -> SmolStr {
         .get(VIEWER_COUNTRY)
         .and_then(|value| value.to_str().ok());
     country.and_then(market_of).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_never_be_stored_is_refused() {
+        let later = [
+            ErrorKind::NotFound,
+            ErrorKind::Timeout,
+            ErrorKind::Cancelled,
+            ErrorKind::Throttled,
+            ErrorKind::Unavailable,
+            ErrorKind::Corrupt,
+        ];
+        assert!(later.into_iter().all(|kind| code_of(kind) == RETRY));
+        assert_eq!(code_of(ErrorKind::Invalid), "refused");
+    }
 }

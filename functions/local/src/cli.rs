@@ -276,8 +276,9 @@ pub enum Events {
     Tail(Tail),
     /// Say what the log holds and how far its consumers are.
     Stats,
-    /// Apply again what arrived on a day; what was applied before changes nothing. Needs the folder
-    /// for itself: stop the server first.
+    /// Apply again what arrived on a day; what was applied before changes nothing, and what the
+    /// consumer has not come to is left to it. User states and counters know for eight days what they
+    /// have applied: older days are refused. Needs the folder for itself: stop the server first.
     Replay(Replay),
 }
 
@@ -314,7 +315,8 @@ pub struct Replay {
 pub enum Replayed {
     /// User states and counters.
     Clickstream,
-    /// The lake; batches that are cut otherwise make further files, whose rows the night drops.
+    /// The lake: files are named by the batches that made them, and where those were cut otherwise
+    /// there will be further files, whose rows the night knows by their position and drops.
     Archive,
 }
 

@@ -3,35 +3,33 @@
 //! ```text
 //! tail ───┐                     the log as it lies there, also while a server writes to it
 //! stats ──┴► Log ─► shards ─► records ─► events
-//! replay ──► Service ─► the consumers, as if the records of a day had just arrived
+//! replay ──► Service ─► the consumers, up to where they are
 //! ```
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use embedded::EmbeddedStream;
 use engine::{Event, EventKind};
 use guard::{Clock, Deadline};
-use jiff::tz::TimeZone;
 use ops::RealClock;
 use serde::Serialize;
 use store::intake::Intake;
-use store::{Consumer, Control, Stream, StreamRecord};
+use store::{Control, Stream, StreamRecord};
 
 use crate::backend::Backend;
-use crate::cli::{self, Replayed};
+use crate::cli;
 use crate::output::Output;
 use crate::pump;
-use crate::service::Service;
 use crate::settings::{Settings, Storage};
+
+mod replay;
 
 /// How long one call of the log may take.
 const CALL_BUDGET: Duration = Duration::from_secs(60);
-/// How long a replay may take.
-const REPLAY_BUDGET: Duration = Duration::from_secs(6 * 3_600);
-/// Records read at a time, and applied at a time.
+/// Records read at a time.
 const RECORDS_MAX: usize = 1_000;
 /// How often `tail --follow` looks again.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
@@ -47,7 +45,7 @@ pub async fn run(settings: &Settings, command: &cli::Events, out: Output) -> any
     match command {
         cli::Events::Tail(args) => tail(settings, args).await,
         cli::Events::Stats => stats(settings, out).await,
-        cli::Events::Replay(args) => replay(settings, args, out).await,
+        cli::Events::Replay(args) => replay::run(settings, args, out).await,
     }
 }
 
@@ -287,70 +285,4 @@ async fn stats_of(log: &Log, shard: String, stats: &mut Stats) -> anyhow::Result
     log.read_on(&shard, None, each).await?;
     of_shard.shard = shard;
     Ok(of_shard)
-}
-
-/// What a replay did.
-#[derive(Debug, Default, Serialize)]
-struct Replay {
-    records: u64,
-    events: u64,
-    batches: u64,
-}
-
-async fn replay(settings: &Settings, args: &cli::Replay, out: Output) -> anyhow::Result<()> {
-    let begins = args
-        .date
-        .to_zoned(TimeZone::UTC)?
-        .timestamp()
-        .as_millisecond();
-    let ends = args
-        .date
-        .tomorrow()?
-        .to_zoned(TimeZone::UTC)?
-        .timestamp()
-        .as_millisecond();
-    let service = Service::open(settings).await?;
-    let consumer: Arc<dyn Consumer> = match args.to {
-        Replayed::Clickstream => Arc::new(service.clickstream()),
-        Replayed::Archive => Arc::new(service.archive()),
-    };
-    let deadline = service.deadline(REPLAY_BUDGET);
-    let stream = &service.backend.ports.stream;
-    let mut report = Replay::default();
-    for shard in stream.shards(&deadline).await? {
-        let mut after: Option<String> = None;
-        loop {
-            let read = stream.read(&shard, after.as_deref(), RECORDS_MAX, &deadline);
-            let mut records = read.await?;
-            let Some(last) = records.last() else { break };
-            after = Some(last.position.sequence.clone());
-            records.retain(|record| (begins..ends).contains(&record.arrived_ms));
-            if records.is_empty() {
-                continue;
-            }
-            report.batches += 1;
-            report.records += records.len() as u64;
-            report.events += Intake::decode(&records).events.len() as u64;
-            let outcome = consumer.consume(records, &deadline).await;
-            if let Some(from) = outcome.failed_from {
-                bail!(
-                    "a batch was not applied, from {} of {}",
-                    from.sequence,
-                    from.shard
-                );
-            }
-        }
-    }
-    if report.records == 0 {
-        return Err(anyhow::anyhow!(
-            "the log has nothing that arrived on {}",
-            args.date
-        ))
-        .context("nothing was replayed");
-    }
-    let text = format!(
-        "{} events of {} records applied again in {} batches",
-        report.events, report.records, report.batches
-    );
-    Ok(out.result(&report, &text)?)
 }

@@ -6,16 +6,18 @@
 //! ```
 //!
 //! An offset is kept after its batch is applied, so a killed process applies a batch again at most;
-//! consumers do not mind. A batch that fails is tried again after a growing pause, and its shard
+//! consumers do not mind. A batch that fails or panics is tried again after a growing pause, and its shard
 //! waits for it: order is what makes counting once possible.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use guard::{Clock, Deadline, Tasks};
-use store::{Consumer, Control, Error, ErrorKind, Position, Stream};
+use store::{BatchOutcome, Consumer, Control, Error, ErrorKind, Position, Stream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -222,7 +224,20 @@ impl Worker {
             let Some(newest_ms) = batch.last().map(|record| record.arrived_ms) else {
                 return Ok(());
             };
-            let outcome = self.route.consumer.consume(batch, &deadline).await;
+            // A panic is that batch's, not the end of the route: nobody would notice before the log
+            // is full.
+            let consumed = AssertUnwindSafe(self.route.consumer.consume(batch, &deadline));
+            let outcome = consumed.catch_unwind().await.unwrap_or_else(|_| {
+                let consumer = self.route.name;
+                tracing::error!(
+                    consumer,
+                    shard,
+                    "a consumer panicked, its batch comes again"
+                );
+                BatchOutcome {
+                    failed_from: positions.first().cloned(),
+                }
+            });
             let failed_at = outcome.failed_from.map(|from| {
                 // A position that is not of this batch fails all of it.
                 positions
@@ -248,15 +263,8 @@ impl Worker {
     }
 
     async fn keep(&self, position: &Position, deadline: &Deadline) -> Result<(), Error> {
-        let name = self.offset_name(&position.shard);
-        self.parts
-            .control
-            .save_checkpoint(&name, position.sequence.as_bytes(), deadline)
-            .await
-    }
-
-    fn offset_name(&self, shard: &str) -> String {
-        offset_name(self.route.name, shard)
+        let (control, Position { shard, sequence }) = (&self.parts.control, position);
+        keep_offset(control, self.route.name, shard, sequence, deadline).await
     }
 }
 
@@ -274,6 +282,20 @@ pub async fn offset(
         .checkpoint(&offset_name(consumer, shard), deadline)
         .await?;
     Ok(kept.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Remembers how far a consumer has applied a shard.
+pub(crate) async fn keep_offset(
+    control: &Control,
+    consumer: &str,
+    shard: &str,
+    sequence: &str,
+    deadline: &Deadline,
+) -> Result<(), Error> {
+    let name = offset_name(consumer, shard);
+    control
+        .save_checkpoint(&name, sequence.as_bytes(), deadline)
+        .await
 }
 
 fn offset_name(consumer: &str, shard: &str) -> String {

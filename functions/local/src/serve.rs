@@ -21,10 +21,8 @@ use crate::pump::Pump;
 use crate::service::Service;
 use crate::settings::Settings;
 
-/// How often what ages is looked at. Well under the second that tuning may take to arrive.
-const TICK: Duration = Duration::from_millis(200);
-/// How often rows whose time has come are removed.
-const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+mod tend;
+
 /// How long what is under way may take to end after a signal.
 const STOP_BUDGET: Duration = Duration::from_secs(5);
 
@@ -47,13 +45,7 @@ pub async fn serve(settings: Settings, args: Serve) -> anyhow::Result<()> {
     let jobs = Arc::new(service.jobs(&settings, Some(pump.clone())));
     prepare(&service, &settings, &jobs, args.no_demo).await?;
 
-    service
-        .tasks
-        .spawn(tend(Arc::clone(&service), stop.clone()));
-    service.tasks.spawn(
-        stop.clone()
-            .run_until_cancelled_owned(ops::metric::upkeep()),
-    );
+    tend::start(&service, &stop);
     if let Some(at_ms) = night_at {
         let (jobs, stop) = (Arc::clone(&jobs), stop.clone());
         service
@@ -124,28 +116,6 @@ async fn prepare(
     Ok(())
 }
 
-/// Keeps fresh what ages and sends `served` events off, until stopped.
-async fn tend(service: Arc<Service>, stop: CancellationToken) {
-    let mut every = tokio::time::interval(TICK);
-    let mut sweep = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = every.tick() => {}
-            _ = sweep.tick() => service.backend.sweep(&service.deadline(STOP_BUDGET)).await,
-        }
-        service.serving.upkeep.pass();
-        service.measure();
-        if service.serving.outbox.due() {
-            service
-                .serving
-                .outbox
-                .flush(&service.deadline(STOP_BUDGET))
-                .await;
-        }
-    }
-}
-
 fn greet(addr: SocketAddr, service: &Service) -> anyhow::Result<()> {
     let generation = service.serving.generations.current();
     let generation = generation
@@ -178,7 +148,7 @@ fn told_to_stop() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
 /// Lets what is under way end: events that were acknowledged are in the log already.
 async fn finish(service: &Service, pump: &Pump, stop: &CancellationToken) {
     let deadline = service.deadline(STOP_BUDGET);
-    service.serving.outbox.flush(&deadline).await;
+    service.serving.outbox.finish(&deadline).await;
     if let Err(error) = pump.flush(clickstream::Clickstream::NAME, &deadline).await {
         tracing::warn!(error = %error, "what is left in the log is consumed at the next start");
     }

@@ -6,8 +6,9 @@
 //!           00…513.log         the one written to
 //! ```
 //!
-//! A record's shard is a hash of its partition key. Sequences of a shard count from 1 without
-//! gaps. Appends that wait at the same time share one sync; readers see what is durable only.
+//! A record's shard is a hash of its partition key. Sequences of a shard count from 1; what a broken
+//! disk took is a gap that says so, and no sequence is given twice. Appends that wait at the same
+//! time share one sync; readers see what is durable only.
 
 mod frame;
 mod segment;
@@ -37,6 +38,9 @@ pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
 /// What one read answers with at most, unless a single record is larger.
 pub const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// More records than a consumer applies at once, by far.
+const LEAP_RECORDS: u64 = 1_000_000;
+
 const SHARDS_FILE: &str = "shards";
 
 /// How a log keeps its segments.
@@ -44,7 +48,8 @@ const SHARDS_FILE: &str = "shards";
 pub struct StreamOptions {
     /// A segment that has grown to this is followed by a new one.
     pub segment_bytes: u64,
-    /// A segment whose newest record is older is removed when the next one begins.
+    /// A segment whose newest record is older is removed when the next one begins, or by
+    /// [`EmbeddedStream::expire`].
     pub retention: Duration,
 }
 
@@ -112,6 +117,53 @@ impl EmbeddedStream {
             blocking: Blocking::new(),
             only_read: false,
         })
+    }
+
+    /// Sees to it that a shard's next sequence comes after `sequence`, which a consumer has applied:
+    /// a log that was removed must not give it again. Answers whether the log had fallen behind.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown shard, `Invalid` for what is no sequence; else the log's.
+    pub async fn go_on_after(
+        &self,
+        shard: &str,
+        sequence: &str,
+        deadline: &Deadline,
+    ) -> Result<bool, Error> {
+        let shard = Arc::clone(self.shard(shard)?);
+        let sequence = sequence_of(sequence)?;
+        if shard.durable() >= sequence {
+            return Ok(false);
+        }
+        let now_ms = deadline.clock().now().wall_ms;
+        // A process may have died between applying a batch and keeping how far it was.
+        let leap = sequence.saturating_add(LEAP_RECORDS);
+        let work = move || shard.skip_to(leap, now_ms);
+        self.blocking
+            .run("go on after a sequence", deadline, work)
+            .await
+    }
+
+    /// Removes what a shard holds beyond the retention, of what lies at or before the sequence that
+    /// every consumer has applied.
+    ///
+    /// # Errors
+    /// As [`EmbeddedStream::go_on_after`].
+    pub async fn expire(
+        &self,
+        shard: &str,
+        applied: &str,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
+        let (shard, applied) = (Arc::clone(self.shard(shard)?), sequence_of(applied)?);
+        let now_ms = deadline.clock().now().wall_ms;
+        let work = move || shard.expire(applied, now_ms);
+        self.blocking.run("expire records", deadline, work).await
+    }
+
+    fn shard(&self, name: &str) -> Result<&Arc<Shard>, Error> {
+        let found = self.shards.iter().find(|known| known.name() == name);
+        found.ok_or_else(|| Error::new(ErrorKind::NotFound, "use an unknown shard"))
     }
 
     /// Looks at a log that another process may be writing to: as it is at this moment, changing
@@ -212,9 +264,7 @@ impl Stream for EmbeddedStream {
         deadline: &Deadline,
     ) -> Result<Vec<StreamRecord>, Error> {
         check("read records", deadline).await?;
-        let found = self.shards.iter().find(|known| known.name() == shard);
-        let shard =
-            found.ok_or_else(|| Error::new(ErrorKind::NotFound, "read an unknown shard"))?;
+        let shard = self.shard(shard)?;
         let from = after
             .map(sequence_of)
             .transpose()?

@@ -72,7 +72,9 @@ impl Drain {
             let (outbox, tasks) = (Arc::clone(&outbox), tasks.clone());
             async move {
                 let flush = async {
-                    if moment == Moment::Ending || outbox.due() {
+                    if moment == Moment::Ending {
+                        outbox.finish(&deadline).await;
+                    } else if outbox.due() {
                         outbox.flush(&deadline).await;
                     }
                 };
@@ -252,7 +254,11 @@ where
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use async_trait::async_trait;
+    use engine::{UserId, VideoId};
     use guard::ManualClock;
+    use store::outbox::ServedAnswer;
+    use store::{Position, Record, Stream, StreamRecord};
 
     use super::*;
 
@@ -279,6 +285,64 @@ mod tests {
         drain.run(Moment::Answered).await;
         drain.run(Moment::Answered).await;
         assert_eq!(runs.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn before_the_end_everything_leaves_not_one_flush() {
+        let outbox = Arc::new(Outbox::new(Arc::new(Taken), clock()));
+        let tasks = Tasks::new();
+        let drain = Drain::of_outbox(clock(), Arc::clone(&outbox), tasks);
+        let items: Arc<[_]> = vec![(0, VideoId::parse("v").unwrap(), 1.0); 1_000].into();
+        for number in 0..9 {
+            let answer = || ServedAnswer {
+                number,
+                user_id: UserId::parse("u").unwrap(),
+                slate_id: "s".into(),
+                scene: "home".into(),
+                market: "".into(),
+                arms: "".into(),
+                ts_ms: 0,
+                generation: "".into(),
+                items: Arc::clone(&items),
+            };
+            assert_eq!(outbox.offer(items.len(), answer), 0);
+        }
+        drain.run(Moment::Answered).await;
+        assert_eq!(outbox.counts().sent, 0, "nothing is due");
+        drain.run(Moment::Ending).await;
+        assert_eq!((outbox.counts().sent, outbox.counts().waiting), (9_000, 0));
+    }
+
+    /// A stream that takes everything.
+    struct Taken;
+
+    #[async_trait]
+    impl Stream for Taken {
+        async fn append(
+            &self,
+            records: Vec<Record>,
+            _: &Deadline,
+        ) -> Result<Vec<Result<Position, store::Error>>, store::Error> {
+            let position = Position {
+                shard: "0".to_owned(),
+                sequence: "1".to_owned(),
+            };
+            Ok(records.iter().map(|_| Ok(position.clone())).collect())
+        }
+
+        async fn shards(&self, _: &Deadline) -> Result<Vec<String>, store::Error> {
+            Ok(Vec::new())
+        }
+
+        async fn read(
+            &self,
+            _: &str,
+            _: Option<&str>,
+            _: usize,
+            _: &Deadline,
+        ) -> Result<Vec<StreamRecord>, store::Error> {
+            Ok(Vec::new())
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "reads tokio's paused clock")]

@@ -59,11 +59,11 @@ pub struct Place {
 pub struct Tick {
     /// What happened.
     pub kind: EventKind,
-    /// It was a watch, and a long one.
-    pub long_view: bool,
     /// Where the event is the user's first of its kind for this video in that hour (Unix time in
     /// hours); nothing where it is not.
     pub hour: Option<i64>,
+    /// Where it is the user's first long view of this video in that hour.
+    pub long_view_hour: Option<i64>,
 }
 
 /// What one shard has counted for one video.
@@ -75,7 +75,7 @@ pub struct VideoCounts {
     pub totals: BTreeMap<EventKind, u64>,
     /// Popularity by hour (Unix time in hours): one user counts once per video, kind and hour.
     pub hours: BTreeMap<i64, BTreeMap<EventKind, u64>>,
-    /// Of the watches in `hours`, the long ones.
+    /// By hour: of the people who watched, those who watched long.
     #[serde(default)]
     pub long_views: BTreeMap<i64, u64>,
 }
@@ -107,10 +107,11 @@ impl VideoCounts {
         }
         self.at = place.clone();
         *self.totals.entry(tick.kind).or_default() += 1;
-        let Some(hour) = tick.hour else { return true };
-        let kinds = self.hours.entry(hour).or_default();
-        *kinds.entry(tick.kind).or_default() += 1;
-        if tick.long_view {
+        if let Some(hour) = tick.hour {
+            let kinds = self.hours.entry(hour).or_default();
+            *kinds.entry(tick.kind).or_default() += 1;
+        }
+        if let Some(hour) = tick.long_view_hour {
             *self.long_views.entry(hour).or_default() += 1;
         }
         while self.hours.len() > HOURS_MAX {
@@ -207,8 +208,8 @@ mod tests {
     fn tick(kind: EventKind, hour: Option<i64>) -> Tick {
         Tick {
             kind,
-            long_view: kind == EventKind::Watch,
             hour,
+            long_view_hour: hour.filter(|_| kind == EventKind::Watch),
         }
     }
 

@@ -37,6 +37,9 @@ pub const OUTBOX_ANSWERS_MAX: u64 = 50;
 /// Events sent by one flush.
 pub const FLUSH_EVENTS_MAX: usize = 2_000;
 
+/// Between two attempts to send the last of it.
+const FINISH_PAUSE: Duration = Duration::from_millis(10);
+
 /// A bounded buffer of `served` events.
 pub struct Outbox {
     stream: Arc<dyn Stream>,
@@ -216,6 +219,34 @@ impl Outbox {
             tracing::warn!(events.lost = dropped, "the stream refused served events");
         }
         sent
+    }
+
+    /// Flushes until nothing waits or the deadline ends, then gives up the rest; returns how many
+    /// events that were. For the end of a process: what does not leave now is lost.
+    pub async fn finish(&self, deadline: &Deadline) -> u64 {
+        while self.counts().waiting > 0 && !deadline.expired() {
+            if self.flush(deadline).await == 0 {
+                // Another flush may be under way.
+                let pause = tokio::time::sleep(FINISH_PAUSE);
+                let _ = deadline.limit(pause).await;
+            }
+        }
+        let mut inside = self.lock();
+        let left = inside.again.len() + inside.waiting.iter().map(|one| one.taken).sum::<usize>();
+        inside.again.clear();
+        inside.waiting.clear();
+        let left = left as u64;
+        inside.counts.dropped += left;
+        inside.counts.waiting = inside.counts.waiting.saturating_sub(left);
+        drop(inside);
+        if left > 0 {
+            counter!(metric::SERVED_LOST, "cause" => "ended").increment(left);
+            tracing::warn!(
+                events.lost = left,
+                "the process ends before the stream took served events"
+            );
+        }
+        left
     }
 
     /// Exact counts since the start.

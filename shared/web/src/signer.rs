@@ -144,16 +144,16 @@ impl Signer {
         Some((key_id, bytes))
     }
 
-    /// A keyed 64-bit hash: the same text has the same one under the same key, and nobody without
-    /// the key can tell which text it was.
-    pub(crate) fn pseudonym(&self, key_id: u8, text: &str) -> Option<u64> {
-        let key = self.with_id(key_id).next()?;
-        let mac = key
-            .keyed(Purpose::Pseudonym)
-            .chain_update(text)
-            .finalize()
-            .into_bytes();
-        mac.first_chunk::<8>().map(|head| u64::from_le_bytes(*head))
+    /// A keyed 64-bit hash by the key that signs: the same text has the same one under the same key,
+    /// and nobody without the key can tell which text it was.
+    pub(crate) fn pseudonym(&self, text: &str) -> u64 {
+        self.current.pseudonym(text)
+    }
+
+    /// Whether a key of this id makes this pseudonym of the text; both live keys may have that id.
+    pub(crate) fn is_pseudonym(&self, key_id: u8, text: &str, pseudonym: u64) -> bool {
+        self.with_id(key_id)
+            .any(|key| key.pseudonym(text) == pseudonym)
     }
 
     fn with_id(&self, id: u8) -> impl Iterator<Item = &Key> {
@@ -177,6 +177,16 @@ impl Key {
         let mac = Hmac::new_from_slice(digest)
             .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
         Self { id, mac }
+    }
+
+    fn pseudonym(&self, text: &str) -> u64 {
+        let mac = self
+            .keyed(Purpose::Pseudonym)
+            .chain_update(text)
+            .finalize()
+            .into_bytes();
+        let head = mac.first_chunk::<8>();
+        head.map_or(0, |head| u64::from_le_bytes(*head))
     }
 
     fn keyed(&self, purpose: Purpose) -> Hmac<Sha256> {
@@ -217,6 +227,21 @@ mod tests {
         assert_eq!(open(&both, &by_old).as_deref(), Some(&b"x"[..]));
         assert_eq!(open(&new, &by_both).as_deref(), Some(&b"x"[..]));
         assert_eq!(open(&new, &by_old), None);
+    }
+
+    #[test]
+    fn keys_that_share_an_id_are_both_asked() {
+        let secret = |n: usize| format!("{n:016}");
+        let of = |n| Signer::from_secret(&secret(n)).unwrap();
+        let old = of(0);
+        let twin = (1..).find(|n| of(*n).key_id() == old.key_id()).unwrap();
+        let both = Signer::from_secret(&format!("{},{}", secret(twin), secret(0))).unwrap();
+        for signer in [&old, &of(twin)] {
+            let pseudonym = signer.pseudonym("u1");
+            assert!(both.is_pseudonym(signer.key_id(), "u1", pseudonym));
+            assert!(!both.is_pseudonym(signer.key_id(), "u2", pseudonym));
+            assert!(!both.is_pseudonym(signer.key_id() ^ 1, "u1", pseudonym));
+        }
     }
 
     #[test]

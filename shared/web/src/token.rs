@@ -72,10 +72,9 @@ impl Audience {
     /// The audience of an answer to this user, or to nobody in particular.
     #[must_use]
     pub fn of(user: Option<&UserId>, signer: &Signer) -> Self {
-        match user.and_then(|user| signer.pseudonym(signer.key_id(), user.as_str())) {
-            Some(pseudonym) => Self::User(pseudonym),
-            None => Self::Shared,
-        }
+        user.map_or(Self::Shared, |user| {
+            Self::User(signer.pseudonym(user.as_str()))
+        })
     }
 }
 
@@ -125,7 +124,7 @@ impl ItemToken {
             return Err(TokenRefusal::Expired);
         }
         if let Audience::User(pseudonym) = token.audience
-            && signer.pseudonym(token.key_id, user_id.as_str()) != Some(pseudonym)
+            && !signer.is_pseudonym(token.key_id, user_id.as_str(), pseudonym)
         {
             return Err(TokenRefusal::OtherUser);
         }

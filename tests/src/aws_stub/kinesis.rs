@@ -18,6 +18,7 @@ const SHARD: &str = "shardId-000000000000";
 pub(super) struct Streams {
     pub(super) records: Vec<StubRecord>,
     pub(super) offered: u64,
+    pub(super) refused: u64,
     /// Records met under a partial fault.
     judged: u64,
 }
@@ -113,6 +114,7 @@ impl Streams {
                 self.judged += 1;
                 if left_out(self.judged - 1, partial_percent) {
                     failed += 1;
+                    self.refused += 1;
                     results.push(json!({
                         "ErrorCode": "ProvisionedThroughputExceededException",
                         "ErrorMessage": "planted",

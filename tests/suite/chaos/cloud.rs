@@ -1,10 +1,11 @@
 //! DynamoDB, Kinesis and S3 fail in every way, and everything at once.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use tests::{Call, Client, Fault, Mode, Rule};
+use tests::{Call, Client, Fault, Mode, Rule, StubRecord};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -202,15 +203,41 @@ async fn events_partly_refused(world: &World, matrix: &mut Matrix) {
         let answer: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
         acknowledged += answer["accepted"].as_u64().unwrap();
     }
-    let (offered, taken) = (stub.records_offered(), stub.records().len() - held);
+    let (offered, refused) = (stub.records_offered(), stub.records_refused());
+    let taken = stub.records().split_off(held);
     stub.heal();
-    let sent = 5 * EVENTS_PER_REQUEST as u64;
-    assert_eq!(acknowledged, sent);
-    assert!(offered > taken as u64, "some were refused");
+    let sent = 5 * EVENTS_PER_REQUEST;
+    assert_eq!(acknowledged, sent as u64);
+    assert!(refused > 0, "some were refused");
+    assert_eq!(
+        offered - refused,
+        taken.len() as u64,
+        "only refused ones went again"
+    );
+    let events = events_in(&taken);
+    let ours = events.iter().filter(|id| id.starts_with("chaos-"));
+    let distinct: BTreeSet<&String> = ours.clone().collect();
+    assert_eq!(distinct.len(), sent, "every event arrived");
+    assert_eq!(ours.count(), sent, "none of them twice");
     matrix.note(format!(
-        "30 % of records refused by Kinesis: {sent} events sent, {acknowledged} acknowledged; {taken} records taken of {offered} offered, so {} went again",
-        offered - taken as u64
+        "30 % of records refused by Kinesis: {sent} events sent, {acknowledged} acknowledged, each taken once; {} records taken of {offered} offered, the {refused} refused ones went again",
+        taken.len()
     ));
+}
+
+/// The id of every event in these records.
+fn events_in(records: &[StubRecord]) -> Vec<String> {
+    let payloads = records
+        .iter()
+        .flat_map(|record| store::aggregate::unpack(&record.data).unwrap());
+    payloads
+        .map(|(_, payload)| {
+            store::events::decode(&payload)
+                .unwrap()
+                .event_id
+                .to_string()
+        })
+        .collect()
 }
 
 /// A client that goes away takes what works for it along.

@@ -29,6 +29,14 @@ fn a_repetition_is_dropped_for_a_day() {
 }
 
 #[test]
+fn a_retry_is_known_as_long_as_its_time_is_accepted() {
+    let mut window = Window::default();
+    // A client whose clock is five minutes ahead may send its event for a day and five minutes.
+    assert!(window.admit(List::Ids, mark(1, 100)));
+    assert!(!window.admit(List::Ids, mark(1, 100 + 24 * 3_600 + 300)));
+}
+
+#[test]
 fn the_window_is_bounded_and_forgets_the_oldest() {
     let mut window = Window::default();
     for key in 0..=MARKS_MAX as u64 {

@@ -1,9 +1,10 @@
 //! Every event counts once, whatever is replayed, split, enlarged or killed.
 
 use bytes::Bytes;
-use engine::EventKind;
+use engine::{Event, EventKind};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use store::counters::VideoCounts;
 use store::dead_letters::{DeadLetter, PREFIX};
 use store::{BatchOutcome, Consumer, Objects, events};
 
@@ -119,6 +120,27 @@ async fn an_event_sent_again_after_a_reshard_counts_once() {
     world
         .check(&["parent".to_owned(), "child".to_owned()])
         .await;
+}
+
+#[tokio::test]
+async fn a_long_view_counts_also_where_a_short_one_came_first() {
+    let world = World::new();
+    let watch = |id, watched_ms| Event {
+        watch_ms: Some(watched_ms),
+        duration_ms: Some(60_000),
+        ..event(id, 1, 1, EventKind::Watch, NOW_MS)
+    };
+    let batch = [watch(1, 900), watch(2, 58_000), watch(3, 59_000)];
+    let batch = vec![world.record("s", 1, &batch)];
+    let outcome = world.consumer.consume(batch, &world.deadline).await;
+    assert_eq!(outcome, BatchOutcome::done());
+    let video = [event(1, 1, 1, EventKind::Watch, NOW_MS).video_id];
+    let shards = ["s".to_owned()];
+    let counts = VideoCounts::load(&*world.tables, &video, &shards, &world.deadline);
+    let counts = counts.await.unwrap().remove(0);
+    let hour = NOW_MS.div_euclid(HOUR_MS);
+    assert_eq!(counts.hours[&hour][&EventKind::Watch], 1);
+    assert_eq!(counts.long_views.get(&hour), Some(&1), "and once only");
 }
 
 #[tokio::test]

@@ -14,11 +14,16 @@ use super::*;
 struct Witness {
     applied: Mutex<Vec<(String, u64)>>,
     failures: AtomicUsize,
+    panics: AtomicUsize,
 }
 
 #[async_trait]
 impl Consumer for Witness {
     async fn consume(&self, batch: Vec<StreamRecord>, _deadline: &Deadline) -> BatchOutcome {
+        let panics = self
+            .panics
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        assert!(panics.is_err(), "told to panic");
         let fails = self
             .failures
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
@@ -154,6 +159,22 @@ async fn a_batch_that_fails_goes_on_from_where_it_failed() {
     let mut distinct = applied.clone();
     distinct.dedup();
     assert_eq!((distinct.len(), applied.len()), (40, 40));
+    world.stop(&stop).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_panics_comes_again() {
+    let (world, witness) = (World::new(), Arc::new(Witness::default()));
+    witness.panics.store(2, Ordering::SeqCst);
+    world.append(40).await;
+    let (pump, stop) = world.start(&witness);
+    // At most one flush per panic fails, and the task goes on.
+    let mut flushed = Vec::new();
+    for _ in 0..3 {
+        flushed.push(pump.flush("witness", &world.deadline).await.is_ok());
+    }
+    assert_eq!((flushed[0], flushed[2]), (false, true));
+    assert_eq!(witness.sorted().len(), 40);
     world.stop(&stop).await;
 }
 

@@ -11,7 +11,18 @@ use super::{KEY_CHARS_MAX, RECORD_BYTES_MAX};
 const PREFIX_BYTES: usize = 12;
 /// At the start of the body: arrival (8), sequence (8), length of the key (2).
 const FIXED_BYTES: usize = 18;
+/// Where the sequence stands in a frame: behind the prefix and the arrival.
+const SEQUENCE_AT: usize = PREFIX_BYTES + 8;
 const BODY_BYTES_MAX: usize = FIXED_BYTES + RECORD_BYTES_MAX + 4 * KEY_CHARS_MAX;
+
+/// A frame without a key, which no record is: says that the records up to its sequence are lost, or
+/// never were.
+const GAP: Record = Record {
+    partition_key: String::new(),
+    data: Bytes::new(),
+};
+/// Where a search stops to believe a sequence: no log loses as many records at once.
+const GAP_RECORDS_MAX: u64 = 1 << 40;
 
 /// A record read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,11 +60,45 @@ pub(super) fn encode(out: &mut Vec<u8>, arrived_ms: i64, sequence: u64, record: 
     out.extend_from_slice(&body);
 }
 
+/// Adds a frame that stands for the records up to a sequence, which are not there.
+pub(super) fn encode_gap(out: &mut Vec<u8>, arrived_ms: i64, up_to: u64) {
+    encode(out, arrived_ms, up_to, &GAP);
+}
+
+/// The first whole frame in `bytes` whose sequence is `next` or later, and where it begins.
+pub(super) fn find(bytes: &[u8], next: u64) -> Option<(usize, Frame)> {
+    let believed = next..next.saturating_add(GAP_RECORDS_MAX);
+    (0..bytes.len()).find_map(|at| {
+        let rest = bytes.get(at..)?;
+        let sequence = rest.get(SEQUENCE_AT..)?.first_chunk::<8>()?;
+        // Before the checksum, which would take hours if it were taken everywhere.
+        if !believed.contains(&u64::from_le_bytes(*sequence)) {
+            return None;
+        }
+        match FrameReader::new(rest, 0).next() {
+            Ok(Next::Frame(frame)) => Some((at, frame)),
+            _ => None,
+        }
+    })
+}
+
 /// Reads frames one after another and knows where the last whole one ended.
 #[derive(Debug)]
 pub(super) struct FrameReader<R> {
     source: R,
     offset: u64,
+}
+
+impl Frame {
+    /// Whether it stands for records that are not there.
+    pub(super) fn is_gap(&self) -> bool {
+        self.partition_key.is_empty()
+    }
+
+    /// Whether it may come where the sequence `next` is expected.
+    pub(super) fn follows(&self, next: u64) -> bool {
+        self.sequence == next || (self.is_gap() && self.sequence > next)
+    }
 }
 
 impl<R: Read> FrameReader<R> {

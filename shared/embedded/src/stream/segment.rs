@@ -9,6 +9,9 @@ use store::{Error, ErrorKind};
 
 use super::frame::{FrameReader, Next};
 use crate::durable::{io_error, sync_dir};
+use salvage::Salvaged;
+
+mod salvage;
 
 /// At the start of every segment; the last byte is the version of the layout.
 const HEADER: &[u8; 8] = b"RWEVLOG\x01";
@@ -79,8 +82,9 @@ impl Segment {
 
     /// Opens the last segment for appending, cutting what is no whole frame.
     ///
-    /// Only its last bytes can be torn: everything before was synced, and what was not synced was
-    /// never acknowledged nor read.
+    /// A crash tears only the last bytes: everything before was synced, and what was not synced was
+    /// never acknowledged nor read. Where whole frames follow, the disk has harmed what was synced:
+    /// only the harmed bytes go, and a gap says which records they were.
     pub(super) fn recover(&self) -> Result<(File, Scanned), Error> {
         let failed = |source| io_error(format!("open {}", self.path.display()), source);
         let file = OpenOptions::new()
@@ -102,10 +106,13 @@ impl Segment {
             }
         };
         if scanned.bytes < length {
+            if let Some(salvaged) = self.salvage(&file, scanned).map_err(failed)? {
+                return self.replace(&file, scanned, salvaged).map_err(failed);
+            }
             tracing::warn!(
                 log.segment = %self.path.display(),
                 log.cut_bytes = length - scanned.bytes,
-                "cut the torn end of the event log; nothing acknowledged was in it"
+                "cut the torn end of the event log; a crash leaves nothing acknowledged in it"
             );
             file.set_len(scanned.bytes).map_err(failed)?;
         }
@@ -159,6 +166,45 @@ impl Segment {
         Err(Error::new(ErrorKind::Corrupt, what))
     }
 
+    fn salvage(&self, mut file: &File, whole: Scanned) -> io::Result<Option<Salvaged>> {
+        let mut tail = Vec::new();
+        file.seek(SeekFrom::Start(whole.bytes))?;
+        file.read_to_end(&mut tail)?;
+        Salvaged::from(&tail, whole.next)
+    }
+
+    /// Puts what was salvaged in the place of what follows the whole frames, all of it or nothing.
+    fn replace(
+        &self,
+        mut file: &File,
+        whole: Scanned,
+        salvaged: Salvaged,
+    ) -> io::Result<(File, Scanned)> {
+        tracing::error!(
+            log.segment = %self.path.display(),
+            log.lost_bytes = salvaged.lost_bytes,
+            log.lost_records = salvaged.lost_records,
+            "the event log is damaged: these records are lost, those behind them are kept"
+        );
+        let unfinished = self.path.with_extension("tmp");
+        let mut new = File::create(&unfinished)?;
+        file.seek(SeekFrom::Start(0))?;
+        io::copy(&mut file.take(whole.bytes), &mut new)?;
+        new.write_all(&salvaged.frames)?;
+        new.sync_all()?;
+        fs::rename(&unfinished, &self.path)?;
+        sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .open(&self.path)?;
+        let scanned = Scanned {
+            bytes: whole.bytes + salvaged.frames.len() as u64,
+            next: salvaged.next,
+        };
+        Ok((file, scanned))
+    }
+
     fn scan(&self, file: &File) -> io::Result<Scanned> {
         let mut file = file;
         file.seek(SeekFrom::Start(HEADER_BYTES))?;
@@ -169,7 +215,7 @@ impl Segment {
             next: self.first,
         };
         while let Next::Frame(frame) = frames.next()? {
-            if frame.sequence != scanned.next {
+            if !frame.follows(scanned.next) {
                 break;
             }
             scanned = Scanned {

@@ -1,21 +1,21 @@
 //! One shard: appended to by many, synced together, read up to what is durable.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use store::{Error, ErrorKind, Record, StreamRecord};
+use store::{Error, ErrorKind, Record};
 
 use super::StreamOptions;
-use super::frame::{Next, encode};
+use super::frame::{encode, encode_gap};
 use super::segment::{HEADER_BYTES, Scanned, Segment};
-use reading::Reading;
+use crate::durable::{create_dir, io_error};
 
 mod reading;
-use crate::durable::{create_dir, io_error, sync_dir};
+mod retention;
 
 /// Frames are gathered up to this before they are written.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
@@ -51,7 +51,11 @@ struct Tail {
 
 #[derive(Debug, Clone, Copy)]
 struct Cursor {
+    /// Who asks for this sequence
+    wanted: u64,
+    /// has to expect this one, another where records are missing,
     sequence: u64,
+    /// here.
     segment: u64,
     offset: u64,
 }
@@ -179,17 +183,27 @@ impl Shard {
         for (record, sequence) in chunk.iter().zip(&sequences) {
             encode(&mut bytes, arrived_ms, *sequence, record);
         }
-        if let Err(failed) = (&*tail.file).write_all(&bytes) {
-            // A full disk must not leave half a frame in front of the next one.
-            if tail.file.set_len(tail.bytes).is_err() {
-                tail.broken = true;
-            }
-            return refuse(chunk, &io_error("append records", failed));
+        let next = first + chunk.len() as u64;
+        match tail.write(&bytes, next, arrived_ms) {
+            Ok(()) => sequences.into_iter().map(Ok).collect(),
+            Err(failed) => refuse(chunk, &io_error("append records", failed)),
         }
-        tail.bytes += bytes.len() as u64;
-        tail.next = first + chunk.len() as u64;
-        tail.newest_ms = tail.newest_ms.max(arrived_ms);
-        sequences.into_iter().map(Ok).collect()
+    }
+
+    /// Leaves out the sequences up to this one, durably; answers whether any was still to come.
+    pub(super) fn skip_to(&self, sequence: u64, now_ms: i64) -> Result<bool, Error> {
+        {
+            let mut tail = lock(&self.tail);
+            if tail.next > sequence {
+                return Ok(false);
+            }
+            self.ready(&mut tail, now_ms)?;
+            let mut bytes = Vec::new();
+            encode_gap(&mut bytes, now_ms, sequence);
+            tail.write(&bytes, sequence + 1, now_ms)
+                .map_err(|failed| io_error("leave out sequences", failed))?;
+        }
+        self.sync_to(sequence).map(|()| true)
     }
 
     /// Sees to it that the tail can be written to, beginning a new segment when it is full.
@@ -201,6 +215,12 @@ impl Shard {
         if tail.bytes < self.options.segment_bytes.max(HEADER_BYTES + 1) {
             return Ok(());
         }
+        self.begin_segment(tail, arrived_ms)?;
+        self.forget(tail, u64::MAX, arrived_ms);
+        Ok(())
+    }
+
+    fn begin_segment(&self, tail: &mut Tail, arrived_ms: i64) -> Result<(), Error> {
         if let Err(failed) = tail.file.sync_data() {
             tail.broken = true;
             return Err(io_error("sync the event log", failed));
@@ -215,27 +235,7 @@ impl Shard {
         tail.file = Arc::new(file);
         tail.bytes = HEADER_BYTES;
         tail.newest_ms = arrived_ms;
-        self.forget(tail, arrived_ms);
         Ok(())
-    }
-
-    /// Removes the oldest segments while their newest record is older than the retention.
-    fn forget(&self, tail: &mut Tail, now_ms: i64) {
-        let span = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
-        let oldest_kept_ms = now_ms.saturating_sub(span);
-        let full = tail.segments.len().saturating_sub(1);
-        let old = tail.segments.iter().take(full);
-        let old = old
-            .take_while(|segment| segment.newest_ms < oldest_kept_ms)
-            .count();
-        for segment in tail.segments.drain(..old) {
-            if let Err(failed) = fs::remove_file(&segment.path) {
-                tracing::warn!(error = %failed, "could not remove an expired log segment");
-            }
-        }
-        if old > 0 && sync_dir(&self.dir).is_err() {
-            tracing::warn!("could not sync the event log's folder");
-        }
     }
 
     /// Waits until `sequence` is durable. Whoever comes first syncs for all who wait.
@@ -260,99 +260,22 @@ impl Shard {
         self.durable.fetch_max(newest, Ordering::AcqRel);
         Ok(())
     }
+}
 
-    /// Reads durable records from sequence `from` on, or from the oldest that is left.
-    pub(super) fn read(&self, from: u64, limit: usize) -> Result<Vec<StreamRecord>, Error> {
-        for _ in 0..REOPEN_MAX {
-            let (segments, durable) = {
-                let tail = lock(&self.tail);
-                (tail.segments.clone(), self.durable())
-            };
-            match self.read_segments(&segments, durable, from, limit) {
-                // Retention was quicker; the oldest that is left is another one now.
-                Err(gone) if gone.kind == ErrorKind::NotFound => {}
-                other => return other,
+impl Tail {
+    /// Adds whole frames, after which `next` comes.
+    fn write(&mut self, frames: &[u8], next: u64, arrived_ms: i64) -> io::Result<()> {
+        if let Err(failed) = (&*self.file).write_all(frames) {
+            // A full disk must not leave half a frame in front of the next one.
+            if self.file.set_len(self.bytes).is_err() {
+                self.broken = true;
             }
+            return Err(failed);
         }
-        Err(Error::new(
-            ErrorKind::Corrupt,
-            format!("read {}: a segment is missing", self.name),
-        ))
-    }
-
-    fn read_segments(
-        &self,
-        segments: &[Segment],
-        durable: u64,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<StreamRecord>, Error> {
-        let from = from.max(segments.first().map_or(1, |oldest| oldest.first));
-        let begin = segments
-            .partition_point(|segment| segment.first <= from)
-            .saturating_sub(1);
-        let mut reading = Reading {
-            from,
-            durable,
-            limit,
-            bytes: 0,
-            records: Vec::new(),
-        };
-        for (number, segment) in segments.iter().enumerate().skip(begin) {
-            let end = segments.get(number + 1).map_or(u64::MAX, |next| next.first);
-            if reading.full() || segment.first > durable {
-                break;
-            }
-            self.read_segment(segment, end, &mut reading)?;
-        }
-        Ok(reading.records)
-    }
-
-    fn read_segment(
-        &self,
-        segment: &Segment,
-        end: u64,
-        reading: &mut Reading,
-    ) -> Result<(), Error> {
-        let failed = |source| io_error(format!("read {}", segment.path.display()), source);
-        let known = self.cursor(segment.first, reading.next());
-        let (mut sequence, offset) = known.unwrap_or((segment.first, HEADER_BYTES));
-        let mut frames = segment.reader(offset).map_err(failed)?;
-        while sequence < end && sequence <= reading.durable && !reading.full() {
-            match frames.next().map_err(failed)? {
-                Next::Frame(frame) if frame.sequence == sequence => reading.take(&self.name, frame),
-                _ => {
-                    let what = format!(
-                        "read {} at byte {}: record {sequence} is damaged",
-                        segment.path.display(),
-                        frames.offset()
-                    );
-                    return Err(Error::new(ErrorKind::Corrupt, what));
-                }
-            }
-            sequence += 1;
-        }
-        self.remember(Cursor {
-            sequence,
-            segment: segment.first,
-            offset: frames.offset(),
-        });
+        self.bytes += frames.len() as u64;
+        self.next = next;
+        self.newest_ms = self.newest_ms.max(arrived_ms);
         Ok(())
-    }
-
-    fn cursor(&self, segment: u64, sequence: u64) -> Option<(u64, u64)> {
-        let cursors = lock(&self.cursors);
-        let found = cursors
-            .iter()
-            .find(|at| at.segment == segment && at.sequence == sequence);
-        found.map(|at| (at.sequence, at.offset))
-    }
-
-    fn remember(&self, cursor: Cursor) {
-        let mut cursors = lock(&self.cursors);
-        cursors.retain(|known| known.sequence != cursor.sequence);
-        cursors.truncate(CURSORS_MAX - 1);
-        cursors.push_front(cursor);
     }
 }
 

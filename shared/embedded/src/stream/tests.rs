@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod recovery;
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn deadline_at(wall_ms: i64) -> Deadline {
@@ -264,60 +266,27 @@ async fn acknowledged(dir: &Path, payloads: &[Vec<u8>]) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn cut_anywhere_what_was_acknowledged_and_not_cut_is_read_back_and_nothing_else() {
-    let whole = tempfile::tempdir().unwrap();
-    let payloads: Vec<Vec<u8>> = (0..5u8).map(|n| vec![n; usize::from(n) * 3]).collect();
-    let ends = acknowledged(whole.path(), &payloads).await;
-    let bytes = fs::read(last_segment(whole.path())).unwrap();
-    for cut in 0..=bytes.len() {
-        // Cut short, or with what a disk may put there instead.
-        for tail in [vec![], vec![0; 40], vec![0xff; 7]] {
-            let mut left = bytes[..cut].to_vec();
-            if cut >= 8 {
-                left.extend(&tail);
-            }
-            fs::write(last_segment(whole.path()), &left).unwrap();
-            let stream = EmbeddedStream::open(whole.path(), 1).unwrap();
-            let survived = ends.iter().filter(|end| **end <= cut as u64).count();
-            let read = read_all(&stream, "shard-000", 2).await;
-            let data: Vec<&[u8]> = read.iter().map(|record| record.data.as_ref()).collect();
-            assert_eq!(data, payloads[..survived], "cut at {cut}");
-
-            let next = stream
-                .append(vec![record("k", "next")], &deadline())
-                .await
-                .unwrap();
-            let sequence = &next[0].as_ref().unwrap().sequence;
-            assert_eq!(*sequence, (survived + 1).to_string(), "cut at {cut}");
-            assert_eq!(read_all(&stream, "shard-000", 9).await.len(), survived + 1);
-        }
+async fn what_is_too_old_goes_once_everybody_has_applied_it() {
+    let folder = tempfile::tempdir().unwrap();
+    acknowledged(folder.path(), &[vec![1], vec![2]]).await;
+    let stream = EmbeddedStream::open(folder.path(), 1).unwrap();
+    // A segment that was there before is as old as its file.
+    let written = fs::metadata(last_segment(folder.path()))
+        .unwrap()
+        .modified();
+    let age = written.unwrap().duration_since(std::time::UNIX_EPOCH);
+    let written_ms = age.unwrap().as_millis() as i64;
+    let (soon, late) = (
+        deadline_at(written_ms + 1_000),
+        deadline_at(written_ms + 8 * DAY.as_millis() as i64),
+    );
+    for (applied, now, left) in [("2", &soon, 2), ("1", &late, 2), ("2", &late, 0)] {
+        stream.expire("shard-000", applied, now).await.unwrap();
+        let read = read_all(&stream, "shard-000", 9).await;
+        assert_eq!(read.len(), left, "after {applied}");
     }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
-    #[test]
-    fn a_flipped_bit_in_the_tail_costs_only_what_comes_after_it(
-        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6),
-        at: prop::sample::Index,
-        bit in 0u8..8,
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let folder = tempfile::tempdir().unwrap();
-            let ends = acknowledged(folder.path(), &payloads).await;
-            let path = last_segment(folder.path());
-            let mut bytes = fs::read(&path).unwrap();
-            let at = 8 + at.index(bytes.len() - 8);
-            bytes[at] ^= 1 << bit;
-            fs::write(&path, bytes).unwrap();
-            let stream = EmbeddedStream::open(folder.path(), 1).unwrap();
-            let survived = ends.iter().filter(|end| **end <= at as u64).count();
-            let read = read_all(&stream, "shard-000", 9).await;
-            let data: Vec<Vec<u8>> = read.iter().map(|record| record.data.to_vec()).collect();
-            assert_eq!(data, payloads[..survived]);
-        });
-    }
+    let next = stream.append(vec![record("k", "x")], &late).await.unwrap();
+    assert_eq!(next[0].as_ref().unwrap().sequence, "3");
 }
 
 #[tokio::test]

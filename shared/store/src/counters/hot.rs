@@ -227,8 +227,8 @@ mod tests {
                 index += 1;
                 let tick = Tick {
                     kind: EventKind::Watch,
-                    long_view: true,
                     hour: Some(*hour),
+                    long_view_hour: Some(*hour),
                 };
                 let place = Place {
                     sequence: "1".into(),

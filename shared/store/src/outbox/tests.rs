@@ -264,8 +264,38 @@ async fn one_throttled_shard_of_four_keeps_nothing_from_the_others() {
     assert!(balanced(counts));
 
     stream.healed.store(true, Ordering::SeqCst);
-    while outbox.flush(&patient).await > 0 {}
+    assert_eq!(outbox.finish(&patient).await, 0);
     let counts = outbox.counts();
     assert_eq!((counts.sent, counts.dropped, counts.waiting), (5_000, 0, 0));
     assert_eq!(stream.others.events().len(), 5_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_everything_leaves_or_is_counted_as_lost() {
+    let (stream, _, outbox) = outbox([]);
+    for number in 0..400 {
+        offer(&outbox, number, 20);
+    }
+    assert_eq!(outbox.finish(&deadline(OUTBOX_AGE_MAX)).await, 0);
+    assert_eq!(stream.events().len(), 8_000, "four flushes");
+
+    let hang = || (0..1_000).map(|_| Step::Fail(ErrorKind::Unavailable));
+    stream.script.lock().unwrap().extend(hang());
+    for number in 0..400 {
+        offer(&outbox, number, 20);
+    }
+    let clock = clock();
+    let soon = Deadline::after(clock.clone(), Duration::from_millis(100));
+    let ends = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        clock.advance(Duration::from_millis(100));
+    };
+    let (lost, ()) = tokio::join!(outbox.finish(&soon), ends);
+    assert_eq!(lost, 8_000);
+    let counts = outbox.counts();
+    assert_eq!(
+        (counts.sent, counts.dropped, counts.waiting),
+        (8_000, 8_000, 0)
+    );
+    assert!(balanced(counts));
 }

@@ -1,33 +1,33 @@
 //! One read of a shard.
 
-use store::{Position, StreamRecord};
+use store::{Error, ErrorKind, Position, StreamRecord};
 
 use super::super::READ_BYTES_MAX;
-use super::super::frame::Frame;
+use super::super::frame::{Frame, Next};
+use super::super::segment::{HEADER_BYTES, Segment};
+use super::{CURSORS_MAX, Cursor, REOPEN_MAX, Shard, lock};
+use crate::durable::io_error;
 
 /// One read under way.
-pub(super) struct Reading {
-    pub(super) from: u64,
-    pub(super) durable: u64,
-    pub(super) limit: usize,
-    pub(super) bytes: usize,
-    pub(super) records: Vec<StreamRecord>,
+struct Reading {
+    /// The sequence that is wanted next.
+    wanted: u64,
+    durable: u64,
+    limit: usize,
+    bytes: usize,
+    records: Vec<StreamRecord>,
 }
 
 impl Reading {
-    pub(super) fn full(&self) -> bool {
+    fn full(&self) -> bool {
         self.records.len() >= self.limit || self.bytes >= READ_BYTES_MAX
     }
 
-    /// The sequence that is wanted next.
-    pub(super) fn next(&self) -> u64 {
-        self.from + self.records.len() as u64
-    }
-
-    pub(super) fn take(&mut self, shard: &str, frame: Frame) {
-        if frame.sequence < self.from {
+    fn take(&mut self, shard: &str, frame: Frame) {
+        if frame.sequence < self.wanted || frame.is_gap() {
             return;
         }
+        self.wanted = frame.sequence + 1;
         self.bytes += frame.partition_key.len() + frame.data.len();
         self.records.push(StreamRecord {
             position: Position {
@@ -38,5 +38,109 @@ impl Reading {
             data: frame.data,
             arrived_ms: frame.arrived_ms,
         });
+    }
+}
+
+impl Shard {
+    /// Reads durable records from sequence `from` on, or from the oldest that is left.
+    pub(in super::super) fn read(
+        &self,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<StreamRecord>, Error> {
+        for _ in 0..REOPEN_MAX {
+            let (segments, durable) = {
+                let tail = lock(&self.tail);
+                (tail.segments.clone(), self.durable())
+            };
+            match self.read_segments(&segments, durable, from, limit) {
+                // Retention was quicker; the oldest that is left is another one now.
+                Err(gone) if gone.kind == ErrorKind::NotFound => {}
+                other => return other,
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("read {}: a segment is missing", self.name),
+        ))
+    }
+
+    fn read_segments(
+        &self,
+        segments: &[Segment],
+        durable: u64,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<StreamRecord>, Error> {
+        let from = from.max(segments.first().map_or(1, |oldest| oldest.first));
+        let begin = segments
+            .partition_point(|segment| segment.first <= from)
+            .saturating_sub(1);
+        let mut reading = Reading {
+            wanted: from,
+            durable,
+            limit,
+            bytes: 0,
+            records: Vec::new(),
+        };
+        for (number, segment) in segments.iter().enumerate().skip(begin) {
+            let end = segments.get(number + 1).map_or(u64::MAX, |next| next.first);
+            if reading.full() || segment.first > durable {
+                break;
+            }
+            self.read_segment(segment, end, &mut reading)?;
+        }
+        Ok(reading.records)
+    }
+
+    fn read_segment(
+        &self,
+        segment: &Segment,
+        end: u64,
+        reading: &mut Reading,
+    ) -> Result<(), Error> {
+        let failed = |source| io_error(format!("read {}", segment.path.display()), source);
+        let known = self.cursor(segment.first, reading.wanted);
+        let (mut sequence, offset) = known.unwrap_or((segment.first, HEADER_BYTES));
+        let mut frames = segment.reader(offset).map_err(failed)?;
+        while sequence < end && sequence <= reading.durable && !reading.full() {
+            match frames.next().map_err(failed)? {
+                Next::Frame(frame) if frame.follows(sequence) => {
+                    sequence = frame.sequence + 1;
+                    reading.take(&self.name, frame);
+                }
+                _ => {
+                    let what = format!(
+                        "read {} at byte {}: record {sequence} is damaged",
+                        segment.path.display(),
+                        frames.offset()
+                    );
+                    return Err(Error::new(ErrorKind::Corrupt, what));
+                }
+            }
+        }
+        self.remember(Cursor {
+            wanted: reading.wanted,
+            sequence,
+            segment: segment.first,
+            offset: frames.offset(),
+        });
+        Ok(())
+    }
+
+    /// The sequence to expect, and where.
+    fn cursor(&self, segment: u64, wanted: u64) -> Option<(u64, u64)> {
+        let cursors = lock(&self.cursors);
+        let found = cursors
+            .iter()
+            .find(|at| at.segment == segment && at.wanted == wanted);
+        found.map(|at| (at.sequence, at.offset))
+    }
+
+    fn remember(&self, cursor: Cursor) {
+        let mut cursors = lock(&self.cursors);
+        cursors.retain(|known| known.wanted != cursor.wanted);
+        cursors.truncate(CURSORS_MAX - 1);
+        cursors.push_front(cursor);
     }
 }

@@ -1,0 +1,140 @@
+//! What goes on beside the requests until the process is told to stop, each in a task of its own: a
+//! stream or a table that stalls holds up nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use guard::{Clock, Deadline};
+use store::Outbox;
+use store::outbox::FLUSH_EVENTS_MAX;
+use tokio_util::sync::CancellationToken;
+
+use crate::service::Service;
+
+/// How often what ages is looked at. Well under the second that tuning may take to arrive.
+const TICK: Duration = Duration::from_millis(200);
+/// How often what has expired is removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// How long one removal may take.
+const SWEEP_BUDGET: Duration = Duration::from_secs(60);
+/// How long one flush may take.
+const FLUSH_BUDGET: Duration = Duration::from_secs(5);
+
+/// Starts everything; it ends when `stop` is cancelled.
+pub(super) fn start(service: &Arc<Service>, stop: &CancellationToken) {
+    let (outbox, clock) = (&service.serving.outbox, &service.clock);
+    let all = [
+        refresh(Arc::clone(service)).boxed(),
+        send_served(Arc::clone(outbox), Arc::clone(clock)).boxed(),
+        sweep(Arc::clone(service)).boxed(),
+        ops::metric::upkeep().boxed(),
+    ];
+    for one in all {
+        service
+            .tasks
+            .spawn(stop.clone().run_until_cancelled_owned(one));
+    }
+}
+
+/// Keeps fresh what ages.
+async fn refresh(service: Arc<Service>) {
+    let mut every = tokio::time::interval(TICK);
+    loop {
+        every.tick().await;
+        service.serving.upkeep.pass();
+        service.measure();
+    }
+}
+
+/// Sends `served` events off as soon as they are due, and on while a whole flush of them waits.
+async fn send_served(outbox: Arc<Outbox>, clock: Arc<dyn Clock>) {
+    let mut every = tokio::time::interval(TICK);
+    loop {
+        every.tick().await;
+        let mut more = outbox.due();
+        while more {
+            let deadline = Deadline::after(Arc::clone(&clock), FLUSH_BUDGET);
+            let sent = outbox.flush(&deadline).await;
+            more = sent > 0 && outbox.counts().waiting >= FLUSH_EVENTS_MAX as u64;
+        }
+    }
+}
+
+/// Removes rows and records whose time has come.
+async fn sweep(service: Arc<Service>) {
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        every.tick().await;
+        let deadline = service.deadline(SWEEP_BUDGET);
+        service.backend.sweep(&deadline).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use engine::{UserId, VideoId};
+    use guard::ManualClock;
+    use store::outbox::{OUTBOX_EVENTS_MAX, ServedAnswer};
+    use store::{Error, Position, Record, Stream, StreamRecord};
+
+    use super::*;
+
+    /// A stream that takes everything.
+    struct Taken;
+
+    #[async_trait]
+    impl Stream for Taken {
+        async fn append(
+            &self,
+            records: Vec<Record>,
+            _: &Deadline,
+        ) -> Result<Vec<Result<Position, Error>>, Error> {
+            let position = Position {
+                shard: "0".to_owned(),
+                sequence: "1".to_owned(),
+            };
+            Ok(records.iter().map(|_| Ok(position.clone())).collect())
+        }
+
+        async fn shards(&self, _: &Deadline) -> Result<Vec<String>, Error> {
+            Ok(Vec::new())
+        }
+
+        async fn read(
+            &self,
+            _: &str,
+            _: Option<&str>,
+            _: usize,
+            _: &Deadline,
+        ) -> Result<Vec<StreamRecord>, Error> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_outbox_is_empty_within_a_tick() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(0));
+        let outbox = Arc::new(Outbox::new(Arc::new(Taken), Arc::clone(&clock)));
+        let items: Arc<[_]> = vec![(0, VideoId::parse("v").unwrap(), 1.0); 20].into();
+        for number in 0..OUTBOX_EVENTS_MAX / items.len() {
+            let answer = || ServedAnswer {
+                number: number as u128,
+                user_id: UserId::parse("u").unwrap(),
+                slate_id: "s".into(),
+                scene: "home".into(),
+                market: "".into(),
+                arms: "".into(),
+                ts_ms: 0,
+                generation: "".into(),
+                items: Arc::clone(&items),
+            };
+            assert_eq!(outbox.offer(items.len(), answer), 0);
+        }
+        let sending = send_served(Arc::clone(&outbox), clock);
+        assert!(tokio::time::timeout(TICK / 2, sending).await.is_err());
+        let left = outbox.counts().waiting;
+        assert!(left < FLUSH_EVENTS_MAX as u64, "{left} wait");
+    }
+}
