@@ -59,7 +59,8 @@ impl Backend {
         let open = |name: &str| settings.folder(name);
         let tables = EmbeddedTables::open(&open("tables")).context("the tables did not open")?;
         let tables = Arc::new(tables);
-        let stream = EmbeddedStream::open(&open("log"), SHARDS).context("the log did not open")?;
+        let stream = EmbeddedStream::open_with(&open("log"), SHARDS, &settings.event_log)
+            .context("the log did not open")?;
         let objects =
             EmbeddedObjects::open(&open("objects")).context("the objects did not open")?;
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());

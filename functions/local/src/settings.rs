@@ -2,10 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use embedded::{Durability, StreamOptions};
 use ops::Secret;
 use ops::settings::{Lookup, Problems, Reader};
 use store::serving::ServingSettings;
+
+const WEEK_HOURS: u64 = 7 * 24;
+/// As long as Kinesis can be told to keep records.
+const RETENTION_HOURS_MAX: u64 = 8_760;
 
 /// The settings of `reelway`, from the environment; flags win over them.
 #[derive(Debug)]
@@ -25,6 +31,8 @@ pub struct Settings {
     pub serving: ServingSettings,
     /// Which storage.
     pub storage: Storage,
+    /// `REELWAY_LOG_SYNC`, `REELWAY_LOG_RETENTION_HOURS`: how the embedded event log is kept.
+    pub event_log: StreamOptions,
 }
 
 /// Which adapters hold the data.
@@ -52,6 +60,7 @@ impl Settings {
             token_key: reader.secret("REELWAY_TOKEN_KEY"),
             serving: ServingSettings::read(&mut reader),
             storage: storage(&mut reader),
+            event_log: event_log(&mut reader),
         };
         reader.finish().map(|()| settings)
     }
@@ -80,6 +89,28 @@ fn storage(reader: &mut Reader<'_>) -> Storage {
     }
 }
 
+fn event_log(reader: &mut Reader<'_>) -> StreamOptions {
+    let durability = match reader.text("REELWAY_LOG_SYNC", "disk").as_str() {
+        "disk" => Durability::Synced,
+        "system" => Durability::Buffered,
+        _ => {
+            reader.problem("REELWAY_LOG_SYNC is not disk or system");
+            Durability::Synced
+        }
+    };
+    let hours: u64 = reader.parse("REELWAY_LOG_RETENTION_HOURS", WEEK_HOURS);
+    if !(1..=RETENTION_HOURS_MAX).contains(&hours) {
+        reader.problem(format!(
+            "REELWAY_LOG_RETENTION_HOURS is not 1 to {RETENTION_HOURS_MAX}"
+        ));
+    }
+    StreamOptions {
+        retention: Duration::from_secs(hours.saturating_mul(3_600)),
+        durability,
+        ..StreamOptions::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +122,7 @@ mod tests {
         assert_eq!(settings.addr.to_string(), "127.0.0.1:3000");
         assert_eq!(settings.data, Path::new(".reelway"));
         assert!(settings.serving.redis.is_none() && settings.admin_key.is_none());
+        assert_eq!(settings.event_log, StreamOptions::default());
     }
 
     #[test]
@@ -99,9 +131,17 @@ mod tests {
             ("REELWAY_ADDR", "here"),
             ("REELWAY_STORAGE", "tape"),
             ("REELWAY_REDIS_URL", "http://x"),
+            ("REELWAY_LOG_SYNC", "never"),
+            ("REELWAY_LOG_RETENTION_HOURS", "0"),
         ]);
         let said = Settings::read(&lookup).unwrap_err().to_string();
-        for name in ["REELWAY_ADDR", "REELWAY_STORAGE", "REELWAY_REDIS_URL"] {
+        for name in [
+            "REELWAY_ADDR",
+            "REELWAY_STORAGE",
+            "REELWAY_REDIS_URL",
+            "REELWAY_LOG_SYNC",
+            "REELWAY_LOG_RETENTION_HOURS",
+        ] {
             assert!(said.contains(name), "{said}");
         }
     }

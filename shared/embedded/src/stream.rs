@@ -25,6 +25,7 @@ use futures_util::future::join_all;
 use guard::Deadline;
 use store::{Error, ErrorKind, Position, Record, Stream, StreamRecord};
 
+use crate::Durability;
 use crate::blocking::{Blocking, check};
 use crate::durable::{create_dir, io_error, sync_dir};
 use shard::Shard;
@@ -51,6 +52,8 @@ pub struct StreamOptions {
     /// A segment whose newest record is older is removed when the next one begins, or by
     /// [`EmbeddedStream::expire`].
     pub retention: Duration,
+    /// When an append is acknowledged.
+    pub durability: Durability,
 }
 
 impl Default for StreamOptions {
@@ -59,6 +62,7 @@ impl Default for StreamOptions {
         Self {
             segment_bytes: 16 * 1024 * 1024,
             retention: week,
+            durability: Durability::default(),
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use guard::ManualClock;
@@ -305,4 +306,26 @@ async fn a_log_that_is_written_to_can_be_looked_at() {
     assert_eq!(fs::read(&path).unwrap(), torn, "nothing is cut");
     let refused = looking.append(vec![record("k", "x")], &deadline()).await;
     assert_eq!(refused.unwrap_err().kind, ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn what_the_system_has_is_acknowledged_without_a_sync_if_that_is_asked_for() {
+    for (durability, syncs) in [(Durability::Synced, 3), (Durability::Buffered, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StreamOptions {
+            durability,
+            ..StreamOptions::default()
+        };
+        let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
+        for number in 0..3 {
+            let records = vec![record("k", format!("{number}"))];
+            let answers = stream.append(records, &deadline()).await.unwrap();
+            assert!(answers.iter().all(Result::is_ok));
+        }
+        assert_eq!(stream.shards[0].syncs.load(Ordering::Relaxed), syncs);
+        assert_eq!(read_all(&stream, "shard-000", 10).await.len(), 3);
+        drop(stream);
+        let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
+        assert_eq!(read_all(&stream, "shard-000", 10).await.len(), 3);
+    }
 }
