@@ -244,12 +244,13 @@ fn events_in(records: &[StubRecord]) -> Vec<String> {
 async fn client_gone(world: &World, matrix: &mut Matrix) {
     let (stub, proxy) = world.aws.as_ref().unwrap();
     world.redis_proxy.set(Mode::Pass).await.unwrap();
-    stub.plant(Rule::on(Call::GetItem, Fault::Stall));
-    let before = (stub.faults(Call::GetItem), proxy.counters().open);
+    // Nobody else asks for this row: what stalls is this client's call.
+    stub.plant(Rule::on(Call::GetItem, Fault::Stall).for_key("u5"));
+    let before = stub.faults(Call::GetItem);
     let mut client = TcpStream::connect(world.node.addr()).await.unwrap();
     let ask = b"GET /users/u5/history HTTP/1.1\r\nhost: x\r\n\r\n";
     client.write_all(ask).await.unwrap();
-    while stub.faults(Call::GetItem) == before.0 {
+    while stub.faults(Call::GetItem) == before {
         tokio::task::yield_now().await;
     }
     let open = proxy.counters().open;
