@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,8 @@ pub const VIP_MAX: usize = 1_000;
 /// tuning.limits.user.burst = 0.0;
 /// assert_eq!(tuning.problems(), ["limits.user.burst is not 1 to 1000000"]);
 /// ```
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct GuardTuning {
     /// When a dependency is left alone, and for how long.
@@ -35,7 +37,8 @@ pub struct GuardTuning {
 }
 
 /// When a dependency is left alone, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerTuning {
     /// Consecutive failures that are endured, 1 to 1,000; one more opens.
@@ -55,7 +58,8 @@ pub struct BreakerTuning {
 }
 
 /// When one user is left alone: their own loads time out while others do not.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct UserBreakerTuning {
     /// Timeouts in a row that open, 1 to 1,000.
@@ -65,7 +69,8 @@ pub struct UserBreakerTuning {
 }
 
 /// When one client network is left alone: what is loaded for it takes too long.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RegionBreakerTuning {
     /// Mean time of its loads that is endured, 1 to 600,000 milliseconds; more opens.
@@ -94,7 +99,8 @@ pub struct KeyedBreakerTuning {
 }
 
 /// How much one process works on at once; more is refused at once.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ConcurrencyTuning {
     /// Requests at work at once, 1 to 100,000; the most, when adaptive.
@@ -107,7 +113,8 @@ pub struct ConcurrencyTuning {
 
 /// When a process is behind: nothing new is computed for a user, whose answer then comes from the
 /// steps below.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LagTuning {
     /// Wait of what is ready to run that is endured, 1 to 10,000 milliseconds.
@@ -117,7 +124,8 @@ pub struct LagTuning {
 }
 
 /// Token buckets, from the widest to the narrowest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Everything one process is asked.
@@ -136,7 +144,8 @@ pub struct Limits {
 }
 
 /// One token bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
     /// Tokens that flow in per second, 0.01 to 1,000,000.
