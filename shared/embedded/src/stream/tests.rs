@@ -176,6 +176,7 @@ async fn old_segments_go_and_sequences_go_on() {
     let options = StreamOptions {
         segment_bytes: 100,
         retention: DAY,
+        ..StreamOptions::default()
     };
     let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
     let hour_ms = 3_600_000;
