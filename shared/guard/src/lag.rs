@@ -1,11 +1,11 @@
-//! Whether what is ready to run runs late.
+//! Whether a queue stands.
 //!
-//! A process that computes more than its cores can do has its queue where no [`Gate`](crate::Gate)
-//! sees it: among the runtime's ready tasks. What stands there tells by itself how long it stood:
-//! whoever goes to the back of that queue and comes to the front again. A long wait alone is a
-//! burst; when even the shortest wait within an interval is above the target, the queue stands and
-//! work has to be given up (CoDel: Nichols and Jacobson, *Controlling Queue Delay*, ACM Queue 2012;
-//! for servers: Maurer, *Fail at Scale*, ACM Queue 2015).
+//! A process that is asked for more than it can do has a queue, and what waits in it is answered too
+//! late. Everyone who has waited knows how long. A long wait alone is a burst; when even the shortest
+//! wait within an interval is above the target, the queue stands and work has to be given up (CoDel:
+//! Nichols and Jacobson, *Controlling Queue Delay*, ACM Queue 2012; for servers: Maurer, *Fail at
+//! Scale*, ACM Queue 2015). Where that queue is is the caller's to say: before a
+//! [`Gate`](crate::Gate), for instance.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,18 +19,14 @@ use crate::{Clock, LagTuning};
 /// use guard::{Lag, LagTuning, ManualClock};
 /// use std::{sync::Arc, time::Duration};
 ///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let clock = Arc::new(ManualClock::default());
-/// let tuning = LagTuning { target_ms: 20, interval_ms: 100 };
+/// let tuning = LagTuning { target_ms: 20, interval_ms: 100, ..LagTuning::default() };
 /// let lag = Lag::new(tuning, clock.clone());
-/// assert!(!lag.stands().await, "nothing else is ready to run");
-///
 /// let late = Duration::from_millis(20);
 /// assert!(!lag.note(late), "a burst");
 /// clock.advance(Duration::from_millis(100));
 /// assert!(lag.note(late), "all waited too long for a whole interval");
 /// assert!(!lag.note(Duration::ZERO), "one did not wait: the queue is gone");
-/// # }
 /// ```
 #[derive(Debug)]
 pub struct Lag {
@@ -61,14 +57,6 @@ impl Lag {
             clock,
             state: Mutex::new(state),
         }
-    }
-
-    /// Goes to the back of what is ready to run, and tells when it is its turn whether the queue
-    /// stands.
-    pub async fn stands(&self) -> bool {
-        let queued = self.clock.now().mono;
-        tokio::task::yield_now().await;
-        self.note(self.clock.now().mono.saturating_sub(queued))
     }
 
     /// Takes in how long something waited until now, and tells whether the queue stands.
@@ -106,12 +94,13 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ManualClock, Tasks};
+    use crate::ManualClock;
 
     const MS: Duration = Duration::from_millis(1);
     const TUNING: LagTuning = LagTuning {
         target_ms: 20,
         interval_ms: 100,
+        at_once: 1,
     };
 
     fn lag() -> (Arc<ManualClock>, Lag) {
@@ -165,26 +154,5 @@ mod tests {
             ..TUNING
         });
         assert!(!lag.note(20 * MS));
-    }
-
-    /// What is ready before it runs before it, and counts as its wait.
-    #[tokio::test]
-    async fn whoever_asks_waits_behind_what_is_ready() {
-        let (clock, lag) = lag();
-        let lag = Arc::new(lag);
-        for turn in 0..=2 {
-            let ahead = Arc::clone(&clock);
-            let work = async move { ahead.advance(60 * MS) };
-            let asking = {
-                let lag = Arc::clone(&lag);
-                async move { lag.stands().await }
-            };
-            // Both are ready before either runs; the asker first, so that it has to let go.
-            let tasks = Tasks::new();
-            let asking = tasks.spawn(asking);
-            let work = tasks.spawn(work);
-            assert_eq!(asking.await.unwrap(), turn == 2, "turn {turn}");
-            work.await.unwrap();
-        }
     }
 }

@@ -32,7 +32,7 @@ pub struct GuardTuning {
     pub limits: Limits,
     /// How much one process works on at once.
     pub concurrency: ConcurrencyTuning,
-    /// When a process is behind with its work.
+    /// When a process is behind with what it loads for users.
     pub lag: LagTuning,
 }
 
@@ -111,13 +111,15 @@ pub struct ConcurrencyTuning {
     pub adaptive: bool,
 }
 
-/// When a process is behind: nothing new is computed for a user, whose answer then comes from the
-/// steps below.
+/// How much is loaded for users at once, and when what waits for that is given up: the answer then
+/// comes from the steps below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LagTuning {
-    /// Wait of what is ready to run that is endured, 1 to 10,000 milliseconds.
+    /// Loads for users at once, 1 to 100,000; more wait.
+    pub at_once: u32,
+    /// Wait that is endured, 1 to 10,000 milliseconds.
     pub target_ms: u32,
     /// How long every wait must be longer, 1 to 60,000 milliseconds.
     pub interval_ms: u32,
@@ -201,6 +203,7 @@ impl Default for ConcurrencyTuning {
 impl Default for LagTuning {
     fn default() -> Self {
         Self {
+            at_once: 64,
             target_ms: 25,
             interval_ms: 100,
         }
@@ -315,7 +318,7 @@ impl GuardTuning {
     }
 
     /// Every whole number, with its bounds.
-    fn integers(&self) -> [(&'static str, u32, u32, u32); 15] {
+    fn integers(&self) -> [(&'static str, u32, u32, u32); 16] {
         let (breaker, user, region) = (&self.breaker, &self.user_breaker, &self.region_breaker);
         [
             ("breaker.calls_min", breaker.calls_min, 1, 1_000_000),
@@ -346,6 +349,7 @@ impl GuardTuning {
                 0,
                 100_000,
             ),
+            ("lag.at_once", self.lag.at_once, 1, 100_000),
             ("lag.target_ms", self.lag.target_ms, 1, 10_000),
             ("lag.interval_ms", self.lag.interval_ms, 1, 60_000),
         ]

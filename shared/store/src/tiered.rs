@@ -261,12 +261,14 @@ impl Inner {
             }
             Verdict::Load(stale) => stale,
         };
-        if let Some(cause) = self.callers.left_alone(&ask, &tuning).await {
-            return self.without_asking(&ask, key, stale, cause, deadline).await;
-        }
+        let turn = match self.callers.turn(&ask, &tuning, deadline).await {
+            Ok(turn) => turn,
+            Err(cause) => return self.without_asking(&ask, key, stale, cause, deadline).await,
+        };
         let budget = load_budget(&tuning);
         let (inner, asked) = (Arc::clone(self), Arc::clone(&ask));
         let loading = self.loads.run(key, deadline, budget, move || async move {
+            let _turn = turn;
             inner.load(asked, key, Mode::Read, tuning).await
         });
         match loading.await {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use engine::{UserId, UserState};
 use guard::{
-    Clock, Deadline, GuardTuning, KeyedBreaker, KeyedLimiter, Lag, LagTuning, RegionBreakerTuning,
-    Sample, UserBreakerTuning,
+    Clock, Deadline, Gate, GatePermit, GuardTuning, KeyedBreaker, KeyedLimiter, Lag, LagTuning,
+    RegionBreakerTuning, Sample, UserBreakerTuning,
 };
 use smol_str::SmolStr;
 
@@ -24,6 +24,9 @@ use crate::tuning::Tuning;
 /// Users, and networks, that are remembered.
 pub const CALLERS_MAX: usize = 100_000;
 
+/// Who waits for a turn; the interface's bound on what is at work lets in fewer.
+const WAITING_MAX: usize = 100_000;
+
 /// What a user's answers say while the user is left alone.
 pub(super) const USER_OPEN: &str = "user_open";
 /// The same for the client's network.
@@ -34,6 +37,8 @@ pub(super) const OVERLOADED: &str = "overloaded";
 pub(super) struct Callers {
     users: KeyedBreaker,
     networks: KeyedBreaker,
+    /// As many as are loaded for at once; the others wait, and how long they do is what `lag` hears.
+    turns: Gate,
     lag: Lag,
     pub limit: Arc<KeyedLimiter>,
     clock: Arc<dyn Clock>,
@@ -59,6 +64,7 @@ impl Callers {
         Self {
             users: keyed(user.into()),
             networks: keyed(region.into()),
+            turns: Gate::new(lag.at_once as usize, WAITING_MAX),
             lag: Lag::new(lag, Arc::clone(clock)),
             limit: Arc::new(KeyedLimiter::new(
                 rate.per_second,
@@ -72,20 +78,39 @@ impl Callers {
     }
 
     /// Why nothing is to be loaded for whoever asks, if so.
-    ///
-    /// What has to be loaded goes to the back of what is ready to run: what is at hand goes first,
-    /// and how long it stood there tells whether this process is behind.
-    pub async fn left_alone(&self, ask: &Ask, tuning: &Tuning) -> Option<&'static str> {
+    pub fn left_alone(&self, ask: &Ask, tuning: &Tuning) -> Option<&'static str> {
         self.follow(tuning);
         let user = ask.user().map(UserState::user_hash)?;
         if self.users.check(user).is_err() {
             return Some(USER_OPEN);
         }
         let is_open = |network| self.networks.check(network).is_err();
-        if ask.network.is_some_and(is_open) {
-            return Some(REGION_OPEN);
+        ask.network.is_some_and(is_open).then_some(REGION_OPEN)
+    }
+
+    /// Waits for a user's turn to be loaded for; slates for many need none.
+    ///
+    /// # Errors
+    /// Why nothing is to be loaded: whoever asks is left alone, or too much waits.
+    pub async fn turn(
+        &self,
+        ask: &Ask,
+        tuning: &Tuning,
+        deadline: &Deadline,
+    ) -> Result<Option<GatePermit>, &'static str> {
+        if let Some(cause) = self.left_alone(ask, tuning) {
+            return Err(cause);
         }
-        self.lag.stands().await.then_some(OVERLOADED)
+        if ask.user().is_none() {
+            return Ok(None);
+        }
+        let queued = self.clock.now().mono;
+        let turn = self.turns.enter(deadline).await.map_err(|_| OVERLOADED)?;
+        let waited = self.clock.now().mono.saturating_sub(queued);
+        if self.lag.note(waited) {
+            return Err(OVERLOADED);
+        }
+        Ok(Some(turn))
     }
 
     /// Begins to time what is loaded for a user; slates for many are nobody's.
@@ -104,6 +129,7 @@ impl Callers {
         if *applied != wanted {
             self.users.tune(wanted.0.into());
             self.networks.tune(wanted.1.into());
+            self.turns.set_limit(wanted.2.at_once as usize);
             self.lag.tune(wanted.2);
             *applied = wanted;
         }

@@ -17,12 +17,13 @@ impl Tiered {
         let (inner, tuning) = (&self.inner, self.inner.tuning.snapshot());
         let mut asked = ask.clone();
         loop {
-            if inner.callers.left_alone(&asked, &tuning).await.is_some() {
+            let Ok(turn) = inner.callers.turn(&asked, &tuning, deadline).await else {
                 return (self.slate(ask, deadline).await, Vec::new());
-            }
+            };
             let timed = inner.callers.time(&asked);
             let made = inner.origin.make(&asked, 0, &tuning, deadline).await;
             timed.end(&made);
+            drop(turn);
             match made {
                 Ok(Made::Slate(made)) => {
                     let answer = Answer {

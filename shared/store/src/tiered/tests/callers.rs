@@ -86,7 +86,7 @@ async fn a_network_whose_loads_take_more_than_800_ms_is_left_alone_and_others_ar
     let process = world.process(None).await;
     tuned(
         &process,
-        r#"{"store":{"budgets":{"tables_ms":5000,"load_ms":10000}}}"#,
+        r#"{"store":{"budgets":{"tables_ms":5000,"load_ms":10000}},"guard":{"lag":{"at_once":200}}}"#,
     );
     let of = |name: &str, network| Ask {
         network: Some(network),
@@ -190,32 +190,40 @@ async fn what_one_process_admitted_the_others_hear_on_the_way_of_their_next_miss
 async fn a_process_that_is_behind_computes_nothing_new_for_users() {
     let world = World::new().await;
     let process = world.process(None).await;
-    for name in ["u1", "u2", "u3", "u4"] {
-        world.watched(name, &[0, 3, 6]).await;
+    tuned(&process, r#"{"guard":{"lag":{"at_once":1}}}"#);
+    for number in 0..12 {
+        world.watched(&format!("u{number}"), &[0, 3, 6]).await;
     }
     // Everybody's is at hand, as it is where many ask.
     process.ask(anyone(), &world).await;
-    let late = async |name: &str| {
-        let busy = tokio::time::advance(Duration::from_millis(60));
-        tokio::join!(process.ask(by(name), &world), busy).0
+    let ask = async |number: usize| {
+        let deadline = world.deadline(1_000);
+        let asked = by(&format!("u{number}"));
+        process.tiered.slate(asked, &deadline).await
     };
-    for name in ["u1", "u2"] {
-        assert_eq!(late(name).await.slate.rung, Rung::Personal, "a burst");
+    // One after the other, 40 ms each: they wait 0, 40, 80, 120 ms and so on, and from the fifth on
+    // everybody has waited too long for a tenth of a second.
+    world.slow(40);
+    let answers = join_all((0..10).map(&ask)).await;
+    let personal = |answer: &&Answer| answer.slate.rung == Rung::Personal;
+    assert_eq!(answers.iter().filter(personal).count(), 4);
+    for answer in &answers[4..] {
+        assert!(
+            has_cause(answer, "overloaded"),
+            "{:?}",
+            answer.slate.degraded
+        );
+        assert_eq!(answer.slate.rung, Rung::Trending);
     }
-    let reads = world.user_reads();
-    let answer = late("u3").await;
-    assert!(
-        has_cause(&answer, "overloaded"),
-        "{:?}",
-        answer.slate.degraded
-    );
-    assert_eq!(answer.slate.rung, Rung::Trending);
+    assert_eq!(world.user_reads(), 4);
     assert_eq!(
-        late("u1").await.slate.rung,
+        ask(0).await.slate.rung,
         Rung::Personal,
         "what is at hand is served"
     );
-    assert_eq!(world.user_reads(), reads);
-    let answer = process.ask(by("u4"), &world).await;
-    assert_eq!(answer.slate.rung, Rung::Personal, "the queue is gone");
+    assert_eq!(
+        ask(10).await.slate.rung,
+        Rung::Personal,
+        "the queue is gone"
+    );
 }
