@@ -22,6 +22,25 @@ impl Reelway {
     /// # Errors
     /// When it does not come up; with its last lines of output.
     pub async fn start(binary: &Path, environment: &[(String, String)]) -> anyhow::Result<Self> {
+        Self::start_by(&[], binary, environment).await
+    }
+
+    /// The same on one core, so that whoever loads it has the others.
+    ///
+    /// # Errors
+    /// As [`Reelway::start`].
+    pub async fn start_on_one_core(
+        binary: &Path,
+        environment: &[(String, String)],
+    ) -> anyhow::Result<Self> {
+        Self::start_by(&["taskset", "-c", "0"], binary, environment).await
+    }
+
+    async fn start_by(
+        by: &[&str],
+        binary: &Path,
+        environment: &[(String, String)],
+    ) -> anyhow::Result<Self> {
         let ask = b"GET /health/ready HTTP/1.0\r\n\r\n";
         let process = super::start("reelway", ask, b"HTTP/1.0 200", |port| {
             let addr = format!("REELWAY_ADDR=127.0.0.1:{port}");
@@ -30,7 +49,12 @@ impl Reelway {
                 .map(|(name, value)| format!("{name}={value}"));
             let env = ["env".to_owned(), "-i".to_owned(), addr];
             let binary = binary.display().to_string();
-            env.into_iter().chain(given).chain([binary]).collect()
+            let by = by.iter().map(|&word| word.to_owned());
+            env.into_iter()
+                .chain(given)
+                .chain(by)
+                .chain([binary])
+                .collect()
         });
         Ok(Self {
             process: process.await?,

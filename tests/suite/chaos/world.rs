@@ -29,7 +29,7 @@ impl World {
         Self::with(pace, on_aws, None).await
     }
 
-    /// On embedded storage, with a hot document.
+    /// On embedded storage, with a hot document, on one core.
     pub async fn tuned(pace: Pace, document: &str) -> Self {
         Self::with(pace, false, Some(document)).await
     }
@@ -71,9 +71,12 @@ impl World {
                 environment.push((name.to_owned(), value.to_owned()));
             }
         }
-        let node = Reelway::start(&binary("reelway").unwrap(), &environment)
-            .await
-            .unwrap();
+        let binary = binary("reelway").unwrap();
+        let node = match document {
+            Some(_) => Reelway::start_on_one_core(&binary, &environment).await,
+            None => Reelway::start(&binary, &environment).await,
+        };
+        let node = node.unwrap();
         let feed = Feed::of(&node);
         Self {
             node,
