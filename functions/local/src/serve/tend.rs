@@ -73,50 +73,19 @@ async fn sweep(service: Arc<Service>) {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
+    use embedded::EmbeddedStream;
     use engine::{UserId, VideoId};
     use guard::ManualClock;
     use store::outbox::{OUTBOX_EVENTS_MAX, ServedAnswer};
-    use store::{Error, Position, Record, Stream, StreamRecord};
 
     use super::*;
-
-    /// A stream that takes everything.
-    struct Taken;
-
-    #[async_trait]
-    impl Stream for Taken {
-        async fn append(
-            &self,
-            records: Vec<Record>,
-            _: &Deadline,
-        ) -> Result<Vec<Result<Position, Error>>, Error> {
-            let position = Position {
-                shard: "0".to_owned(),
-                sequence: "1".to_owned(),
-            };
-            Ok(records.iter().map(|_| Ok(position.clone())).collect())
-        }
-
-        async fn shards(&self, _: &Deadline) -> Result<Vec<String>, Error> {
-            Ok(Vec::new())
-        }
-
-        async fn read(
-            &self,
-            _: &str,
-            _: Option<&str>,
-            _: usize,
-            _: &Deadline,
-        ) -> Result<Vec<StreamRecord>, Error> {
-            Ok(Vec::new())
-        }
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_full_outbox_is_empty_within_a_tick() {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(0));
-        let outbox = Arc::new(Outbox::new(Arc::new(Taken), Arc::clone(&clock)));
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedStream::open(folder.path(), 1).unwrap();
+        let outbox = Arc::new(Outbox::new(Arc::new(log), Arc::clone(&clock)));
         let items: Arc<[_]> = vec![(0, VideoId::parse("v").unwrap(), 1.0); 20].into();
         for number in 0..OUTBOX_EVENTS_MAX / items.len() {
             let answer = || ServedAnswer {

@@ -10,6 +10,7 @@ use crate::life::unit;
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause between dials.
 const PAUSE_MAX: Duration = Duration::from_millis(800);
+
 /// The pause between dials.
 #[derive(Debug, Default)]
 pub(super) struct Pause {
