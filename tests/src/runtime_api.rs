@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use futures_util::future::try_join_all;
 use guard::Clock;
 use ops::RealClock;
 use serde_json::Value;
 
 use crate::host::Host;
-use environment::{Delivery, Shared};
+use environment::{Delivery, Outcome, Shared};
 
 mod environment;
 mod server;
@@ -59,7 +60,11 @@ impl Function {
     pub async fn spawn(binary: &Path, environment: &[(String, String)]) -> anyhow::Result<Self> {
         let host = Host::start("runtime-api")?;
         let clock = RealClock::new();
-        let shared = Arc::new(Shared::new(clock));
+        let concurrency = environment
+            .iter()
+            .find(|(name, _)| name == "AWS_LAMBDA_MAX_CONCURRENCY")
+            .map_or(Ok(1), |(_, most)| most.parse())?;
+        let shared = Arc::new(Shared::new(clock, concurrency));
         let addr = host.serve(server::router(Arc::clone(&shared)))?;
         let name = binary
             .file_stem()
@@ -116,26 +121,51 @@ impl Function {
     /// When the function has ended, does not settle, or does not answer in its time; with its last
     /// lines of output.
     pub async fn invoke(&mut self, event: &Value) -> anyhow::Result<Answer> {
+        let mut answers = self.invoke_all(std::slice::from_ref(event)).await?;
+        answers.pop().context("an answer")
+    }
+
+    /// Hands over events at once, no more than the environment takes, and waits for all answers.
+    ///
+    /// # Errors
+    /// As [`Self::invoke`].
+    pub async fn invoke_all(&mut self, events: &[Value]) -> anyhow::Result<Vec<Answer>> {
         self.settled().await?;
-        self.invocations += 1;
-        let id = format!("00000000-0000-4000-8000-{:012}", self.invocations);
-        let delivery = Delivery::new(id, event, self.shared.clock.now().wall_ms, self.timeout);
-        let answer = self.shared.deliver(delivery)?;
+        let mut waiting = Vec::new();
+        for event in events {
+            self.invocations += 1;
+            let id = format!("00000000-0000-4000-8000-{:012}", self.invocations);
+            let delivery = Delivery::new(id, event, self.shared.clock.now().wall_ms, self.timeout);
+            waiting.push(self.shared.deliver(delivery)?);
+        }
+        let all = try_join_all(waiting);
         let answered = tokio::select! {
-            answered = tokio::time::timeout(self.timeout, answer) => answered,
+            answered = tokio::time::timeout(self.timeout, all) => answered,
             ended = ended(&mut self.child) => {
                 bail!("the function ended ({ended:?}): {}", self.last_words())
             }
         };
-        let (handed, result, at) = match answered {
-            Ok(Ok(answer)) => answer,
+        let answers = match answered {
+            Ok(Ok(answers)) => answers,
             Ok(Err(_)) => bail!("the runtime api ended"),
             Err(_) => bail!("no answer in {:?}: {}", self.timeout, self.last_words()),
         };
-        Ok(Answer {
+        let answer = |(handed, result, at): Outcome| Answer {
             result,
             took: at.saturating_sub(handed),
-        })
+        };
+        Ok(answers.into_iter().map(answer).collect())
+    }
+
+    /// Tells the function to stop, as Lambda does before it ends an environment, and waits.
+    ///
+    /// # Errors
+    /// When it cannot be told or does not end.
+    pub async fn stop(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+        let told = Command::new("kill").arg(self.pid().to_string()).status()?;
+        anyhow::ensure!(told.success(), "it cannot be told to stop");
+        let ended = tokio::time::timeout(SETTLE_MAX, ended(&mut self.child)).await;
+        ended.ok().flatten().context("it did not end")
     }
 
     /// Waits until the runtime and all extensions have asked for the next event, which is when

@@ -170,6 +170,44 @@ async fn what_was_served_leaves_before_the_freeze() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As on Managed Instances: eight invocations at once, nothing freezes, nobody tells of invocations.
+#[tokio::test]
+async fn several_invocations_at_once_are_answered_and_what_was_served_leaves_by_itself()
+-> anyhow::Result<()> {
+    let fleet = Fleet::new().await?;
+    fleet.live_a_day().await?;
+    let mut environment = environment(&fleet.cloud, "recommend", &fleet.folder);
+    environment.push(("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), "8".to_owned()));
+    let mut recommend = Function::spawn(&binary("recommend")?, &environment).await?;
+    let event = |n: u32| {
+        let query = format!("user_id=planted{n}");
+        http_event("GET", "/recommend", &query, &Value::Null)
+    };
+    let events: Vec<Value> = (0..8).map(event).collect();
+    let mut told = records(&fleet.ports).await.len();
+    for round in ["as time passes", "at the end"] {
+        // Settled only when all eight workers ask for an event.
+        for answer in recommend.invoke_all(&events).await? {
+            let answer = answer.result.unwrap();
+            assert_eq!(answer["statusCode"], 200, "{round}: {answer}");
+        }
+        if round == "at the end" {
+            assert!(recommend.stop().await?.success(), "{}", recommend.log());
+        }
+        let left = async {
+            while records(&fleet.ports).await.len() == told {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), left)
+            .await
+            .with_context(|| format!("nothing left {round}: {}", recommend.log()))?;
+        told = records(&fleet.ports).await.len();
+    }
+    assert_eq!(recommend.extensions(), ["reelway-drain"]);
+    Ok(())
+}
+
 #[tokio::test]
 async fn odd_requests_get_problems_and_the_function_lives_on() -> anyhow::Result<()> {
     let fleet = Fleet::new().await?;

@@ -15,8 +15,11 @@ use web::{AdminGuard, Signer};
 /// Lambda gives init ten seconds.
 const INIT_BUDGET: Duration = Duration::from_secs(8);
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    lambda::runtime()?.block_on(serve())
+}
+
+async fn serve() -> anyhow::Result<()> {
     let (signer, edge, aws, redis, tuning) = lambda::start(|reader| {
         let (aws, redis) = (AwsSettings::read(reader), RedisSettings::read(reader));
         let tuning = TuningFile::read_path(reader);

@@ -15,8 +15,11 @@ use web::Signer;
 /// Lambda gives init ten seconds.
 const INIT_BUDGET: Duration = Duration::from_secs(8);
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    lambda::runtime()?.block_on(serve())
+}
+
+async fn serve() -> anyhow::Result<()> {
     let (signer, edge, (aws, serving)) = lambda::start(|reader| {
         let stores = (AwsSettings::read(reader), ServingSettings::read(reader));
         (Signer::read(reader), Edge::read(reader), stores)
@@ -26,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     let init = Deadline::after(Arc::clone(&clock), INIT_BUDGET);
     let aws = Aws::connect(&aws).await;
     let (serving, ()) = tokio::join!(
-        Serving::open(aws.ports(), &serving, &clock, &tasks, &init),
+        Serving::open(aws.ports(), &serving, &clock, &tasks, &tasks, &init),
         aws.warm(&[Service::Tables, Service::Stream], &init),
     );
     let serving = serving?;

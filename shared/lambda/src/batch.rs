@@ -32,7 +32,7 @@ pub async fn batch(consumer: Arc<dyn Consumer>, clock: Arc<dyn Clock>) -> Result
             })
         }
     });
-    serve(handler, None).await
+    serve(handler).await
 }
 
 /// What Lambda sends. Only what is needed is read, so that nothing else can make a batch fail.

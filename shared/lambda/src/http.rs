@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use tower::{Service, ServiceExt};
 
-use crate::hosting::{Drain, Error, serve};
+use crate::hosting::{Drain, Error, serve_and_drain};
 
 mod answer;
 mod caller;
@@ -46,9 +46,10 @@ pub async fn http<S, B, C>(
     drain: Drain,
 ) -> Result<(), Error>
 where
-    S: Service<HttpRequest, Response = Response<B>> + Clone + 'static,
-    S::Error: Display,
-    B: BodyExt,
+    S: Service<HttpRequest, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Display + Send,
+    S::Future: Send,
+    B: BodyExt<Data: Send> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     C: Clone + Send + Sync + 'static,
 {
@@ -62,7 +63,7 @@ where
         let adapter = adapter.clone();
         async move { Ok::<_, Diagnostic>(adapter.answer(event).await) }
     });
-    serve(handler, Some(drain)).await
+    serve_and_drain(handler, drain).await
 }
 
 #[derive(Clone)]

@@ -23,6 +23,6 @@ mod start;
 
 pub use self::http::{Caller, Edge, http};
 pub use batch::batch;
-pub use hosting::{Drain, Error, Moment};
+pub use hosting::{Drain, Error, Moment, runtime};
 pub use schedule::schedule;
 pub use start::start;

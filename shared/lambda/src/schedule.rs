@@ -21,10 +21,10 @@ pub async fn schedule<I, R, E, F>(
     clock: Arc<dyn Clock>,
 ) -> Result<(), Error>
 where
-    I: DeserializeOwned + 'static,
-    R: Serialize + 'static,
-    E: std::fmt::Display + 'static,
-    F: Future<Output = Result<R, E>> + 'static,
+    I: DeserializeOwned + Send + 'static,
+    R: Serialize + Send + 'static,
+    E: std::fmt::Display + Send + 'static,
+    F: Future<Output = Result<R, E>> + Send + 'static,
 {
     let handler = service_fn(move |event: LambdaEvent<I>| {
         let deadline = crate::budget::deadline(&clock, event.context.deadline);
@@ -36,5 +36,5 @@ where
             })
         }
     });
-    serve(handler, None).await
+    serve(handler).await
 }

@@ -221,6 +221,16 @@ impl Outbox {
         sent
     }
 
+    /// Flushes if that is due, and on while a whole flush of events waits. For hosts that have a task
+    /// for it.
+    pub async fn tend(&self, deadline: &Deadline) {
+        let mut more = self.due();
+        while more {
+            let sent = self.flush(deadline).await;
+            more = sent > 0 && self.counts().waiting >= FLUSH_EVENTS_MAX as u64;
+        }
+    }
+
     /// Flushes until nothing waits or the deadline ends, then gives up the rest; returns how many
     /// events that were. For the end of a process: what does not leave now is lost.
     pub async fn finish(&self, deadline: &Deadline) -> u64 {

@@ -1,6 +1,6 @@
 //! One execution environment as Lambda sees it: who waits for an event, who works on one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ pub(super) type Outcome = (Duration, Result<Value, Value>, Duration);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) clock: RealClock,
+    /// How many invocations are at work at once; above one, nothing freezes, and extensions are not
+    /// told of invocations, as on Managed Instances.
+    pub(super) concurrency: usize,
     state: Mutex<Environment>,
     /// Wakes those who wait for an event.
     arrived: Notify,
@@ -33,10 +36,11 @@ struct Environment {
     /// When the runtime first asked for an event.
     first_next: Option<Duration>,
     init_failure: Option<String>,
-    /// Whether the runtime waits for an event.
-    waiting: bool,
-    queued: Option<Delivery>,
-    running: Option<Running>,
+    /// How many of the runtime's workers wait for an event.
+    waiting: usize,
+    queued: VecDeque<Delivery>,
+    /// By request id.
+    running: BTreeMap<String, Running>,
     extensions: BTreeMap<String, Extension>,
     answered_at: Duration,
     settled_at: Duration,
@@ -51,7 +55,6 @@ struct Extension {
 
 #[derive(Debug)]
 struct Running {
-    id: String,
     handed: Duration,
     answer: oneshot::Sender<Outcome>,
 }
@@ -79,9 +82,10 @@ impl Delivery {
 }
 
 impl Shared {
-    pub(super) fn new(clock: RealClock) -> Self {
+    pub(super) fn new(clock: RealClock, concurrency: usize) -> Self {
         Self {
             clock,
+            concurrency,
             state: Mutex::default(),
             arrived: Notify::new(),
             changes: watch::Sender::new(0),
@@ -96,8 +100,9 @@ impl Shared {
         let (sender, answer) = oneshot::channel();
         {
             let mut state = self.state();
-            if state.queued.is_some() || state.running.is_some() {
-                bail!("an environment runs one invocation at a time");
+            let most = self.concurrency;
+            if state.queued.len() + state.running.len() >= most {
+                bail!("an environment runs {most} invocations at a time");
             }
             let told = json!({
                 "eventType": "INVOKE",
@@ -106,11 +111,13 @@ impl Shared {
                 "invokedFunctionArn": ARN,
                 "tracing": {"type": "X-Amzn-Trace-Id", "value": trace_id(&delivery.id)},
             });
-            for extension in state.extensions.values_mut() {
-                extension.queued = Some(told.clone());
+            if self.concurrency == 1 {
+                for extension in state.extensions.values_mut() {
+                    extension.queued = Some(told.clone());
+                }
             }
             delivery.answer = Some(sender);
-            state.queued = Some(delivery);
+            state.queued.push_back(delivery);
         }
         self.arrived.notify_waiters();
         Ok(answer)
@@ -139,7 +146,7 @@ impl Shared {
         loop {
             {
                 let state = self.state();
-                if state.idle() {
+                if state.idle(self.concurrency) {
                     return state.settled_at.saturating_sub(state.answered_at);
                 }
             }
@@ -165,9 +172,9 @@ impl Shared {
         let now = self.clock.now().mono;
         let value = {
             let mut state = self.state();
-            let was_idle = state.idle();
+            let was_idle = state.idle(self.concurrency);
             let value = change(&mut state, now);
-            if !was_idle && state.idle() {
+            if !was_idle && state.idle(self.concurrency) {
                 state.settled_at = now;
             }
             value
@@ -180,18 +187,17 @@ impl Shared {
     pub(super) async fn next_event(&self) -> Delivery {
         self.change(|state, now| {
             state.first_next.get_or_insert(now);
-            state.waiting = true;
+            state.waiting += 1;
         });
         self.take(|state, now| {
-            let mut delivery = state.queued.take()?;
-            state.waiting = false;
+            let mut delivery = state.queued.pop_front()?;
+            state.waiting -= 1;
             let answer = delivery.answer.take()?;
-            let id = delivery.id.clone();
-            state.running = Some(Running {
-                id,
+            let running = Running {
                 handed: now,
                 answer,
-            });
+            };
+            state.running.insert(delivery.id.clone(), running);
             Some(delivery)
         })
         .await
@@ -250,28 +256,22 @@ impl Shared {
     /// Ends the running invocation; whether it was this one.
     pub(super) fn finish(&self, id: &str, result: Result<Value, Value>) -> bool {
         self.change(|state, now| {
-            if state
-                .running
-                .as_ref()
-                .is_none_or(|running| running.id != id)
-            {
+            let Some(running) = state.running.remove(id) else {
                 return false;
-            }
+            };
             state.answered_at = now;
-            if let Some(running) = state.running.take() {
-                // Who gave up waiting does not hear it.
-                let _ = running.answer.send((running.handed, result, now));
-            }
+            // Who gave up waiting does not hear it.
+            let _ = running.answer.send((running.handed, result, now));
             true
         })
     }
 }
 
 impl Environment {
-    fn idle(&self) -> bool {
-        self.waiting
-            && self.queued.is_none()
-            && self.running.is_none()
+    fn idle(&self, workers: usize) -> bool {
+        self.waiting == workers
+            && self.queued.is_empty()
+            && self.running.is_empty()
             && self.extensions.values().all(|extension| extension.waiting)
     }
 }

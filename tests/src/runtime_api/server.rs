@@ -83,7 +83,15 @@ async fn init_error(State(shared): Api, body: Bytes) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-async fn register(State(shared): Api, headers: HeaderMap) -> Response {
+async fn register(State(shared): Api, headers: HeaderMap, body: Bytes) -> Response {
+    let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if shared.concurrency > 1
+        && asked["events"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty())
+    {
+        return refused();
+    }
     let name = headers
         .get("lambda-extension-name")
         .and_then(|name| name.to_str().ok());
@@ -108,12 +116,14 @@ async fn event_next(State(shared): Api, headers: HeaderMap) -> Response {
         .and_then(|id| id.to_str().ok());
     match shared.next_told(id.unwrap_or_default()).await {
         Some(told) => Response::new(Body::from(told.to_string())),
-        None => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::FORBIDDEN;
-            response
-        }
+        None => refused(),
     }
+}
+
+fn refused() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
 }
 
 #[cfg(test)]
@@ -148,7 +158,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_environment_has_settled_when_the_runtime_and_its_extensions_ask_again() {
-        let (tasks, shared) = (Tasks::new(), Arc::new(Shared::new(RealClock::new())));
+        let (tasks, shared) = (Tasks::new(), Arc::new(Shared::new(RealClock::new(), 1)));
         let (headers, _) = ask(&shared, "POST", "/2020-01-01/extension/register", "").await;
         let id = headers["lambda-extension-identifier"]
             .to_str()
@@ -200,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reported_error_is_the_answer_and_a_failed_start_is_told() {
-        let shared = Arc::new(Shared::new(RealClock::new()));
+        let shared = Arc::new(Shared::new(RealClock::new(), 1));
         let answer = shared
             .deliver(Delivery::new("r1".into(), &json!({}), 0, IN_VAIN))
             .unwrap();
@@ -214,7 +224,7 @@ mod tests {
         .await;
         assert_eq!(answer.await.unwrap().1, Err(json!({"done": true})));
 
-        let shared = Arc::new(Shared::new(RealClock::new()));
+        let shared = Arc::new(Shared::new(RealClock::new(), 1));
         ask(&shared, "POST", "/2018-06-01/runtime/init/error", "").await;
         assert!(
             shared

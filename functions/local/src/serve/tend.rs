@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use guard::{Clock, Deadline};
 use store::Outbox;
-use store::outbox::FLUSH_EVENTS_MAX;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::Service;
@@ -18,7 +17,7 @@ const TICK: Duration = Duration::from_millis(200);
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 /// How long one removal may take.
 const SWEEP_BUDGET: Duration = Duration::from_secs(60);
-/// How long one flush may take.
+/// How long the flushes of one look may take.
 const FLUSH_BUDGET: Duration = Duration::from_secs(5);
 
 /// Starts everything; it ends when `stop` is cancelled.
@@ -52,12 +51,8 @@ async fn send_served(outbox: Arc<Outbox>, clock: Arc<dyn Clock>) {
     let mut every = tokio::time::interval(TICK);
     loop {
         every.tick().await;
-        let mut more = outbox.due();
-        while more {
-            let deadline = Deadline::after(Arc::clone(&clock), FLUSH_BUDGET);
-            let sent = outbox.flush(&deadline).await;
-            more = sent > 0 && outbox.counts().waiting >= FLUSH_EVENTS_MAX as u64;
-        }
+        let deadline = Deadline::after(Arc::clone(&clock), FLUSH_BUDGET);
+        outbox.tend(&deadline).await;
     }
 }
 
@@ -76,7 +71,7 @@ mod tests {
     use embedded::EmbeddedStream;
     use engine::{UserId, VideoId};
     use guard::ManualClock;
-    use store::outbox::{OUTBOX_EVENTS_MAX, ServedAnswer};
+    use store::outbox::{FLUSH_EVENTS_MAX, OUTBOX_EVENTS_MAX, ServedAnswer};
 
     use super::*;
 
