@@ -33,6 +33,7 @@ use ops::settings::Environment;
 use ops::telemetry::{self, Format};
 use output::Output;
 use settings::Settings;
+use tokio::runtime::{Builder, Runtime};
 
 /// Does what the command line says.
 ///
@@ -58,12 +59,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Format::for_stderr(),
         if quiet { "warn" } else { &settings.log },
     )?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime("reelway")?;
+    if let Command::Serve(args) = command {
+        let loads = self::runtime("reelway-load")?;
+        return runtime.block_on(serve::serve(settings, args, loads.handle().clone()));
+    }
     runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::serve(settings, args).await,
             Command::Import(args) => commands::import(&settings, &args, out).await,
             Command::Profile(args) => commands::profile(&settings, &args, out).await,
             Command::Preload(args) => commands::preload(&settings, &args, out).await,
@@ -71,7 +73,12 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Evaluate(args) => evaluate::evaluate(&settings, &args, out).await,
             Command::Events(command) => events::run(&settings, &command, out).await,
             Command::Diagnose(command) => diagnose::run(&settings, &command, out),
-            Command::Config(_) | Command::Completions { .. } => Ok(()),
+            Command::Serve(_) | Command::Config(_) | Command::Completions { .. } => Ok(()),
         }
     })
+}
+
+fn runtime(threads: &str) -> std::io::Result<Runtime> {
+    let mut runtime = Builder::new_multi_thread();
+    runtime.thread_name(threads).enable_all().build()
 }

@@ -9,6 +9,7 @@ use lake::Lake;
 use ops::{RealClock, metric};
 use store::serving::{Serving, ServingSettings};
 use store::{Control, DeadLetters, Generations};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use web::Signer;
 
@@ -49,8 +50,17 @@ impl Service {
     /// # Errors
     /// When the data folder is taken, a store does not open, or a key cannot be used.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        Self::open_on(settings, None).await
+    }
+
+    /// As [`Self::open`]; slates are made on the threads of `loads`, if there are any.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_on(settings: &Settings, loads: Option<Handle>) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
         let tasks = Tasks::new();
+        let loads = loads.map_or_else(|| tasks.clone(), |runtime| tasks.on(runtime));
         let backend = Backend::open(settings).await?;
         let signer = signing::signer(settings)?;
         let deadline = Deadline::after(Arc::clone(&clock), START_BUDGET);
@@ -59,7 +69,8 @@ impl Service {
             index_dir: settings.folder("generations"),
             ..settings.serving.clone()
         };
-        let serving = Serving::open(ports.clone(), &serving, &clock, &tasks, &deadline).await?;
+        let serving =
+            Serving::open(ports.clone(), &serving, &clock, &tasks, &loads, &deadline).await?;
         Ok(Self {
             owner: owner(&settings.storage, clock.as_ref()),
             control: Arc::new(Control::new(ports.tables, Arc::clone(&clock))),

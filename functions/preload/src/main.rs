@@ -25,7 +25,8 @@ async fn main() -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
     let init = Deadline::after(Arc::clone(&clock), INIT_BUDGET);
     let ports = Aws::connect(&aws).await.ports();
-    let serving = Serving::open(ports.clone(), &serving, &clock, &Tasks::new(), &init).await?;
+    let tasks = Tasks::new();
+    let serving = Serving::open(ports.clone(), &serving, &clock, &tasks, &tasks, &init).await?;
     let job = Arc::new(Job::new(Parts {
         tiered: Arc::new(serving.tiered),
         generations: serving.generations,

@@ -47,7 +47,7 @@ impl House {
             redis: None,
         };
         let tasks = Tasks::new();
-        let opening = Serving::open(ports.clone(), &settings, &clock, &tasks, &deadline);
+        let opening = Serving::open(ports.clone(), &settings, &clock, &tasks, &tasks, &deadline);
         let serving = opening.await.unwrap();
         let job = Job::new(Parts {
             tiered: Arc::new(serving.tiered.clone()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[cfg(feature = "interleavings")]
 use shuttle::future::JoinHandle;
 #[cfg(not(feature = "interleavings"))]
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
 /// Spawns tasks and knows how many are still running. Clones share one account.
@@ -25,6 +25,9 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
+    /// Where they run; where they are spawned, if none is named.
+    #[cfg(not(feature = "interleavings"))]
+    runtime: Option<Handle>,
 }
 
 impl Tasks {
@@ -32,6 +35,19 @@ impl Tasks {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same account, for tasks that run on threads of another runtime.
+    ///
+    /// What computes for long keeps a runtime from looking at its sockets: what arrives then waits
+    /// where nobody sees it. On threads of its own the operating system shares the cores out.
+    #[cfg(not(feature = "interleavings"))]
+    #[must_use]
+    pub fn on(&self, runtime: Handle) -> Self {
+        Self {
+            tracker: self.tracker.clone(),
+            runtime: Some(runtime),
+        }
     }
 
     /// Runs `work` on its own.
@@ -49,7 +65,10 @@ impl Tasks {
         #[cfg(feature = "interleavings")]
         return shuttle::future::spawn(self.tracker.track_future(work));
         #[cfg(not(feature = "interleavings"))]
-        tokio::spawn(self.tracker.track_future(work))
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(self.tracker.track_future(work)),
+            None => tokio::spawn(self.tracker.track_future(work)),
+        }
     }
 
     /// How many tasks are still running.
@@ -74,6 +93,23 @@ mod tests {
     use std::future::pending;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_runs_elsewhere_is_on_the_same_account() {
+        let elsewhere = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let here = std::thread::current().id();
+        let tasks = Tasks::new();
+        let there = tasks.on(elsewhere.handle().clone());
+        let at = there.spawn(async { std::thread::current().id() });
+        assert_ne!(at.await.unwrap(), here);
+        let stuck = there.spawn(pending::<()>());
+        assert_eq!(tasks.running(), 1);
+        stuck.abort();
+        elsewhere.shutdown_background();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_runs_is_counted_until_it_ends_and_draining_does_not_wait_for_ever() {

@@ -84,7 +84,8 @@ pub struct Serving {
 
 impl Serving {
     /// Puts the parts together, maps the current generation and connects to Redis, as far as the
-    /// deadline allows: what is not there by then comes while requests pass.
+    /// deadline allows: what is not there by then comes while requests pass. Slates are made in
+    /// `loads`, everything else that runs on its own in `tasks`.
     ///
     /// # Errors
     /// `Invalid` when the settings can never work.
@@ -93,6 +94,7 @@ impl Serving {
         settings: &ServingSettings,
         clock: &Arc<dyn Clock>,
         tasks: &Tasks,
+        loads: &Tasks,
         deadline: &Deadline,
     ) -> Result<Self, Error> {
         let users = Users::new(Arc::clone(&ports.tables));
@@ -142,7 +144,7 @@ impl Serving {
             shared: shared.clone(),
             tuning: Arc::clone(&tuning),
             clock: Arc::clone(clock),
-            tasks: tasks.clone(),
+            tasks: loads.clone(),
             local_bytes_max: settings.local_tier_mib << 20,
         });
         let outbox = Arc::new(Outbox::new(ports.stream, Arc::clone(clock)));

@@ -84,7 +84,8 @@ impl World {
             .collect();
         let settings = ServingSettings::read(&mut Reader::new(&lookup));
         let tasks = Tasks::new();
-        let serving = Serving::open(ports.clone(), &settings, &ticking, &tasks, &soon).await;
+        let serving =
+            Serving::open(ports.clone(), &settings, &ticking, &tasks, &tasks, &soon).await;
         Self {
             clickstream: consumer(&ports, &ticking),
             clock,
