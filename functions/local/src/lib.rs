@@ -61,8 +61,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     )?;
     let runtime = runtime("reelway")?;
     if let Command::Serve(args) = command {
-        let loads = self::runtime("reelway-load")?;
-        return runtime.block_on(serve::serve(settings, args, loads.handle().clone()));
+        let work = self::runtime("reelway-work")?;
+        return runtime.block_on(serve::serve(settings, args, work.handle().clone()));
     }
     runtime.block_on(async {
         match command {

@@ -27,13 +27,13 @@ mod tend;
 /// How long what is under way may take to end after a signal.
 const STOP_BUDGET: Duration = Duration::from_secs(5);
 
-/// Serves until the process is told to stop. Slates are made on the threads of `loads`: those that
-/// read requests and write answers stay responsive beside them, so that what arrives is seen, and a
-/// queue stands where it is measured (decision 0024).
+/// Serves until the process is told to stop. What computes (slates, consumers, jobs) does so on the
+/// threads of `work`: those that read requests and write answers stay responsive beside it, so that
+/// what arrives is seen, and a queue stands where it is measured (decision 0024).
 ///
 /// # Errors
 /// When the address or the data folder is taken, or a store cannot be opened.
-pub async fn serve(settings: Settings, args: Serve, loads: Handle) -> anyhow::Result<()> {
+pub async fn serve(settings: Settings, args: Serve, work: Handle) -> anyhow::Result<()> {
     let night_at = night_at(&args.profile_at)?;
     let addr = args.addr.unwrap_or(settings.addr);
     // First, so that a taken port is said before anything is made.
@@ -41,7 +41,7 @@ pub async fn serve(settings: Settings, args: Serve, loads: Handle) -> anyhow::Re
         .await
         .with_context(|| format!("{addr} cannot be listened on"))?;
     ops::metric::install();
-    let service = Arc::new(Service::open_on(&settings, Some(loads)).await?);
+    let service = Arc::new(Service::open_on(&settings, Some(work)).await?);
     import::recover(&settings.data, &service.import_stores()).await?;
     let stop = CancellationToken::new();
     let pump = service.start_pump(&stop);
@@ -52,7 +52,7 @@ pub async fn serve(settings: Settings, args: Serve, loads: Handle) -> anyhow::Re
     if let Some(at_ms) = night_at {
         let (jobs, stop) = (Arc::clone(&jobs), stop.clone());
         service
-            .tasks
+            .work
             .spawn(async move { jobs.every_night(at_ms, &stop).await });
     }
     let router = router(&service, &settings, jobs);

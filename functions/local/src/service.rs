@@ -42,6 +42,8 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// Everything that runs on its own.
     pub tasks: Tasks,
+    /// The same account, for what computes: it has threads of its own in a process that serves.
+    pub work: Tasks,
 }
 
 impl Service {
@@ -53,14 +55,14 @@ impl Service {
         Self::open_on(settings, None).await
     }
 
-    /// As [`Self::open`]; slates are made on the threads of `loads`, if there are any.
+    /// As [`Self::open`]; what computes does so on the threads of `work`, if there are any.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub async fn open_on(settings: &Settings, loads: Option<Handle>) -> anyhow::Result<Self> {
+    pub async fn open_on(settings: &Settings, work: Option<Handle>) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
         let tasks = Tasks::new();
-        let loads = loads.map_or_else(|| tasks.clone(), |runtime| tasks.on(runtime));
+        let work = work.map_or_else(|| tasks.clone(), |runtime| tasks.on(runtime));
         let backend = Backend::open(settings).await?;
         let signer = signing::signer(settings)?;
         let deadline = Deadline::after(Arc::clone(&clock), START_BUDGET);
@@ -70,7 +72,7 @@ impl Service {
             ..settings.serving.clone()
         };
         let serving =
-            Serving::open(ports.clone(), &serving, &clock, &tasks, &loads, &deadline).await?;
+            Serving::open(ports.clone(), &serving, &clock, &tasks, &work, &deadline).await?;
         Ok(Self {
             owner: owner(&settings.storage, clock.as_ref()),
             control: Arc::new(Control::new(ports.tables, Arc::clone(&clock))),
@@ -81,6 +83,7 @@ impl Service {
             signer,
             clock,
             tasks,
+            work,
         })
     }
 
@@ -166,7 +169,7 @@ impl Service {
             Route::prompt(clickstream::Clickstream::NAME, Arc::new(clickstream)),
             Route::wide(archive::Archive::NAME, Arc::new(archive)),
         ];
-        Pump::start(&parts, routes, &self.tasks, stop)
+        Pump::start(&parts, routes, &self.work, stop)
     }
 
     /// The nightly jobs over this service.

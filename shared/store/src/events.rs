@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use engine::Event;
-use prost::encoding::{encode_varint, encoded_len_varint};
+use prost::encoding::encoded_len_varint;
 
 mod decode;
 
@@ -75,13 +75,24 @@ impl Field<'_> {
     }
 }
 
-/// Nearly all are of one byte.
+/// Nearly all are of one byte; the others are written at once instead of byte by byte.
 #[inline]
-fn put_varint(number: u64, out: &mut Vec<u8>) {
-    match u8::try_from(number) {
-        Ok(byte) if byte < 0x80 => out.push(byte),
-        _ => encode_varint(number, out),
+fn put_varint(mut number: u64, out: &mut Vec<u8>) {
+    if number < 0x80 {
+        out.push(number as u8);
+        return;
     }
+    let (mut bytes, mut length) = ([0; 10], 0);
+    for byte in &mut bytes {
+        length += 1;
+        *byte = number as u8 & 0x7f;
+        number >>= 7;
+        if number == 0 {
+            break;
+        }
+        *byte |= 0x80;
+    }
+    out.extend_from_slice(bytes.get(..length).unwrap_or_default());
 }
 
 /// Hands out the fields in the order of their numbers, without those that have their default.

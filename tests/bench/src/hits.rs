@@ -267,7 +267,8 @@ impl Connections {
     }
 }
 
-fn request(path: &str) -> Vec<u8> {
+/// The bytes of a question.
+pub fn request(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: b\r\n\r\n").into_bytes()
 }
 
@@ -280,7 +281,7 @@ async fn server_cpu_ns(stream: &mut TcpStream) -> anyhow::Result<f64> {
 }
 
 /// Sends one request and reads its answer, whole, into `buffer`.
-async fn exchange(
+pub async fn exchange(
     stream: &mut TcpStream,
     request: &[u8],
     buffer: &mut Vec<u8>,

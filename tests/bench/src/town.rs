@@ -48,6 +48,8 @@ pub struct Town {
     pub clock: Arc<dyn Clock>,
     /// The tables.
     pub tables: Arc<Rows>,
+    /// Where processes send what they served.
+    pub stream: Arc<dyn Stream>,
     objects: Arc<EmbeddedObjects>,
     folder: tempfile::TempDir,
     processes: AtomicU64,
@@ -74,6 +76,7 @@ impl Town {
         let town = Self {
             clock: Arc::new(RealClock::new()),
             tables: Arc::default(),
+            stream: Arc::new(Sink::default()),
             objects: Arc::new(EmbeddedObjects::open(&folder.path().join("objects"))?),
             folder,
             processes: AtomicU64::new(0),
@@ -156,7 +159,7 @@ impl Town {
             tuning,
             upkeep: None,
             outbox: Arc::new(Outbox::new(
-                Arc::new(Sink::default()),
+                Arc::clone(&self.stream),
                 Arc::clone(&self.clock),
             )),
             signer: Signer::ephemeral(7),

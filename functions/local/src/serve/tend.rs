@@ -31,7 +31,7 @@ pub(super) fn start(service: &Arc<Service>, stop: &CancellationToken) {
     ];
     for one in all {
         service
-            .tasks
+            .work
             .spawn(stop.clone().run_until_cancelled_owned(one));
     }
 }
