@@ -63,15 +63,22 @@ impl Field<'_> {
     fn write(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Text(tag, text) => {
-                put_varint((u64::from(tag) << 3) | 2, out);
-                put_varint(text.len() as u64, out);
+                put_two((u64::from(tag) << 3) | 2, text.len() as u64, out);
                 out.extend_from_slice(text.as_bytes());
             }
-            Self::Number(tag, number) => {
-                put_varint(u64::from(tag) << 3, out);
-                put_varint(number, out);
-            }
+            Self::Number(tag, number) => put_two(u64::from(tag) << 3, number, out),
         }
+    }
+}
+
+/// Both are of one byte nearly always.
+#[inline]
+fn put_two(first: u64, second: u64, out: &mut Vec<u8>) {
+    if first < 0x80 && second < 0x80 {
+        out.extend_from_slice(&[first as u8, second as u8]);
+    } else {
+        put_varint(first, out);
+        put_varint(second, out);
     }
 }
 

@@ -282,23 +282,24 @@ impl Outbox {
         };
         let again = inside.again.len().min(share);
         taken.events.extend(inside.again.drain(..again));
-        while let Some(Waiting {
-            answer,
-            taken: count,
-        }) = inside.waiting.front()
+        let (mut answers, mut events) = (Vec::new(), again);
+        // An answer larger than a flush goes alone.
+        while let Some(next) = inside
+            .waiting
+            .pop_front_if(|next| events == 0 || events + next.taken <= FLUSH_EVENTS_MAX)
         {
-            let fits = taken.events.len() + count <= FLUSH_EVENTS_MAX;
-            // An answer larger than a flush goes alone.
-            if !fits && !taken.events.is_empty() {
-                break;
-            }
-            taken.events.extend(answer.events().take(*count));
-            inside.waiting.pop_front();
+            events += next.taken;
+            answers.push(next);
         }
         inside.answers = 0;
         let empty = inside.again.is_empty() && inside.waiting.is_empty();
         inside.oldest = (!empty).then(|| self.clock.now());
         drop(inside);
+        // Made out of the way of those who offer.
+        let made = answers
+            .iter()
+            .map(|one| one.answer.events().take(one.taken));
+        taken.events.extend(made.flatten());
         (!taken.events.is_empty()).then_some(taken)
     }
 

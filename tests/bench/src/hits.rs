@@ -267,8 +267,7 @@ impl Connections {
     }
 }
 
-/// The bytes of a question.
-pub fn request(path: &str) -> Vec<u8> {
+fn request(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: b\r\n\r\n").into_bytes()
 }
 
@@ -281,7 +280,7 @@ async fn server_cpu_ns(stream: &mut TcpStream) -> anyhow::Result<f64> {
 }
 
 /// Sends one request and reads its answer, whole, into `buffer`.
-pub async fn exchange(
+async fn exchange(
     stream: &mut TcpStream,
     request: &[u8],
     buffer: &mut Vec<u8>,

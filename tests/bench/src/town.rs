@@ -48,8 +48,6 @@ pub struct Town {
     pub clock: Arc<dyn Clock>,
     /// The tables.
     pub tables: Arc<Rows>,
-    /// Where processes send what they served.
-    pub stream: Arc<dyn Stream>,
     objects: Arc<EmbeddedObjects>,
     folder: tempfile::TempDir,
     processes: AtomicU64,
@@ -76,7 +74,6 @@ impl Town {
         let town = Self {
             clock: Arc::new(RealClock::new()),
             tables: Arc::default(),
-            stream: Arc::new(Sink::default()),
             objects: Arc::new(EmbeddedObjects::open(&folder.path().join("objects"))?),
             folder,
             processes: AtomicU64::new(0),
@@ -159,7 +156,7 @@ impl Town {
             tuning,
             upkeep: None,
             outbox: Arc::new(Outbox::new(
-                Arc::clone(&self.stream),
+                Arc::new(Sink::default()),
                 Arc::clone(&self.clock),
             )),
             signer: Signer::ephemeral(7),

@@ -29,7 +29,7 @@ impl World {
         Self::with(pace, on_aws, None).await
     }
 
-    /// On embedded storage, with a hot document, on one core.
+    /// On embedded storage, with a hot document.
     pub async fn tuned(pace: Pace, document: &str) -> Self {
         Self::with(pace, false, Some(document)).await
     }
@@ -72,9 +72,11 @@ impl World {
             }
         }
         let binary = binary("reelway").unwrap();
-        let node = match document {
-            Some(_) => Reelway::start_on_one_core(&binary, &environment).await,
-            None => Reelway::start(&binary, &environment).await,
+        // Where times count, the generator has a core that the process cannot take.
+        let node = if pace.full {
+            Reelway::start_on_one_core(&binary, &environment).await
+        } else {
+            Reelway::start(&binary, &environment).await
         };
         let node = node.unwrap();
         let feed = Feed::of(&node);
