@@ -59,9 +59,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Format::for_stderr(),
         if quiet { "warn" } else { &settings.log },
     )?;
-    let runtime = runtime("reelway")?;
+    let runtime = runtime("reelway", 1)?;
     if let Command::Serve(args) = command {
-        let work = self::runtime("reelway-work")?;
+        // Whatever computes for long, as a consumer may, leaves one to the slates.
+        let work = self::runtime("reelway-work", 2)?;
         return runtime.block_on(serve::serve(settings, args, work.handle().clone()));
     }
     runtime.block_on(async {
@@ -78,7 +79,12 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     })
 }
 
-fn runtime(threads: &str) -> std::io::Result<Runtime> {
-    let mut runtime = Builder::new_multi_thread();
-    runtime.thread_name(threads).enable_all().build()
+/// A thread for each core, at least so many.
+fn runtime(threads: &str, least: usize) -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism()?.get();
+    Builder::new_multi_thread()
+        .worker_threads(cores.max(least))
+        .thread_name(threads)
+        .enable_all()
+        .build()
 }

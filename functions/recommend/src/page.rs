@@ -42,7 +42,7 @@ pub(crate) struct Page<'s> {
 
 impl Page<'_> {
     /// What is told of it: places, videos, and the chances that they got there.
-    pub fn told(&self) -> Arc<[(u16, VideoId, f32)]> {
+    pub fn told(&self) -> Vec<(u16, VideoId, f32)> {
         let told = |(place, item): &(u16, &Item)| (*place, item.video_id.clone(), item.propensity);
         self.items.iter().map(told).collect()
     }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use engine::{Slate, VideoId};
+use store::outbox::ServedPage;
 use web::ETag;
 
 use crate::page::Page;
@@ -41,8 +42,10 @@ pub(crate) struct Rendered {
     pub tag: ETag,
     /// Where the next page starts.
     pub next: Option<u16>,
-    /// Places of its items in the slate, and which videos are there.
-    pub told: Arc<[(u16, VideoId, f32)]>,
+    /// Places of its items in the slate.
+    pub places: Vec<u16>,
+    /// What is told of it, where it is a user's.
+    pub told: Option<Arc<ServedPage>>,
 }
 
 /// A page that is kept.
@@ -120,11 +123,9 @@ impl Pages {
 impl RenderedPage {
     /// The page itself, for those who look at its items.
     pub fn of<'s>(&self, slate: &'s Slate) -> Page<'s> {
-        let item = |(place, _, _): &(u16, VideoId, f32)| {
-            Some((*place, slate.items.get(usize::from(*place))?))
-        };
+        let item = |place: &u16| Some((*place, slate.items.get(usize::from(*place))?));
         Page {
-            items: self.told.iter().filter_map(item).collect(),
+            items: self.places.iter().filter_map(item).collect(),
             next: self.next,
             excluded: false,
         }
@@ -170,7 +171,8 @@ mod tests {
             tag: ETag::of(&body),
             bytes: body.clone(),
             next: Some(3),
-            told: Arc::default(),
+            places: Vec::new(),
+            told: None,
         };
         pages.keep(key, &one, &hidden, rendered);
         assert_eq!(pages.find(key, &one, &hidden).unwrap().bytes, body);

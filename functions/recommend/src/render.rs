@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use engine::pipeline::Explained;
-use engine::{Item, Rung, Slate, StageReport, UserState, VideoId};
+use engine::{Item, Rung, Slate, StageReport, UserState};
 use smol_str::SmolStr;
-use store::outbox::ServedAnswer;
+use store::outbox::{ServedAnswer, ServedPage};
 use web::{Audience, Cursor, Freshness, ItemToken, Problem};
 
 use crate::answer::{AnswerExplain, AnswerItem, ItemExplain, SlateAnswer};
@@ -92,23 +92,42 @@ impl Turn<'_> {
         cursor.seal(&self.app.signer)
     }
 
-    /// Tells of a user's page; nobody waits for it, and what does not fit is lost and counted.
-    pub fn tell(&self, slate: &Slate, items: Arc<[(u16, VideoId, f32)]>) {
-        let Some(user) = self.asked.user() else {
-            return;
-        };
+    /// What is told of a user's page.
+    pub fn told(&self, slate: &Slate, page: &Page<'_>) -> Option<Arc<ServedPage>> {
+        let user = self.asked.user()?;
         let SlateRequest { scene, market, .. } = self.asked;
-        self.app.outbox.offer(items.len(), || ServedAnswer {
-            number: self.number,
+        Some(Arc::new(ServedPage {
             user_id: user.clone(),
             slate_id: slate.slate_id.clone(),
             scene: scene.clone(),
             market: market.clone(),
             arms: SmolStr::default(),
-            ts_ms: self.now_ms,
             generation: slate.generation.clone(),
-            items,
-        });
+            items: page.told(),
+        }))
+    }
+
+    /// The same page as told from the market of this request: pages are kept by the one that is known.
+    pub fn from_here(&self, told: &Arc<ServedPage>) -> Arc<ServedPage> {
+        let market = &self.asked.market;
+        if told.market == *market {
+            return Arc::clone(told);
+        }
+        Arc::new(ServedPage {
+            market: market.clone(),
+            ..ServedPage::clone(told)
+        })
+    }
+
+    /// Tells of a page; nobody waits for it, and what does not fit is lost and counted.
+    pub fn tell(&self, page: Option<Arc<ServedPage>>) {
+        if let Some(page) = page {
+            self.app.outbox.offer(ServedAnswer {
+                number: self.number,
+                ts_ms: self.now_ms,
+                page,
+            });
+        }
     }
 
     /// Who may keep the answer; `lost` says that it is not from the slate that was asked for.

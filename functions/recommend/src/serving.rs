@@ -197,7 +197,7 @@ impl Turn<'_> {
         let explained =
             (asked.explain && Arc::ptr_eq(&source.slate, &answer.slate)).then_some(explained);
         let bytes = self.render(&source, &page, explained, &answer.stages)?;
-        let (bytes, told) = (Bytes::from(bytes), page.told());
+        let (bytes, told) = (Bytes::from(bytes), self.told(&source.slate, &page));
         let tag = self
             .page_key()
             .filter(|_| Arc::ptr_eq(&source.slate, &answer.slate))
@@ -206,13 +206,14 @@ impl Turn<'_> {
                     bytes: bytes.clone(),
                     tag: ETag::of(&bytes),
                     next: page.next,
-                    told: Arc::clone(&told),
+                    places: page.items.iter().map(|(place, _)| *place).collect(),
+                    told: told.clone(),
                 };
                 let tag = rendered.tag.clone();
                 app.pages.keep(key, &source.slate, hidden, rendered);
                 tag
             });
-        self.tell(&source.slate, told);
+        self.tell(told);
         count(app, &source.slate, &answer);
         probe(app, &self.ask, &page, self.number, deadline).await;
         let freshness = self.freshness(&source.slate, source.lost);
@@ -253,7 +254,7 @@ impl Turn<'_> {
                 (self.key.0, Cursor::slate_hash(&slate.slate_id), slate)
             });
         }
-        self.tell(slate, Arc::clone(&found.told));
+        self.tell(found.told.as_ref().map(|told| self.from_here(told)));
         if is_due(&self.ask, self.number) {
             let page = found.of(slate);
             Box::pin(probe(app, &self.ask, &page, self.number, deadline)).await;

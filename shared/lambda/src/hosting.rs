@@ -340,7 +340,7 @@ mod tests {
     use async_trait::async_trait;
     use engine::{UserId, VideoId};
     use guard::ManualClock;
-    use store::outbox::ServedAnswer;
+    use store::outbox::{ServedAnswer, ServedPage};
     use store::{Position, Record, Stream, StreamRecord};
 
     use super::*;
@@ -375,20 +375,22 @@ mod tests {
         let outbox = Arc::new(Outbox::new(Arc::new(Taken), clock()));
         let tasks = Tasks::new();
         let drain = Drain::of_outbox(clock(), Arc::clone(&outbox), tasks);
-        let items: Arc<[_]> = vec![(0, VideoId::parse("v").unwrap(), 1.0); 1_000].into();
+        let page = Arc::new(ServedPage {
+            user_id: UserId::parse("u").unwrap(),
+            slate_id: "s".into(),
+            scene: "home".into(),
+            market: "".into(),
+            arms: "".into(),
+            generation: "".into(),
+            items: vec![(0, VideoId::parse("v").unwrap(), 1.0); 1_000],
+        });
         for number in 0..9 {
-            let answer = || ServedAnswer {
+            let answer = ServedAnswer {
                 number,
-                user_id: UserId::parse("u").unwrap(),
-                slate_id: "s".into(),
-                scene: "home".into(),
-                market: "".into(),
-                arms: "".into(),
                 ts_ms: 0,
-                generation: "".into(),
-                items: Arc::clone(&items),
+                page: Arc::clone(&page),
             };
-            assert_eq!(outbox.offer(items.len(), answer), 0);
+            assert_eq!(outbox.offer(answer), 0);
         }
         drain.run(Moment::Answered).await;
         assert_eq!(outbox.counts().sent, 0, "nothing is due");

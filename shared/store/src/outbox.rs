@@ -70,6 +70,15 @@ pub struct OutboxCounts {
 pub struct ServedAnswer {
     /// Differs for every answer; with the place, an event's id.
     pub number: u128,
+    /// When, Unix time in milliseconds.
+    pub ts_ms: i64,
+    /// What was on it; the same for all answers of one page.
+    pub page: Arc<ServedPage>,
+}
+
+/// What was on an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServedPage {
     /// Whose it is.
     pub user_id: UserId,
     /// The slate it was cut from.
@@ -80,13 +89,10 @@ pub struct ServedAnswer {
     pub market: SmolStr,
     /// The experiments it was part of, `layer=arm` joined by `;`.
     pub arms: SmolStr,
-    /// When, Unix time in milliseconds.
-    pub ts_ms: i64,
     /// The generation the slate was made from; empty where there was none.
     pub generation: SmolStr,
-    /// Places in the slate, which video is there, and the chance that it got there; shared by all
-    /// answers of one page.
-    pub items: Arc<[(u16, VideoId, f32)]>,
+    /// Places in the slate, which video is there, and the chance that it got there.
+    pub items: Vec<(u16, VideoId, f32)>,
 }
 
 /// An answer and how many of its items found room.
@@ -97,22 +103,23 @@ struct Waiting {
 
 impl ServedAnswer {
     fn events(&self) -> impl Iterator<Item = Event> {
-        self.items.iter().map(|(place, video_id, chance)| Event {
+        let page = &self.page;
+        page.items.iter().map(|(place, video_id, chance)| Event {
             event_id: format_smolstr!("{:032x}-{place}", self.number),
             kind: EventKind::Served,
-            user_id: self.user_id.clone(),
+            user_id: page.user_id.clone(),
             video_id: video_id.clone(),
             ts_ms: self.ts_ms,
             watch_ms: None,
             duration_ms: None,
-            scene: self.scene.clone(),
-            market: self.market.clone(),
+            scene: page.scene.clone(),
+            market: page.market.clone(),
             creator_id: None,
             undo: false,
-            recommendation_id: self.slate_id.clone(),
+            recommendation_id: page.slate_id.clone(),
             slate_position: Some(*place),
-            arms: self.arms.clone(),
-            made: Made::new(&self.generation, Made::ppb(*chance)),
+            arms: page.arms.clone(),
+            made: Made::new(&page.generation, Made::ppb(*chance)),
         })
     }
 }
@@ -142,10 +149,9 @@ impl Outbox {
         }
     }
 
-    /// Takes one answer of so many items, made only where there is room for any. Never waits; returns
-    /// how many of its items found no room.
-    pub fn offer(&self, items: usize, make: impl FnOnce() -> ServedAnswer) -> usize {
-        let now = self.clock.now();
+    /// Takes one answer. Never waits; returns how many of its items found no room.
+    pub fn offer(&self, answer: ServedAnswer) -> usize {
+        let (now, items) = (self.clock.now(), answer.page.items.len());
         let mut inside = self.lock();
         let room = OUTBOX_EVENTS_MAX.saturating_sub(inside.counts.waiting as usize);
         let (taken, refused) = (items.min(room), items.saturating_sub(room));
@@ -156,7 +162,6 @@ impl Outbox {
         inside.counts.waiting += taken as u64;
         inside.counts.refused += refused as u64;
         if taken > 0 {
-            let answer = make();
             inside.waiting.push_back(Waiting { answer, taken });
             inside.answers += 1;
             inside.oldest.get_or_insert(now);

@@ -282,6 +282,18 @@ async fn what_is_told_names_the_generation_and_how_likely_each_place_was() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_kept_is_told_with_the_market_of_each_request() {
+    let world = World::new().await;
+    for market in ["FR", "XK", "FR"] {
+        let path = format!("/recommend?user_id=u1&limit=2&market={market}");
+        assert_eq!(world.get(&path).await.ids().len(), 2);
+    }
+    let told = world.told().await;
+    let from = |market: &str| told.iter().filter(|e| e.market == market).count();
+    assert_eq!((from("FR"), from("XK"), told.len()), (4, 2, 6));
+}
+
+#[tokio::test]
 async fn a_video_is_shown_until_it_is_hidden() {
     let world = World::new().await;
     let shown = world.get("/videos/v7").await;

@@ -7,23 +7,30 @@ use crate::testing::{MemoryStream, Step, clock, user, video};
 use crate::{Error, ErrorKind};
 
 fn answer(number: usize, items: usize) -> ServedAnswer {
-    ServedAnswer {
-        number: number as u128,
-        user_id: user(&format!("u{}", number % 7)),
+    answer_of(user(&format!("u{}", number % 7)), number, items)
+}
+
+fn answer_of(user_id: UserId, number: usize, items: usize) -> ServedAnswer {
+    let page = ServedPage {
+        user_id,
         slate_id: "s".into(),
         scene: "home".into(),
         market: "DE".into(),
         arms: "home=b".into(),
-        ts_ms: number as i64,
         generation: "2026-11-21.2".into(),
         items: (0..items as u16)
             .map(|at| (at, video(&format!("v{at}")), 1.0 / f32::from(at + 1)))
             .collect(),
+    };
+    ServedAnswer {
+        number: number as u128,
+        ts_ms: number as i64,
+        page: Arc::new(page),
     }
 }
 
 fn offer(outbox: &Outbox, number: usize, items: usize) -> usize {
-    outbox.offer(items, || answer(number, items))
+    outbox.offer(answer(number, items))
 }
 
 fn outbox(steps: impl IntoIterator<Item = Step>) -> (Arc<MemoryStream>, Arc<ManualClock>, Outbox) {
@@ -241,12 +248,8 @@ async fn one_throttled_shard_of_four_keeps_nothing_from_the_others() {
     let (slow, quick): (Vec<_>, Vec<_>) = users.take(400).partition(throttled);
     let offer = |users: &[UserId], answers: usize| {
         for (number, user_id) in users.iter().cycle().take(answers).enumerate() {
-            let user_id = user_id.clone();
-            let answer = || ServedAnswer {
-                user_id,
-                ..answer(number, 20)
-            };
-            assert_eq!(outbox.offer(20, answer), 0);
+            let answer = answer_of(user_id.clone(), number, 20);
+            assert_eq!(outbox.offer(answer), 0);
         }
     };
     let patient = deadline(Duration::from_secs(60));
