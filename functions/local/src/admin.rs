@@ -7,7 +7,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use guard::Deadline;
+use guard::{Deadline, Tasks};
 use store::{ErrorKind, HotKey, Tiered};
 use web::{AdminGuard, Problem};
 
@@ -22,10 +22,11 @@ pub fn guard(settings: &Settings) -> AdminGuard {
 }
 
 /// `POST /admin/jobs/profile`, `GET /admin/hot-keys` and `GET /metrics`, behind the admin guard.
-pub(crate) fn routes(settings: &Settings, jobs: Arc<Jobs>, tiered: Tiered) -> Router {
+/// The night computes in `work`.
+pub(crate) fn routes(settings: &Settings, jobs: Arc<Jobs>, work: Tasks, tiered: Tiered) -> Router {
     Router::new()
         .route("/admin/jobs/profile", post(profile))
-        .with_state(jobs)
+        .with_state((jobs, work))
         .route("/admin/hot-keys", get(async move || Json(hot(&tiered))))
         .route("/metrics", get(async || ops::metrics_text()))
         .layer(middleware::from_fn_with_state(guard(settings), check))
@@ -48,11 +49,16 @@ async fn check(State(guard): State<AdminGuard>, request: Request, next: Next) ->
 }
 
 /// Runs the night and answers with its report; the client may go away meanwhile.
-async fn profile(State(jobs): State<Arc<Jobs>>) -> Response {
+async fn profile(State((jobs, work)): State<(Arc<Jobs>, Tasks)>) -> Response {
     let deadline = Deadline::after(Arc::clone(jobs.clock()), NIGHT_BUDGET);
-    match jobs.night(None, false, &deadline).await {
-        Ok(night) => Json(night).into_response(),
+    let night = work.spawn(async move { jobs.night(None, false, &deadline).await });
+    match night.await {
+        Ok(Ok(night)) => Json(night).into_response(),
         Err(error) => {
+            tracing::error!(%error, "the night that was asked for did not end");
+            Problem::internal().into_response()
+        }
+        Ok(Err(error)) => {
             tracing::error!(error = %error, "the night that was asked for failed");
             match error.kind {
                 ErrorKind::Unavailable => Problem::unavailable(1).into_response(),

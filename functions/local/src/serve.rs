@@ -71,6 +71,7 @@ fn router(service: &Service, settings: &Settings, jobs: Arc<Jobs>) -> Router {
         .merge(admin::routes(
             settings,
             jobs,
+            service.work.clone(),
             service.serving.tiered.clone(),
         ));
     let documents = vec![recommend::openapi(), ingest::openapi()];

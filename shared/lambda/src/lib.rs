@@ -8,6 +8,8 @@
 //!                                  └─ after the answer: drain, at most 100 ms, then freeze
 //! ```
 //!
+//! On Managed Instances several requests are at work at once and nothing freezes: a task drains.
+//!
 //! Invariants: no text in an event makes the adapter panic; a panic in a handler is an error
 //! answer; nobody outside reads what went wrong inside; the drain is bounded and abandoned. The
 //! function's libraries know nothing of this crate. Read in the order `start`, `http`, `batch`, `schedule`,

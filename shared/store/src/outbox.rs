@@ -132,6 +132,8 @@ struct Inside {
     answers: u64,
     /// The last answer did not fit.
     full: bool,
+    /// The account is closed: the process ends.
+    finished: bool,
     oldest: Option<Now>,
     counts: OutboxCounts,
 }
@@ -153,7 +155,11 @@ impl Outbox {
     pub fn offer(&self, answer: ServedAnswer) -> usize {
         let (now, items) = (self.clock.now(), answer.page.items.len());
         let mut inside = self.lock();
-        let room = OUTBOX_EVENTS_MAX.saturating_sub(inside.counts.waiting as usize);
+        let room = if inside.finished {
+            0
+        } else {
+            OUTBOX_EVENTS_MAX.saturating_sub(inside.counts.waiting as usize)
+        };
         let (taken, refused) = (items.min(room), items.saturating_sub(room));
         // Said once for a whole outage: every answer of it would say the same.
         let news = refused > 0 && !inside.full;
@@ -237,7 +243,8 @@ impl Outbox {
     }
 
     /// Flushes until nothing waits or the deadline ends, then gives up the rest; returns how many
-    /// events that were. For the end of a process: what does not leave now is lost.
+    /// events that were. For the end of a process: what does not leave now is lost, and what is offered
+    /// later is refused and counted.
     pub async fn finish(&self, deadline: &Deadline) -> u64 {
         while self.counts().waiting > 0 && !deadline.expired() {
             if self.flush(deadline).await == 0 {
@@ -250,6 +257,7 @@ impl Outbox {
         let left = inside.again.len() + inside.waiting.iter().map(|one| one.taken).sum::<usize>();
         inside.again.clear();
         inside.waiting.clear();
+        inside.finished = true;
         let left = left as u64;
         inside.counts.dropped += left;
         inside.counts.waiting = inside.counts.waiting.saturating_sub(left);

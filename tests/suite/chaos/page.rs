@@ -13,8 +13,8 @@ behind fault proxies) and on the Lambda binary. Written by `scripts/chaos`, whic
 its full duration; `cargo test -p tests --test suite chaos` is the short form.
 
 Gates are counts: an answer that is not valid, a call that must not be made, a task that is left.
-Times are those of one machine of two cores: the process had one, the generator, Redis and the stub
-the other, and the load averages say how much else there was. Where the generator itself was late,
+Times are those of one machine of two cores: the process was held to one of them, the generator, Redis
+and the stub were not, and the load averages say how much else there was. Where the generator itself was late,
 the row says that its times are void. An answer under a label such as `personal, redis_open` is valid
 and names what it had to do without. *Degraded after* counts from the beginning of the fault to the
 first answer that named a cause; *recovered after* from its end to the moment from which on fewer

@@ -114,7 +114,8 @@ pub(super) async fn faults(pace: Pace, matrix: &mut Matrix) {
     matrix.add(back);
 
     let after = world.baseline().await;
-    assert!(after.tasks <= at_rest.tasks + 1.0, "{after:?} {at_rest:?}");
+    // The second connection to Redis, two tasks, is dialled when calls first overlap.
+    assert!(after.tasks <= at_rest.tasks + 2.0, "{after:?} {at_rest:?}");
     assert_eq!(after.flights, 0.0);
     matrix.note(format!(
         "embedded storage, after all faults of Redis: tasks {} (before {}), loads in flight {}, descriptors {} (before {})",

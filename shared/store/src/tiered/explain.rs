@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use engine::pipeline::Explained;
 use guard::Deadline;
+use smol_str::SmolStr;
 
 use super::{Answer, TierOutcome, Tiered};
 use crate::ask::{Ask, Who};
 use crate::origin::Made;
+
+/// Why there is no slate when making it panicked; said nowhere, because another one is served.
+const PANICKED: SmolStr = SmolStr::new_static("load_panicked");
 
 impl Tiered {
     /// Answers a question with how each item came to its score. Makes the slate anew and keeps it
@@ -21,7 +25,13 @@ impl Tiered {
                 return (self.slate(ask, deadline).await, Vec::new());
             };
             let timed = inner.callers.time(&asked);
-            let made = inner.origin.make(&asked, 0, &tuning, deadline).await;
+            // Where all slates are made: whoever reads requests does not compute.
+            let made = inner.tasks.spawn({
+                let (inner, asked) = (Arc::clone(inner), asked.clone());
+                let (tuning, deadline) = (Arc::clone(&tuning), deadline.clone());
+                async move { inner.origin.make(&asked, 0, &tuning, &deadline).await }
+            });
+            let made = made.await.unwrap_or(Err(PANICKED));
             timed.end(&made);
             drop(turn);
             match made {

@@ -17,6 +17,7 @@ mod canonical;
 mod crowds;
 mod outages;
 mod shared;
+mod storms;
 mod world;
 
 async fn pass(ms: u64) {
