@@ -108,7 +108,7 @@ impl Turn<'_> {
     }
 
     /// The same page as told from the market of this request: pages are kept by the one that is known.
-    pub fn from_here(&self, told: &Arc<ServedPage>) -> Arc<ServedPage> {
+    pub fn told_here(&self, told: &Arc<ServedPage>) -> Arc<ServedPage> {
         let market = &self.asked.market;
         if told.market == *market {
             return Arc::clone(told);

@@ -254,7 +254,7 @@ impl Turn<'_> {
                 (self.key.0, Cursor::slate_hash(&slate.slate_id), slate)
             });
         }
-        self.tell(found.told.as_ref().map(|told| self.from_here(told)));
+        self.tell(found.told.as_ref().map(|told| self.told_here(told)));
         if is_due(&self.ask, self.number) {
             let page = found.of(slate);
             Box::pin(probe(app, &self.ask, &page, self.number, deadline)).await;

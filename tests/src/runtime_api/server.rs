@@ -86,8 +86,9 @@ async fn init_error(State(shared): Api, body: Bytes) -> StatusCode {
 async fn register(State(shared): Api, headers: HeaderMap, body: Bytes) -> Response {
     let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
     if shared.concurrency > 1
-        && asked["events"]
-            .as_array()
+        && asked
+            .get("events")
+            .and_then(Value::as_array)
             .is_some_and(|all| !all.is_empty())
     {
         return refused();
