@@ -35,15 +35,13 @@ async fn serve() -> anyhow::Result<()> {
     );
     let ports = aws.ports();
     let (tuning, tuning_file) = TuningFile::follow(tuning, &clock);
-    let catalogue = Catalogue::new(Arc::clone(&ports.tables), Arc::clone(&clock));
     let app = App::new(Parts {
         stream: ports.stream,
-        catalogue: Arc::new(catalogue),
+        catalogue: Catalogue::new(Arc::clone(&ports.tables), Arc::clone(&clock)).into(),
         users: Users::new(ports.tables),
         shared: shared?,
         signer,
-        // API Gateway lets through whom IAM knows; there is no key besides.
-        admin: AdminGuard::new(None),
+        admin: AdminGuard::new(None), // API Gateway lets through whom IAM knows; there is no key.
         tuning,
         tuning_file,
         clock: Arc::clone(&clock),
@@ -55,9 +53,8 @@ async fn serve() -> anyhow::Result<()> {
 }
 
 fn caller(caller: lambda::Caller) -> web::Caller {
-    let subject = caller.subject.map(Into::into);
     web::Caller {
-        subject,
+        subject: caller.subject.map(Into::into),
         admin: caller.signed_by_iam,
     }
 }
