@@ -146,6 +146,21 @@ impl World {
             .await
     }
 
+    /// Offers this many requests per second from now on; answers how many it were.
+    pub fn offer(&mut self, rate_per_s: u32) -> u32 {
+        std::mem::replace(&mut self.pace.rate_per_s, rate_per_s)
+    }
+
+    /// Answers that Redis had a word in so far: kept there, or confirmed by it.
+    pub async fn redis_hits(&self) -> f64 {
+        let metrics = self.node.metrics().await.unwrap();
+        let hits = metrics.iter().filter(|(name, _)| {
+            name.starts_with("reelway_tier_reads_total")
+                && (name.contains("shared_hit") || name.contains("local_confirmed"))
+        });
+        hits.map(|(_, value)| value).sum()
+    }
+
     /// Round trips to Redis and calls of AWS so far.
     pub fn calls(&self) -> (u64, u64) {
         let aws = self.aws.as_ref().map_or(0, |(stub, _)| stub.calls_total());
