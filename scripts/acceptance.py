@@ -5,6 +5,9 @@
 
 Starts every server on a free loopback port and ends it by process id.  Parts that need the real
 data sets are skipped with a printed line when they are not there.
+
+Longer than 400 lines because each part is one claim of the README, and they share the few things above
+them; a reader looks at one part at a time.
 """
 import argparse, http.client, json, os, random, re, select, signal, socket, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
@@ -246,6 +249,8 @@ def kuairand_serves(binary, folder, data):
     p50, p99, floor = quantile(misses, 0.5), quantile(misses, 0.99), quantile(control, 0.99)
     shown(f"/recommend, {len(pairs)} misses, one client: p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {max(misses):.2f} ms; "
           f"/health/live between them: p50 {quantile(control, 0.5):.2f} ms, p99 {floor:.2f} ms")
+    shown(f"p99 of misses against 5 ms: {'met' if p99 < 5 else 'missed'}")
+    # What this machine adds to any answer at that moment is not the service's.
     require(p99 < 5 + floor, f"p99 of misses {p99:.2f} ms, of the control {floor:.2f} ms")
 
 

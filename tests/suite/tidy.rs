@@ -229,16 +229,41 @@ fn is_test(path: &str) -> bool {
     path.split('/').any(|part| tests.contains(&part))
 }
 
-/// The part of a file before its unit tests.
-fn production(text: &str) -> &str {
-    text.split("#[cfg(test)]").next().unwrap_or(text)
+/// The lines of a file that are no comments and not for tests alone, with their numbers.
+///
+/// Leaves out what follows `#[cfg(test)]`: to its semicolon, or to the brace that closes it, which
+/// rustfmt puts where the item began.
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut end_of_skipped: Option<String> = None;
+    let mut skips_next = false;
+    let mut code = move |line: &str| {
+        if let Some(end) = &end_of_skipped {
+            if line == end {
+                end_of_skipped = None;
+            }
+            return false;
+        }
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        if skips_next && !code.starts_with("#[") {
+            skips_next = false;
+            if !code.ends_with(';') && !code.ends_with('}') {
+                end_of_skipped = Some(format!("{indent}}}"));
+            }
+            return false;
+        }
+        skips_next |= code == "#[cfg(test)]";
+        !skips_next && !code.starts_with("//")
+    };
+    let numbered = text.lines().zip(1..).map(|(line, number)| (number, line));
+    numbered.filter(move |(_, line)| code(line))
 }
 
-fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let numbered = production(text).lines().enumerate();
-    numbered
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
-        .map(|(n, l)| (n + 1, l))
+#[test]
+fn code_after_unit_tests_is_looked_at_too() {
+    let text = "#[cfg(test)]\nmod a;\none\n#[cfg(test)]\nmod b {\n    two\n}\n// no\nthree\n";
+    let seen: Vec<_> = code_lines(text).collect();
+    assert_eq!(seen, [(3, "one"), (9, "three")]);
 }
 
 #[test]
@@ -285,7 +310,7 @@ fn every_crate_forbids_unsafe_code_but_the_one_that_maps_files() {
             "tests/bench/src/measure/allocator.rs",
         ];
         if !homes.contains(&path.as_str())
-            && code_lines(&text).any(|(_, line)| line.contains("unsafe {"))
+            && code_lines(&text).any(|(_, line)| line.contains(concat!("unsafe", " {")))
         {
             problems.push(format!("{path} has an unsafe block"));
         }
@@ -296,7 +321,18 @@ fn every_crate_forbids_unsafe_code_but_the_one_that_maps_files() {
 #[test]
 fn files_and_mains_stay_short() {
     let mut problems = Vec::new();
-    for (path, text) in sources() {
+    let others = [
+        "infra/template.yaml",
+        "infra/network.yaml",
+        "infra/roles.yaml",
+        "infra/edge/template.yaml",
+        "scripts/acceptance.py",
+    ];
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(root().join(path)).expect("readable");
+        (path.to_owned(), text)
+    };
+    for (path, text) in sources().into_iter().chain(others.map(read)) {
         let lines = text.lines().count();
         if lines > 400 && !text.contains("Longer than 400 lines because") {
             problems.push(format!("{path} has {lines} lines and no stated reason"));
@@ -461,4 +497,29 @@ fn every_invariant_of_the_design_is_in_the_architecture_page() {
             "{room} is not on the map"
         );
     }
+}
+
+/// What a profile of Cargo.toml says, as `key=value`.
+fn profile(name: &str) -> BTreeSet<String> {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    let heading = format!("[profile.{name}]");
+    let lines = manifest.lines().skip_while(|line| *line != heading).skip(1);
+    let settings = lines.take_while(|line| !line.starts_with('['));
+    let settings = settings.filter(|line| line.contains('=') && !line.starts_with('#'));
+    settings
+        .map(|line| line.replace(' ', "").replace('"', "'"))
+        .collect()
+}
+
+#[test]
+fn sam_builds_what_the_profile_of_lambda_says() {
+    let said = std::fs::read_to_string(root().join("CargoLambda.toml")).expect("CargoLambda.toml");
+    let mut lambda = profile("lambda");
+    assert!(lambda.remove("inherits='release'"), "{lambda:?}");
+    let said: BTreeSet<String> = said
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("\"profile.release."))
+        .map(|line| line.trim_end_matches("\",").to_owned())
+        .collect();
+    assert_eq!(said, lambda);
 }
