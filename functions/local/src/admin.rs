@@ -15,6 +15,12 @@ use crate::diagnose::HotQuestion;
 use crate::jobs::{Jobs, NIGHT_BUDGET};
 use crate::settings::Settings;
 
+/// A night that refuses what it is given: too few rows, no catalogue. The log says which.
+const NOTHING_PUBLISHED: Problem = Problem::conflict(
+    "nothing_published",
+    "there is not enough to build from; what was served before goes on",
+);
+
 /// Who may use admin routes.
 #[must_use]
 pub fn guard(settings: &Settings) -> AdminGuard {
@@ -62,6 +68,7 @@ async fn profile(State((jobs, work)): State<(Arc<Jobs>, Tasks)>) -> Response {
             tracing::error!(error = %error, "the night that was asked for failed");
             match error.kind {
                 ErrorKind::Unavailable => Problem::unavailable(1).into_response(),
+                ErrorKind::Invalid | ErrorKind::NotFound => NOTHING_PUBLISHED.into_response(),
                 _ => Problem::internal().into_response(),
             }
         }

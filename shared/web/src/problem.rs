@@ -132,6 +132,12 @@ impl Problem {
         )
     }
 
+    /// 409: what was asked for does not fit what there is.
+    #[must_use]
+    pub const fn conflict(code: &'static str, title: &'static str) -> Self {
+        Self::new(StatusCode::CONFLICT, code, title)
+    }
+
     /// 413.
     #[must_use]
     pub const fn too_large() -> Self {
