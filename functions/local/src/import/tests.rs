@@ -1,6 +1,9 @@
 use std::fs;
+use std::sync::Arc;
 
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use engine::{EventKind, VideoId};
+use parquet::arrow::ArrowWriter;
 
 use super::progress::Lines;
 use super::*;
@@ -311,4 +314,29 @@ fn what_cannot_be_planned_is_said_before_anything_is_read() {
     let id = VideoId::parse("v").unwrap();
     let user = engine::UserId::parse("u").unwrap();
     assert_eq!(event::bare(EventKind::Click, &user, &id, 1).event_id, "");
+}
+
+#[tokio::test]
+async fn parquet_is_mapped_as_text_is_and_its_bad_rows_are_set_aside() {
+    let world = World::new();
+    let columns: [(&str, ArrayRef); 3] = [
+        ("who", Arc::new(StringArray::from(vec!["a", "b", "c d"]))),
+        ("what", Arc::new(Int64Array::from(vec![5, 7, 5]))),
+        ("at", Arc::new(Int64Array::from(vec![1_650_000_000_000; 3]))),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let file = fs::File::create(world.folder.path().join("e.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let line = "{}/e.parquet --map user_id=who,video_id=what,ts=at --kind watch";
+
+    let refused = world.import(line).await.unwrap_err().to_string();
+    assert!(refused.contains("1 of 3 rows of e.parquet"), "{refused}");
+    assert!(world.told().await.is_empty());
+    let report = world.import(&format!("{line} --max-bad 0.5")).await;
+    let report = report.unwrap();
+    assert_eq!((report.events, report.bad), (2, 1));
+    let told = ["a watch 5 1650000000000", "b watch 7 1650000000000"];
+    assert_eq!(world.told().await, told);
 }
