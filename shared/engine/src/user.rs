@@ -9,7 +9,7 @@ use crate::{CreatorId, EventKind, UserId, VideoId};
 pub const RECENT_MAX: usize = 50;
 /// Videos remembered as met, newest last.
 pub const SEEN_MAX: usize = 500;
-/// Videos and creators a user may hide.
+/// Videos, and creators, a user may hide; the newest hold (decision 0033).
 pub const HIDDEN_MAX: usize = 100;
 /// Undone likes, follows and hides remembered, newest last.
 pub const UNDONE_MAX: usize = 50;
