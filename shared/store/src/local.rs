@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use engine::Slate;
 use moka::Expiry;
-use moka::future::Cache;
 use moka::ops::compute::Op;
+use moka::sync::Cache;
 use smol_str::SmolStr;
 
 use crate::ask::{SlateKey, Who};
@@ -183,31 +183,27 @@ impl Local {
     }
 
     /// Looks up a value.
-    pub async fn get(&self, key: SlateKey) -> Option<Arc<Held>> {
-        self.cache.get(&key).await
+    pub fn get(&self, key: SlateKey) -> Option<Arc<Held>> {
+        self.cache.get(&key)
     }
 
     /// Keeps a value unless a newer one is held, which wins; returns the one that is held now.
-    pub async fn put(&self, key: SlateKey, held: Arc<Held>, now_ms: i64) -> Arc<Held> {
+    pub fn put(&self, key: SlateKey, held: Arc<Held>, now_ms: i64) -> Arc<Held> {
         let ours = Arc::clone(&held);
-        let result = self
-            .cache
-            .entry(key)
-            .and_compute_with(|current| async move {
-                let newer = current.is_some_and(|entry| {
-                    let current = entry.value();
-                    current.rank > held.rank && current.freshness(now_ms) != Freshness::Dead
-                });
-                if newer { Op::Nop } else { Op::Put(held) }
-            })
-            .await;
+        let result = self.cache.entry(key).and_compute_with(|current| {
+            let newer = current.is_some_and(|entry| {
+                let current = entry.value();
+                current.rank > held.rank && current.freshness(now_ms) != Freshness::Dead
+            });
+            if newer { Op::Nop } else { Op::Put(held) }
+        });
         result.into_entry().map_or(ours, moka::Entry::into_value)
     }
 
     /// How many values there are, once the cache has caught up with itself.
     #[cfg(test)]
-    pub async fn settled(&self) -> (u64, u64) {
-        self.cache.run_pending_tasks().await;
+    pub fn settled(&self) -> (u64, u64) {
+        self.cache.run_pending_tasks();
         (self.cache.entry_count(), self.cache.weighted_size())
     }
 }
@@ -287,8 +283,8 @@ mod tests {
         ))
     }
 
-    #[tokio::test]
-    async fn an_older_value_never_replaces_a_newer_one_that_is_alive() {
+    #[test]
+    fn an_older_value_never_replaces_a_newer_one_that_is_alive() {
         let cases = [
             ("the same", held(5, "2", NOW), NOW, true),
             ("a newer user", held(6, "1", NOW), NOW, true),
@@ -304,23 +300,23 @@ mod tests {
         ];
         for (what, new, now_ms, replaces) in cases {
             let local = Local::new(1 << 20);
-            local.put(SlateKey(1), held(5, "2", NOW), NOW).await;
-            let kept = local.put(SlateKey(1), Arc::clone(&new), now_ms).await;
+            local.put(SlateKey(1), held(5, "2", NOW), NOW);
+            let kept = local.put(SlateKey(1), Arc::clone(&new), now_ms);
             assert_eq!(Arc::ptr_eq(&kept, &new), replaces, "{what}");
-            let found = local.get(SlateKey(1)).await.unwrap();
+            let found = local.get(SlateKey(1)).unwrap();
             assert!(Arc::ptr_eq(&found, &kept), "{what}");
         }
     }
 
-    #[tokio::test]
-    async fn the_tier_is_bounded_in_bytes() {
+    #[test]
+    fn the_tier_is_bounded_in_bytes() {
         let local = Local::new(1 << 20);
         for key in 0..1_000 {
             let value = Value::Slate(slate(200));
             let held = Held::new(value, Rank::default(), LIFE, NOW, NOW);
-            local.put(SlateKey(key), Arc::new(held), NOW).await;
+            local.put(SlateKey(key), Arc::new(held), NOW);
         }
-        let (entries, bytes) = local.settled().await;
+        let (entries, bytes) = local.settled();
         assert!(bytes <= 1 << 20, "{bytes} bytes");
         assert!(
             (20..=32).contains(&entries),
