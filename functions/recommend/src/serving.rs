@@ -1,6 +1,5 @@
 //! The way of every request for a slate.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use axum::body::Body as Posted;
@@ -10,7 +9,7 @@ use guard::{Deadline, Now};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use store::{Answer, Ask, Kind, Tuning};
-use web::{Caller, Cursor, Prefix, Problem, ServerTiming};
+use web::{Caller, Cursor, Decimal, Prefix, Problem, ServerTiming};
 
 use crate::app::App;
 use crate::request::SlateRequest;
@@ -187,11 +186,6 @@ fn stamp(headers: &mut HeaderMap, answer: &Answer, took: Duration) {
 
 /// A number as a header, in one allocation of its size.
 fn number(number: u64) -> HeaderValue {
-    let mut digits = [0; 20];
-    let mut room = digits.as_mut_slice();
-    // Twenty digits are enough for every number.
-    let _ = write!(room, "{number}");
-    let left = room.len();
-    let text = digits.get(..digits.len() - left).unwrap_or_default();
-    HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0"))
+    let digits = Decimal::of(number, 1);
+    HeaderValue::from_bytes(digits.as_bytes()).unwrap_or(HeaderValue::from_static("0"))
 }
