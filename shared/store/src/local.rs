@@ -24,6 +24,9 @@ const ITEM_BYTES: usize = 160;
 pub(crate) const HOT_LIFE: i64 = 2;
 /// Least share of its soft life before whose end a hot value may be refreshed early.
 const EARLY_SHARE: f64 = 0.01;
+/// So many makings ahead of the end is the earliest that one begins: −ln of the smallest random number
+/// but 0, which has 53 bits, is 36.7.
+const AHEAD_MAX: f64 = 37.0;
 
 /// What is held for a question.
 #[derive(Debug, Clone)]
@@ -101,8 +104,9 @@ impl Held {
     pub fn wants_early(&self, now_ms: i64, times: i64, unit: f64) -> bool {
         let least_ms = self.life.soft.as_secs_f64() * 1_000.0 * EARLY_SHARE;
         let took_ms = f64::from(self.took_ms).max(least_ms);
-        let ahead_ms = took_ms * -unit.max(f64::MIN_POSITIVE).ln();
-        ahead_ms >= self.soft_left_ms(now_ms, times) as f64
+        let left_ms = self.soft_left_ms(now_ms, times) as f64;
+        // Most of its life no number makes it begin, so no logarithm is taken.
+        left_ms <= took_ms * AHEAD_MAX && took_ms * -unit.max(f64::MIN_POSITIVE).ln() >= left_ms
     }
 
     /// What is left of its soft life; none for one that was confirmed in the future.
