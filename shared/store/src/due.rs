@@ -75,7 +75,12 @@ mod tests {
     fn one_caller_claims_and_a_failure_rests_before_the_next_try() {
         let clock = ManualClock::starting_at(1_000_000);
         let due = Due::default();
+        assert!(
+            due.is_due(clock.now(), EVERY, RETRY),
+            "looking claims nothing"
+        );
         assert!(due.claim(clock.now(), EVERY, RETRY));
+        assert!(!due.is_due(clock.now(), EVERY, RETRY));
         assert!(!due.claim(clock.now(), EVERY, RETRY), "claimed already");
         clock.advance(RETRY);
         assert!(
