@@ -9,8 +9,6 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// Raised when the parts of a key change, so that no old value is found under a new meaning.
 const KEY_SCHEMA: u8 = 1;
-/// Room for the parts of most keys, in bytes.
-const KEY_BYTES: usize = 160;
 /// Longest text of a cohort token, in bytes.
 const COHORT_BYTES_MAX: usize = 11;
 
@@ -60,8 +58,7 @@ impl FromStr for Cohort {
             return Err(InvalidCohort);
         }
         let digits = text.strip_prefix('c').ok_or(InvalidCohort)?;
-        let number = digits.parse().map_err(|_| InvalidCohort)?;
-        let cohort = Self { number };
+        let cohort = Self::new(digits.parse().map_err(|_| InvalidCohort)?);
         if cohort.token() == text {
             Ok(cohort)
         } else {
@@ -208,7 +205,7 @@ impl Ask {
     /// the order and repetition of categories do not matter.
     #[must_use]
     pub fn key(&self) -> SlateKey {
-        let mut parts = Parts(Vec::with_capacity(KEY_BYTES));
+        let mut parts = Parts(Vec::with_capacity(160));
         parts.byte(KEY_SCHEMA);
         parts.text(&self.scene);
         parts.text(&self.market);
@@ -246,7 +243,7 @@ impl Ask {
     }
 }
 
-/// Hashed at once: with so few bytes that is quicker than to keep a hash going.
+/// Hashed at once: a hundred bytes or so, for which that is quicker than to keep a hash going.
 struct Parts(Vec<u8>);
 
 impl Parts {
