@@ -13,8 +13,8 @@
 //!   lives here; what was hidden since is left out of old slates too.
 //! - Bodies depend on the slate and the page alone; request id and age travel in headers.
 //!
-//! Read in the order `app`, `routes`, `slates`, `request`, `limits`, `serving`, `source`, `page`,
-//! `pages`, `probe`, `reading`, `render`, `answer`, `splice`.
+//! Read in the order `app`, `routes`, `slates`, `request`, `limits`, `serving`, `turn`, `source`,
+//! `page`, `pages`, `probe`, `reading`, `render`, `answer`, `splice`.
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -35,6 +35,7 @@ mod serving;
 mod slates;
 mod source;
 mod splice;
+mod turn;
 mod videos;
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use std::time::Duration;
 use engine::{UserId, UserState};
 use guard::concurrency::Entry;
 use guard::tuning::Limits as Rates;
-use guard::{BreakerState, Clock, Concurrency, Deadline, GuardTuning, KeyedLimiter, Limiter, Rate};
+use guard::{
+    BreakerState, Clock, Concurrency, Deadline, GuardTuning, KeyedLimiter, Limiter, Now, Rate,
+};
 use ops::metric;
 use store::Tiered;
 use store::tiered::CALLERS_MAX;
@@ -86,6 +88,7 @@ impl Limits {
     /// 429 with whole seconds to wait, rounded up.
     pub fn take(
         &self,
+        now: Now,
         tuning: &GuardTuning,
         prefix: Option<Prefix>,
         user: Option<&UserId>,
@@ -93,9 +96,9 @@ impl Limits {
         let user = user.map(UserState::user_hash);
         let may_take_all = self.follow(&tuning.limits, user);
         if let Some(user) = user {
-            refused("user", "user_limit", self.user.take(user))?;
+            refused("user", "user_limit", self.user.take_at(now, user, 0.0))?;
         }
-        let taken = self.take_around(&tuning.limits, prefix, may_take_all);
+        let taken = self.take_around(now, &tuning.limits, prefix, may_take_all);
         if let (Some(user), Err(_)) = (user, &taken) {
             self.user.put_back(user);
         }
@@ -109,11 +112,12 @@ impl Limits {
     /// As [`Self::take`].
     pub fn take_before_body(
         &self,
+        now: Now,
         tuning: &GuardTuning,
         prefix: Option<Prefix>,
     ) -> Result<(), Problem> {
         let may_take_all = self.follow(&tuning.limits, None);
-        self.take_around(&tuning.limits, prefix, may_take_all)
+        self.take_around(now, &tuning.limits, prefix, may_take_all)
     }
 
     /// The rest, once it was read: the user's limit. What was taken before stays taken, because the
@@ -121,8 +125,8 @@ impl Limits {
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn take_after_body(&self, user: Option<&UserId>) -> Result<(), Problem> {
-        let taken = user.map(|user| self.user.take(UserState::user_hash(user)));
+    pub fn take_after_body(&self, now: Now, user: Option<&UserId>) -> Result<(), Problem> {
+        let taken = user.map(|user| self.user.take_at(now, UserState::user_hash(user), 0.0));
         taken.map_or(Ok(()), |taken| refused("user", "user_limit", taken))
     }
 
@@ -130,6 +134,7 @@ impl Limits {
     /// leave a share.
     fn take_around(
         &self,
+        now: Now,
         rates: &Rates,
         prefix: Option<Prefix>,
         may_take_all: bool,
@@ -142,10 +147,10 @@ impl Limits {
             }
         };
         if let Some(Prefix(network)) = prefix {
-            let taken = self.region.take_leaving(network, kept(&rates.region));
+            let taken = self.region.take_at(now, network, kept(&rates.region));
             refused("region", "region_limit", taken)?;
         }
-        let taken = self.interface.take_leaving(kept(&rates.interface));
+        let taken = self.interface.take_at(now, kept(&rates.interface));
         if let (Some(Prefix(network)), Err(_)) = (prefix, taken) {
             self.region.put_back(network);
         }
@@ -166,6 +171,13 @@ impl Limits {
             metrics::counter!(metric::LIMITED, "level" => "process").increment(1);
             Problem::overloaded()
         })
+    }
+
+    /// The same for what waits for nothing: nobody is turned away, whoever is not let in at once
+    /// [enters](Self::enter).
+    pub fn enter_at_once(&self, tuning: &GuardTuning, now: Now) -> Option<Entry<'_>> {
+        self.concurrency.tune(tuning.concurrency);
+        self.concurrency.try_enter(now)
     }
 
     /// Applies what changed: the rates, and whether other processes are heard of. Answers whether

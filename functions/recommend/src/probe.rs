@@ -9,12 +9,13 @@ use crate::page::Page;
 
 /// Of so many personal and cohort answers one is compared: 0.2 %, twice what is promised, so that
 /// chance does not bring it below.
-pub(crate) const ONE_IN: u128 = 500;
+pub(crate) const ONE_IN: u64 = 500;
 
 /// Whether the answer of this number is compared; everybody's slate stands on the lowest step itself.
 pub(crate) fn is_due(ask: &Ask, number: u128) -> bool {
     let is_lowest = ask.kind != Kind::Recommend || ask.who == Who::Anyone;
-    !is_lowest && number.is_multiple_of(ONE_IN)
+    // Half of a random number is one.
+    !is_lowest && (number as u64).is_multiple_of(ONE_IN)
 }
 
 /// Makes the market's trending for one answer in [`ONE_IN`], as an outage would, and compares it

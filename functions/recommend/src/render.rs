@@ -11,9 +11,9 @@ use web::{Audience, Cursor, Freshness, ItemToken, Problem};
 use crate::answer::{AnswerExplain, AnswerItem, ItemExplain, SlateAnswer};
 use crate::page::Page;
 use crate::request::SlateRequest;
-use crate::serving::Turn;
 use crate::source::Source;
 use crate::splice::{splice, whole};
+use crate::turn::Turn;
 
 /// What a page with fewer items than asked for says.
 const SIZE_NOT_ENOUGH: &str = "size_not_enough";

@@ -1,30 +1,20 @@
 //! The way of every request for a slate.
 
-use std::collections::HashSet;
-use std::io::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body as Posted;
 use axum::response::Response;
-use bytes::Bytes;
-use engine::pipeline::Explained;
-use engine::{Slate, UserId, VideoId};
-use guard::Deadline;
+use guard::concurrency::Entry;
+use guard::{Deadline, Now};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use ops::metric;
-use store::{Answer, Ask, Kind, SlateKey, Tuning};
-use tracing::{Instrument, debug_span};
-use web::{Caller, Cursor, ETag, Freshness, Prefix, Problem, ServerTiming};
+use store::{Answer, Ask, Kind, Tuning};
+use web::{Caller, Cursor, Decimal, Prefix, Problem, ServerTiming};
 
 use crate::app::App;
-use crate::page::{LeftOut, cut};
-use crate::pages::{PageKey, Rendered};
-use crate::probe::{is_due, probe};
 use crate::request::SlateRequest;
 use crate::respond::respond;
-use crate::source::Source;
+use crate::turn::{AtHand, Body, Turn};
 
 const X_AGE_MS: HeaderName = HeaderName::from_static("x-age-ms");
 
@@ -35,9 +25,19 @@ pub(crate) async fn serve(
     asked: SlateRequest,
     parts: &Parts,
 ) -> Result<Response, Problem> {
-    let tuning = app.tuning();
-    let limits = |user: Option<&UserId>| app.limits.take(&tuning.guard, app.prefix(parts), user);
-    serve_within(app, kind, asked, parts, &tuning, limits).await
+    let (tuning, prefix, began) = (app.tuning(), app.prefix(parts), app.clock.now());
+    let visit = Visit {
+        app,
+        asked: &asked,
+        parts,
+        tuning: &tuning,
+        prefix,
+        began,
+    };
+    let cursor = visit.check()?;
+    app.limits
+        .take(began, &tuning.guard, prefix, asked.user())?;
+    visit.answer(kind, cursor.as_ref()).await
 }
 
 /// As [`serve`] for a body that may be read now, because the limits of whoever sends it let it in.
@@ -47,59 +47,121 @@ pub(crate) async fn serve_posted(
     parts: &Parts,
     body: Posted,
 ) -> Result<Response, Problem> {
-    let tuning = app.tuning();
+    let (tuning, prefix) = (app.tuning(), app.prefix(parts));
     app.limits
-        .take_before_body(&tuning.guard, app.prefix(parts))?;
+        .take_before_body(app.clock.now(), &tuning.guard, prefix)?;
     let deadline = app.body_deadline(&parts.extensions);
     let asked = SlateRequest::of_body(parts, body, &deadline).await?;
-    let limits = |user: Option<&UserId>| app.limits.take_after_body(user);
-    serve_within(app, kind, asked, parts, &tuning, limits).await
-}
-
-/// Answers under this tuning what its limits let in.
-async fn serve_within(
-    app: &App,
-    kind: Kind,
-    asked: SlateRequest,
-    parts: &Parts,
-    tuning: &Tuning,
-    limits: impl FnOnce(Option<&UserId>) -> Result<(), Problem>,
-) -> Result<Response, Problem> {
-    let started = app.clock.now();
-    if let Some(user) = asked.user() {
-        Caller::of(&parts.extensions).may_act_for(user)?;
-    }
-    let cursor = open_cursor(app, &asked, started.wall_ms)?;
-    limits(asked.user())?;
-
-    let prefix = app.prefix(parts);
-    let deadline = app.deadline(tuning, &parts.extensions);
-    let _with_us = CancelOnDrop(&deadline);
-    let at_work = app.limits.enter(&tuning.guard, &deadline).await?;
-    let number = app.ids.number();
-    let ask = Ask {
-        network: prefix.map(|Prefix(network)| network),
-        ..asked.ask(kind, number as u64)
-    };
-    let ask = app.tiered.canonical(ask, tuning);
-    let turn = Turn {
+    let began = app.clock.now();
+    let visit = Visit {
         app,
         asked: &asked,
-        key: ask.key(),
-        ask,
-        tuning,
-        number,
-        cursor: cursor.as_ref(),
-        now_ms: started.wall_ms,
+        parts,
+        tuning: &tuning,
+        prefix,
+        began,
     };
-    let (answer, body) = turn.take(&deadline).await?;
-    at_work.done();
+    let cursor = visit.check()?;
+    app.limits.take_after_body(began, asked.user())?;
+    visit.answer(kind, cursor.as_ref()).await
+}
 
-    let freshness = body.freshness;
-    let mut response = respond(body.bytes, body.tag, freshness, &parts.headers);
-    let took = app.clock.now().mono.saturating_sub(started.mono);
-    stamp(response.headers_mut(), &answer, took);
-    Ok(response)
+/// One request that was read.
+struct Visit<'a> {
+    app: &'a App,
+    asked: &'a SlateRequest,
+    parts: &'a Parts,
+    tuning: &'a Tuning,
+    prefix: Option<Prefix>,
+    began: Now,
+}
+
+impl<'a> Visit<'a> {
+    /// Whether the caller may ask this; what its cursor says.
+    fn check(&self) -> Result<Option<Cursor>, Problem> {
+        if let Some(user) = self.asked.user() {
+            Caller::of(&self.parts.extensions).may_act_for(user)?;
+        }
+        let opened = self.asked.cursor.as_ref().map(|text| {
+            Cursor::open(text, &self.app.signer, self.began.wall_ms)
+                .ok_or_else(|| Problem::field("cursor"))
+        });
+        opened.transpose()
+    }
+
+    /// Answers what the limits let in. The usual case is a page that was rendered a moment ago: it is
+    /// handed out at once, so it needs no deadline and nobody can leave before it is there.
+    async fn answer(&self, kind: Kind, cursor: Option<&'a Cursor>) -> Result<Response, Problem> {
+        let turn = self.turn(kind, cursor);
+        let at_work = self
+            .app
+            .limits
+            .enter_at_once(&self.tuning.guard, self.began);
+        let found = match &at_work {
+            Some(_) => turn.at_hand(self.began),
+            None => AtHand::default(),
+        };
+        let handed = turn.rendered_at_hand(&found);
+        let handed = handed.map(|(answer, body)| self.respond(answer, body));
+        match (handed, at_work) {
+            (Some(response), Some(at_work)) => {
+                at_work.done();
+                Ok(response)
+            }
+            // On the heap, so that the usual case does not carry the room that this needs.
+            (_, at_work) => Box::pin(self.work(&turn, at_work, found)).await,
+        }
+    }
+
+    fn turn(&self, kind: Kind, cursor: Option<&'a Cursor>) -> Turn<'a> {
+        let Self {
+            app, asked, tuning, ..
+        } = *self;
+        let number = app.ids.number();
+        let ask = Ask {
+            network: self.prefix.map(|Prefix(network)| network),
+            ..asked.ask(kind, number as u64)
+        };
+        let ask = app.tiered.canonical(ask, tuning);
+        Turn {
+            app,
+            asked,
+            key: ask.key(),
+            ask,
+            tuning,
+            number,
+            cursor,
+            now_ms: self.began.wall_ms,
+        }
+    }
+
+    /// Answers what has to be waited for, or worked for.
+    async fn work(
+        &self,
+        turn: &Turn<'_>,
+        at_work: Option<Entry<'_>>,
+        found: AtHand,
+    ) -> Result<Response, Problem> {
+        let deadline = self.app.deadline(self.tuning, &self.parts.extensions);
+        let _with_us = CancelOnDrop(&deadline);
+        let at_work = match at_work {
+            Some(at_work) => at_work,
+            None => {
+                let limits = &self.app.limits;
+                limits.enter(&self.tuning.guard, &deadline).await?
+            }
+        };
+        let (answer, body) = turn.take(found, &deadline).await?;
+        at_work.done();
+        Ok(self.respond(&answer, body))
+    }
+
+    fn respond(&self, answer: &Answer, body: Body) -> Response {
+        let mut response = respond(body.bytes, body.tag, body.freshness, &self.parts.headers);
+        let took = self.app.clock.now().mono.saturating_sub(self.began.mono);
+        stamp(response.headers_mut(), answer, took);
+        response
+    }
 }
 
 /// Cancels what still works for a client that went away; changes nothing after an answer.
@@ -108,163 +170,6 @@ struct CancelOnDrop<'a>(&'a Deadline);
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         self.0.cancel();
-    }
-}
-
-fn open_cursor(app: &App, asked: &SlateRequest, now_ms: i64) -> Result<Option<Cursor>, Problem> {
-    let opened = asked.cursor.as_ref().map(|text| {
-        Cursor::open(text, &app.signer, now_ms).ok_or_else(|| Problem::field("cursor"))
-    });
-    opened.transpose()
-}
-
-/// A rendered page.
-struct Body {
-    bytes: Bytes,
-    /// Its tag, where it is known.
-    tag: Option<ETag>,
-    freshness: Freshness,
-}
-
-/// What the parts of one answer share.
-pub(crate) struct Turn<'a> {
-    pub app: &'a App,
-    pub asked: &'a SlateRequest,
-    pub ask: Ask,
-    pub key: SlateKey,
-    pub tuning: &'a Tuning,
-    /// Differs for every answer.
-    pub number: u128,
-    pub cursor: Option<&'a Cursor>,
-    pub now_ms: i64,
-}
-
-impl Turn<'_> {
-    /// The usual case is a page that was rendered a moment ago. The others lie on the heap, so that
-    /// it does not carry the room that they need.
-    async fn take(&self, deadline: &Deadline) -> Result<(Answer, Body), Problem> {
-        let tiered = &self.app.tiered;
-        let hidden = self
-            .app
-            .catalogue
-            .hidden(deadline)
-            .instrument(debug_span!("hidden"))
-            .await;
-        let span = debug_span!("slate");
-        if self.asked.explain {
-            let explained = tiered.explain(self.ask.clone(), deadline).instrument(span);
-            let explained = Box::pin(explained).await;
-            return Box::pin(self.page(explained, &hidden, deadline)).await;
-        }
-        let slate = tiered.slate_of(&self.ask, self.key, deadline);
-        let answer = slate.instrument(span).await;
-        match self.rendered(&answer, &hidden, deadline).await {
-            Some(body) => Ok((answer, body)),
-            None => Box::pin(self.page((answer, Vec::new()), &hidden, deadline)).await,
-        }
-    }
-
-    /// A page that is cut and written for this request.
-    async fn page(
-        &self,
-        (mut answer, mut explained): (Answer, Vec<Explained>),
-        hidden: &Arc<HashSet<VideoId>>,
-        deadline: &Deadline,
-    ) -> Result<(Answer, Body), Problem> {
-        let Self { app, asked, .. } = *self;
-        let mut source = self.source(&answer, deadline).await;
-        let mut left_out = LeftOut {
-            exclude: asked.exclude.iter().collect(),
-            hidden: Some(hidden),
-            cursor: self.cursor,
-            own: source.own.take(),
-        };
-        let mut page = cut(&source.slate, source.from, asked.limit, &left_out);
-        if page.excluded && self.is_short(&page) {
-            // Made again for this request alone, by a pipeline that knows what not to propose.
-            // Another seed gives it a name of its own.
-            let ask = Ask {
-                exclude: asked.exclude.clone(),
-                seed: !self.ask.seed,
-                ..self.ask.clone()
-            };
-            (answer, explained) = app.tiered.explain(ask, deadline).await;
-            source = Source::fresh(&answer);
-            left_out.own = None;
-            page = cut(&source.slate, source.from, asked.limit, &left_out);
-        }
-        let explained = explained.as_slice();
-        let explained =
-            (asked.explain && Arc::ptr_eq(&source.slate, &answer.slate)).then_some(explained);
-        let bytes = self.render(&source, &page, explained, &answer.stages)?;
-        let (bytes, told) = (Bytes::from(bytes), self.told(&source.slate, &page));
-        let tag = self
-            .page_key()
-            .filter(|_| Arc::ptr_eq(&source.slate, &answer.slate))
-            .map(|key| {
-                let rendered = Rendered {
-                    bytes: bytes.clone(),
-                    tag: ETag::of(&bytes),
-                    next: page.next,
-                    places: page.items.iter().map(|(place, _)| *place).collect(),
-                    told: told.clone(),
-                };
-                let tag = rendered.tag.clone();
-                app.pages.keep(key, &source.slate, hidden, rendered);
-                tag
-            });
-        self.tell(told);
-        count(app, &source.slate, &answer);
-        probe(app, &self.ask, &page, self.number, deadline).await;
-        let freshness = self.freshness(&source.slate, source.lost);
-        let body = Body {
-            bytes,
-            tag,
-            freshness,
-        };
-        Ok((answer, body))
-    }
-
-    /// What a first page is kept under; none for pages that only this request is given.
-    fn page_key(&self) -> Option<PageKey> {
-        let asked = self.asked;
-        // The answer names the scene that was asked for, the key the one that there is.
-        let own = self.cursor.is_some()
-            || asked.explain
-            || !asked.exclude.is_empty()
-            || asked.scene != self.ask.scene;
-        (!own).then(|| PageKey {
-            slate_key: self.key.0,
-            limit: asked.limit,
-            issued_ms: Cursor::issued(self.now_ms),
-        })
-    }
-
-    /// The same page as a moment ago, of the same slate.
-    async fn rendered(
-        &self,
-        answer: &Answer,
-        hidden: &Arc<HashSet<VideoId>>,
-        deadline: &Deadline,
-    ) -> Option<Body> {
-        let (app, slate) = (self.app, &answer.slate);
-        let found = app.pages.find(self.page_key()?, slate, hidden)?;
-        if found.next.is_some() {
-            app.reading.keep_on(&found.kept, || {
-                (self.key.0, Cursor::slate_hash(&slate.slate_id), slate)
-            });
-        }
-        self.tell(found.told.as_ref().map(|told| self.told_here(told)));
-        if is_due(&self.ask, self.number) {
-            let page = found.of(slate);
-            Box::pin(probe(app, &self.ask, &page, self.number, deadline)).await;
-        }
-        count(app, slate, answer);
-        Some(Body {
-            bytes: found.bytes.clone(),
-            tag: Some(found.tag.clone()),
-            freshness: self.freshness(slate, false),
-        })
     }
 }
 
@@ -281,24 +186,6 @@ fn stamp(headers: &mut HeaderMap, answer: &Answer, took: Duration) {
 
 /// A number as a header, in one allocation of its size.
 fn number(number: u64) -> HeaderValue {
-    let mut digits = [0; 20];
-    let mut room = digits.as_mut_slice();
-    // Twenty digits are enough for every number.
-    let _ = write!(room, "{number}");
-    let left = room.len();
-    let text = digits.get(..digits.len() - left).unwrap_or_default();
-    HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0"))
-}
-
-fn count(app: &App, slate: &Slate, answer: &Answer) {
-    if let Some(counter) = app.slates.get(slate.rung as usize) {
-        counter.increment(1);
-    }
-    for cause in &slate.degraded {
-        metrics::counter!(metric::DEGRADED, "cause" => cause.to_string()).increment(1);
-    }
-    for stage in &answer.stages {
-        let took = Duration::from_micros(stage.micros).as_secs_f64();
-        metrics::histogram!(metric::STAGE_SECONDS, "stage" => stage.name).record(took);
-    }
+    let digits = Decimal::of(number, 1);
+    HeaderValue::from_bytes(digits.as_bytes()).unwrap_or(HeaderValue::from_static("0"))
 }

@@ -8,7 +8,7 @@ use store::{Answer, TierOutcome};
 use web::Cursor;
 
 use crate::page::OwnHides;
-use crate::serving::Turn;
+use crate::turn::Turn;
 
 /// What a page is cut from.
 pub(crate) struct Source {

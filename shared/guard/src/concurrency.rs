@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sync::{Mutex, MutexGuard, PoisonError};
-use crate::{Clock, ConcurrencyTuning, Deadline, Gate, GatePermit, Shed};
+use crate::{Clock, ConcurrencyTuning, Deadline, Gate, GatePermit, Now, Shed};
 
 /// Calls that are averaged before the limit is looked at.
 const SAMPLES: u32 = 32;
@@ -93,6 +93,17 @@ impl Concurrency {
         })
     }
 
+    /// Lets in now or not at all; for what needs no deadline because it waits for nothing.
+    #[must_use]
+    pub fn try_enter(&self, now: Now) -> Option<Entry<'_>> {
+        let permit = self.gate.try_enter()?;
+        Some(Entry {
+            concurrency: self,
+            entered: now.mono,
+            _permit: permit,
+        })
+    }
+
     /// Goes on under new tuning; an adaptive limit starts anew when the tuning changes.
     pub fn tune(&self, tuning: ConcurrencyTuning) {
         let mut state = self.lock();
@@ -119,9 +130,13 @@ impl Concurrency {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn(&self, took: Duration) {
-        let inside = self.gate.inside();
+    fn learn(&self, entered: Duration) {
         let mut state = self.lock();
+        if !state.tuning.adaptive {
+            return;
+        }
+        let took = self.clock.now().mono.saturating_sub(entered);
+        let inside = self.gate.inside();
         if let Some(limit) = state.learn(took.as_secs_f64(), inside) {
             self.gate.set_limit(limit);
         }
@@ -131,8 +146,7 @@ impl Concurrency {
 impl Entry<'_> {
     /// The call came to its end; how long it took counts.
     pub fn done(self) {
-        let now = self.concurrency.clock.now().mono;
-        self.concurrency.learn(now.saturating_sub(self.entered));
+        self.concurrency.learn(self.entered);
     }
 }
 
@@ -150,9 +164,6 @@ impl State {
 
     /// Takes in one call; answers the limit when it changed.
     fn learn(&mut self, took_s: f64, inside: usize) -> Option<usize> {
-        if !self.tuning.adaptive {
-            return None;
-        }
         self.sum += took_s;
         self.samples += 1;
         self.inside_max = self.inside_max.max(inside);

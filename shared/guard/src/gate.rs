@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
@@ -90,11 +90,8 @@ impl Gate {
     /// # Errors
     /// [`Shed`] says why not.
     pub async fn enter(&self, deadline: &Deadline) -> Result<GatePermit, Shed> {
-        match Arc::clone(&self.shared.seats).try_acquire_owned() {
-            Ok(seat) => return Ok(self.shared.admit(seat)),
-            // The semaphore is never closed; if it were, nobody could be let in.
-            Err(TryAcquireError::Closed) => return Err(Shed::Full),
-            Err(TryAcquireError::NoPermits) => {}
+        if let Some(permit) = self.try_enter() {
+            return Ok(permit);
         }
         let _place = self.shared.queue()?;
         let seat = deadline
@@ -106,6 +103,13 @@ impl Gate {
             Err(Elapsed::Timeout) => Err(Shed::Timeout),
             Err(Elapsed::Cancelled) => Err(Shed::Cancelled),
         }
+    }
+
+    /// Lets in at once or not at all; whoever waits goes first.
+    #[must_use]
+    pub fn try_enter(&self) -> Option<GatePermit> {
+        let seat = Arc::clone(&self.shared.seats).try_acquire_owned().ok()?;
+        Some(self.shared.admit(seat))
     }
 
     /// Changes how many are let in at once (at least 1). Nobody is thrown out: a smaller limit

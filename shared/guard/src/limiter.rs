@@ -68,7 +68,14 @@ impl Limiter {
     /// # Errors
     /// As [`Self::take`].
     pub fn take_leaving(&self, reserve: f64) -> Result<(), Duration> {
-        let now = self.clock.now();
+        self.take_at(self.clock.now(), reserve)
+    }
+
+    /// The same for a caller that has read the clock.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_at(&self, now: Now, reserve: f64) -> Result<(), Duration> {
         let (rate, bucket) = &mut *self.lock();
         bucket.take(*rate, now, reserve)
     }

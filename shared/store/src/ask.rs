@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use engine::{CategoriesMatch, Recipe, UserId, VideoId};
 use smol_str::{SmolStr, format_smolstr};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Raised when the parts of a key change, so that no old value is found under a new meaning.
 const KEY_SCHEMA: u8 = 1;
@@ -58,8 +58,7 @@ impl FromStr for Cohort {
             return Err(InvalidCohort);
         }
         let digits = text.strip_prefix('c').ok_or(InvalidCohort)?;
-        let number = digits.parse().map_err(|_| InvalidCohort)?;
-        let cohort = Self { number };
+        let cohort = Self::new(digits.parse().map_err(|_| InvalidCohort)?);
         if cohort.token() == text {
             Ok(cohort)
         } else {
@@ -206,7 +205,7 @@ impl Ask {
     /// the order and repetition of categories do not matter.
     #[must_use]
     pub fn key(&self) -> SlateKey {
-        let mut parts = Parts(Xxh3::new());
+        let mut parts = Parts(Vec::with_capacity(160));
         parts.byte(KEY_SCHEMA);
         parts.text(&self.scene);
         parts.text(&self.market);
@@ -240,24 +239,26 @@ impl Ask {
         parts.list(categories.into_iter());
         parts.list(self.arms.iter().map(SmolStr::as_str));
         parts.list(self.session.iter().map(VideoId::as_str));
-        SlateKey(parts.0.digest128())
+        SlateKey(xxh3_128(&parts.0))
     }
 }
 
-struct Parts(Xxh3);
+/// Hashed at once: a hundred bytes or so, for which that is quicker than to keep a hash going.
+struct Parts(Vec<u8>);
 
 impl Parts {
     fn byte(&mut self, byte: u8) {
-        self.0.update(&[byte]);
+        self.0.push(byte);
     }
 
     fn text(&mut self, text: &str) {
-        self.0.update(&(text.len() as u64).to_le_bytes());
-        self.0.update(text.as_bytes());
+        self.0.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(text.as_bytes());
     }
 
     fn list<'a>(&mut self, texts: impl ExactSizeIterator<Item = &'a str>) {
-        self.0.update(&(texts.len() as u64).to_le_bytes());
+        self.0
+            .extend_from_slice(&(texts.len() as u64).to_le_bytes());
         texts.for_each(|text| self.text(text));
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{Video, VideoId};
-use guard::{Clock, Deadline};
+use guard::{Clock, Deadline, Now};
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Change, Expect, Read, Row, Table, Tables, Write, Written};
@@ -252,6 +252,12 @@ impl Catalogue {
     /// [`OVERLAY_AGE_MAX`] while the table answers, the last good one while it does not.
     pub async fn hidden(&self, deadline: &Deadline) -> Arc<HashSet<VideoId>> {
         self.overlay.current(deadline).await
+    }
+
+    /// The same for a caller that will not wait: `None` when this one would have to read it.
+    #[must_use]
+    pub fn hidden_at_hand(&self, now: Now) -> Option<Arc<HashSet<VideoId>>> {
+        self.overlay.at_hand(now)
     }
 
     /// Forgets hidden videos that no generation in use has any more: those hidden before

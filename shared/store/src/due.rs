@@ -23,12 +23,16 @@ impl Due {
     /// then has to do the work.
     pub(crate) fn claim(&self, now: Now, every: Duration, retry: Duration) -> bool {
         let mut seen = self.lock();
-        let old = seen.good.is_none_or(|good| elapsed(good, now) >= every);
-        let rested = seen.tried.is_none_or(|tried| elapsed(tried, now) >= retry);
-        if old && rested {
+        let due = seen.is_due(now, every, retry);
+        if due {
             seen.tried = Some(now);
         }
-        old && rested
+        due
+    }
+
+    /// Whether [`Self::claim`] would be true, for a caller that would rather leave the work alone.
+    pub(crate) fn is_due(&self, now: Now, every: Duration, retry: Duration) -> bool {
+        self.lock().is_due(now, every, retry)
     }
 
     /// The work is done as of `now`, the time at which it began.
@@ -38,6 +42,14 @@ impl Due {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn is_due(&self, now: Now, every: Duration, retry: Duration) -> bool {
+        let old = self.good.is_none_or(|good| elapsed(good, now) >= every);
+        let rested = self.tried.is_none_or(|tried| elapsed(tried, now) >= retry);
+        old && rested
     }
 }
 
@@ -63,7 +75,12 @@ mod tests {
     fn one_caller_claims_and_a_failure_rests_before_the_next_try() {
         let clock = ManualClock::starting_at(1_000_000);
         let due = Due::default();
+        assert!(
+            due.is_due(clock.now(), EVERY, RETRY),
+            "looking claims nothing"
+        );
         assert!(due.claim(clock.now(), EVERY, RETRY));
+        assert!(!due.is_due(clock.now(), EVERY, RETRY));
         assert!(!due.claim(clock.now(), EVERY, RETRY), "claimed already");
         clock.advance(RETRY);
         assert!(

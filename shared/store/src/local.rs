@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use engine::Slate;
 use moka::Expiry;
-use moka::future::Cache;
 use moka::ops::compute::Op;
+use moka::sync::Cache;
 use smol_str::SmolStr;
 
 use crate::ask::{SlateKey, Who};
@@ -24,6 +24,9 @@ const ITEM_BYTES: usize = 160;
 pub(crate) const HOT_LIFE: i64 = 2;
 /// Least share of its soft life before whose end a hot value may be refreshed early.
 const EARLY_SHARE: f64 = 0.01;
+/// So many makings ahead of the end is the earliest that one begins: −ln of the smallest random number
+/// but 0, which has 53 bits, is 36.7.
+const AHEAD_MAX: f64 = 37.0;
 
 /// What is held for a question.
 #[derive(Debug, Clone)]
@@ -101,8 +104,9 @@ impl Held {
     pub fn wants_early(&self, now_ms: i64, times: i64, unit: f64) -> bool {
         let least_ms = self.life.soft.as_secs_f64() * 1_000.0 * EARLY_SHARE;
         let took_ms = f64::from(self.took_ms).max(least_ms);
-        let ahead_ms = took_ms * -unit.max(f64::MIN_POSITIVE).ln();
-        ahead_ms >= self.soft_left_ms(now_ms, times) as f64
+        let left_ms = self.soft_left_ms(now_ms, times) as f64;
+        // Most of its life no number makes it begin, so no logarithm is taken.
+        left_ms <= took_ms * AHEAD_MAX && took_ms * -unit.max(f64::MIN_POSITIVE).ln() >= left_ms
     }
 
     /// What is left of its soft life; none for one that was confirmed in the future.
@@ -183,31 +187,27 @@ impl Local {
     }
 
     /// Looks up a value.
-    pub async fn get(&self, key: SlateKey) -> Option<Arc<Held>> {
-        self.cache.get(&key).await
+    pub fn get(&self, key: SlateKey) -> Option<Arc<Held>> {
+        self.cache.get(&key)
     }
 
     /// Keeps a value unless a newer one is held, which wins; returns the one that is held now.
-    pub async fn put(&self, key: SlateKey, held: Arc<Held>, now_ms: i64) -> Arc<Held> {
+    pub fn put(&self, key: SlateKey, held: Arc<Held>, now_ms: i64) -> Arc<Held> {
         let ours = Arc::clone(&held);
-        let result = self
-            .cache
-            .entry(key)
-            .and_compute_with(|current| async move {
-                let newer = current.is_some_and(|entry| {
-                    let current = entry.value();
-                    current.rank > held.rank && current.freshness(now_ms) != Freshness::Dead
-                });
-                if newer { Op::Nop } else { Op::Put(held) }
-            })
-            .await;
+        let result = self.cache.entry(key).and_compute_with(|current| {
+            let newer = current.is_some_and(|entry| {
+                let current = entry.value();
+                current.rank > held.rank && current.freshness(now_ms) != Freshness::Dead
+            });
+            if newer { Op::Nop } else { Op::Put(held) }
+        });
         result.into_entry().map_or(ours, moka::Entry::into_value)
     }
 
     /// How many values there are, once the cache has caught up with itself.
     #[cfg(test)]
-    pub async fn settled(&self) -> (u64, u64) {
-        self.cache.run_pending_tasks().await;
+    pub fn settled(&self) -> (u64, u64) {
+        self.cache.run_pending_tasks();
         (self.cache.entry_count(), self.cache.weighted_size())
     }
 }
@@ -287,8 +287,8 @@ mod tests {
         ))
     }
 
-    #[tokio::test]
-    async fn an_older_value_never_replaces_a_newer_one_that_is_alive() {
+    #[test]
+    fn an_older_value_never_replaces_a_newer_one_that_is_alive() {
         let cases = [
             ("the same", held(5, "2", NOW), NOW, true),
             ("a newer user", held(6, "1", NOW), NOW, true),
@@ -304,23 +304,23 @@ mod tests {
         ];
         for (what, new, now_ms, replaces) in cases {
             let local = Local::new(1 << 20);
-            local.put(SlateKey(1), held(5, "2", NOW), NOW).await;
-            let kept = local.put(SlateKey(1), Arc::clone(&new), now_ms).await;
+            local.put(SlateKey(1), held(5, "2", NOW), NOW);
+            let kept = local.put(SlateKey(1), Arc::clone(&new), now_ms);
             assert_eq!(Arc::ptr_eq(&kept, &new), replaces, "{what}");
-            let found = local.get(SlateKey(1)).await.unwrap();
+            let found = local.get(SlateKey(1)).unwrap();
             assert!(Arc::ptr_eq(&found, &kept), "{what}");
         }
     }
 
-    #[tokio::test]
-    async fn the_tier_is_bounded_in_bytes() {
+    #[test]
+    fn the_tier_is_bounded_in_bytes() {
         let local = Local::new(1 << 20);
         for key in 0..1_000 {
             let value = Value::Slate(slate(200));
             let held = Held::new(value, Rank::default(), LIFE, NOW, NOW);
-            local.put(SlateKey(key), Arc::new(held), NOW).await;
+            local.put(SlateKey(key), Arc::new(held), NOW);
         }
-        let (entries, bytes) = local.settled().await;
+        let (entries, bytes) = local.settled();
         assert!(bytes <= 1 << 20, "{bytes} bytes");
         assert!(
             (20..=32).contains(&entries),

@@ -153,7 +153,7 @@ impl Outbox {
 
     /// Takes one answer. Never waits; returns how many of its items found no room.
     pub fn offer(&self, answer: ServedAnswer) -> usize {
-        let (now, items) = (self.clock.now(), answer.page.items.len());
+        let items = answer.page.items.len();
         let mut inside = self.lock();
         let room = if inside.finished {
             0
@@ -170,7 +170,7 @@ impl Outbox {
         if taken > 0 {
             inside.waiting.push_back(Waiting { answer, taken });
             inside.answers += 1;
-            inside.oldest.get_or_insert(now);
+            inside.oldest.get_or_insert_with(|| self.clock.now());
         }
         drop(inside);
         if refused > 0 {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use guard::{Breaker, Clock, Deadline, Flight, KeyedLimiter, Tasks};
+use guard::{Breaker, Clock, Deadline, Flight, KeyedLimiter, Now, Tasks};
 use metrics::Counter;
 
 use crate::ask::{Ask, SlateKey};
@@ -149,23 +149,29 @@ impl Tiered {
     /// to copy a list. Knows nothing of `exclude`, which is not part of the key.
     pub async fn slate(&self, ask: Ask, deadline: &Deadline) -> Answer {
         let ask = self.canonical(ask, &self.inner.tuning.snapshot());
-        self.slate_of(&ask, ask.key(), deadline).await
+        let key = ask.key();
+        match self.at_hand(&ask, key, self.inner.clock.now()) {
+            Some(answer) => answer,
+            None => self.fetch(&ask, key, deadline).await,
+        }
     }
 
-    /// As [`Self::slate`], for a [canonical](Self::canonical) question whose key is known; copies it
-    /// only when the answer is not at hand.
-    pub async fn slate_of(&self, ask: &Ask, key: SlateKey, deadline: &Deadline) -> Answer {
-        let answer = match self.inner.at_hand(ask, key).await {
-            Some(answer) => answer,
-            // On the heap: the usual case does not carry the room that this needs.
-            None => {
-                let ask = Arc::new(ask.clone().keepable());
-                Box::pin(self.inner.answer(ask, key, deadline)).await
-            }
-        };
-        if let Some(counter) = self.inner.reads.get(answer.outcome as usize) {
-            counter.increment(1);
-        }
+    /// The usual case of [`Self::slate`], for a [canonical](Self::canonical) question whose key is
+    /// known: a slate in this process that is fresh, without waiting, a copy or a task. Whoever gets
+    /// none [fetches](Self::fetch) it.
+    #[must_use]
+    pub fn at_hand(&self, ask: &Ask, key: SlateKey, now: Now) -> Option<Answer> {
+        let answer = self.inner.at_hand(ask, key, now)?;
+        self.inner.count(answer.outcome);
+        Some(answer)
+    }
+
+    /// As [`Self::slate`], for a question to which no answer was [at hand](Self::at_hand).
+    pub async fn fetch(&self, ask: &Ask, key: SlateKey, deadline: &Deadline) -> Answer {
+        let ask = Arc::new(ask.clone().keepable());
+        // On the heap: who waits for it does not carry the room that it needs.
+        let answer = Box::pin(self.inner.answer(ask, key, deadline)).await;
+        self.inner.count(answer.outcome);
         answer
     }
 
@@ -202,11 +208,15 @@ impl Tiered {
 }
 
 impl Inner {
-    /// The usual case: a slate that is fresh, without a copy, a lock or a task.
-    async fn at_hand(&self, ask: &Ask, key: SlateKey) -> Option<Answer> {
-        let now = self.clock.now();
+    fn count(&self, outcome: TierOutcome) {
+        if let Some(counter) = self.reads.get(outcome as usize) {
+            counter.increment(1);
+        }
+    }
+
+    fn at_hand(&self, ask: &Ask, key: SlateKey, now: Now) -> Option<Answer> {
         let hot = self.hot.note(key, now, || about(ask));
-        let held = self.local.get(key).await?;
+        let held = self.local.get(key)?;
         let slate = held.slate()?;
         let serves = held.freshness_of(now.wall_ms, times(ask, hot)) == Freshness::Fresh
             && !self.outdated(&held)
@@ -235,7 +245,7 @@ impl Inner {
 
     async fn answer(self: &Arc<Self>, ask: Arc<Ask>, key: SlateKey, deadline: &Deadline) -> Answer {
         let tuning = self.tuning.snapshot();
-        let held = self.local.get(key).await;
+        let held = self.local.get(key);
         let stale = match self.judge(&ask, key, held) {
             Verdict::Serve(held) => {
                 return self

@@ -1,10 +1,11 @@
 //! The one module that writes cache headers.
 
 use http::header::{CACHE_CONTROL, VARY};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The viewer's country, as the edge names it; the default of `market`.
-pub const VIEWER_COUNTRY: &str = "cloudfront-viewer-country";
+pub const VIEWER_COUNTRY: HeaderName = HeaderName::from_static(COUNTRY);
+const COUNTRY: &str = "cloudfront-viewer-country";
 
 /// Who may keep an answer, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl Freshness {
             HeaderValue::from_static(self.cache_control()),
         );
         if matches!(self, Self::Shared | Self::SharedDegraded) {
-            headers.insert(VARY, HeaderValue::from_static(VIEWER_COUNTRY));
+            headers.insert(VARY, HeaderValue::from_static(COUNTRY));
         }
     }
 }

@@ -1,47 +1,12 @@
-//! What surrounds every handler: request id, trace, panic guard, problems, counters.
+//! Makes a service of routes: what belongs to every one, and the shell around all of them.
 
-use std::io;
-use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{self, Next};
-use axum::response::Response;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use guard::Clock;
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use tokio::net::TcpListener;
-use tracing::{Instrument, Span, field};
 use utoipa::openapi::OpenApi;
 
-use crate::meters::Meters;
-use crate::request_id::{Ids, RequestId};
-use crate::trace::TraceParent;
-use crate::{Freshness, Problem, openapi};
-
-/// What every request of a process needs.
-#[derive(Debug)]
-pub struct Shell {
-    clock: Arc<dyn Clock>,
-    ids: Ids,
-    meters: Meters,
-}
-
-impl Shell {
-    /// A shell whose request ids follow from `seed` (see [`crate::system_seed`]).
-    #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, seed: u64) -> Self {
-        Self {
-            clock,
-            ids: Ids::seeded(seed),
-            meters: Meters::default(),
-        }
-    }
-}
+use crate::shell::{Around, Shell};
+use crate::{Problem, openapi};
 
 /// Makes a service of routes: adds `/openapi.json`, answers 404 and 405 as problems, and stamps
 /// every answer.
@@ -52,107 +17,17 @@ pub fn host(routes: Router, documents: Vec<OpenApi>, shell: Arc<Shell>) -> Route
         .merge(openapi::routes(documents))
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(middleware::from_fn_with_state(shell, stamp))
-}
-
-/// Serves a router on a socket until `stop` resolves and what is under way has been answered.
-/// Handlers find the peer's address in their requests.
-///
-/// # Errors
-/// What the operating system says of the socket.
-pub fn listen(
-    listener: TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> BoxFuture<'static, io::Result<()>> {
-    let served = router.into_make_service_with_connect_info::<SocketAddr>();
-    // Both boxed: so all of the server is compiled here, and optimised as this crate is.
-    let stop = stop.boxed();
-    async move {
-        axum::serve(listener, served)
-            .with_graceful_shutdown(stop)
-            .await
-    }
-    .boxed()
-}
-
-async fn stamp(State(shell): State<Arc<Shell>>, mut request: Request, next: Next) -> Response {
-    let started = shell.clock.now().mono;
-    let id = RequestId::of(request.headers()).unwrap_or_else(|| shell.ids.request());
-    let matched = request.extensions().get::<MatchedPath>().cloned();
-    let route = matched.as_ref().map_or("none", MatchedPath::as_str);
-    let meter = shell.meters.of(route);
-    let span = span_of(&request, route, &id);
-    request.extensions_mut().insert(id.clone());
-
-    let answered = AssertUnwindSafe(next.run(request))
-        .catch_unwind()
-        .instrument(span.clone())
-        .await;
-    let mut response = answered.unwrap_or_else(|_| {
-        span.in_scope(|| tracing::error!("a handler panicked"));
-        Problem::internal().render(Some(&id))
-    });
-
-    let status = response.status();
-    if (status.is_client_error() || status.is_server_error()) && !speaks_json(&response) {
-        response = as_problem(response, &id);
-    }
-    let headers = response.headers_mut();
-    if !headers.contains_key(CACHE_CONTROL) {
-        Freshness::NoStore.write(headers);
-    }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    id.write(headers);
-
-    span.record("http.response.status_code", status.as_u16());
-    let took = shell.clock.now().mono.saturating_sub(started);
-    meter.count(status, took);
-    response
-}
-
-fn span_of(request: &Request, route: &str, id: &RequestId) -> Span {
-    let span = tracing::info_span!(
-        "request",
-        http.request.method = %request.method(),
-        http.route = route,
-        http.response.status_code = field::Empty,
-        request.id = %id,
-        trace.id = field::Empty,
-        trace.parent_id = field::Empty,
-    );
-    if let Some(trace) = TraceParent::of(request.headers()) {
-        span.record("trace.id", trace.trace_id);
-        span.record("trace.parent_id", trace.parent_id);
-    }
-    span
-}
-
-/// Whether a handler answered with a document of its own, as `/health/ready` does.
-fn speaks_json(response: &Response) -> bool {
-    let content_type = response.headers().get(CONTENT_TYPE);
-    content_type.is_some_and(|value| value == "application/json")
-}
-
-/// The same error with the request's id in its document; headers such as `Allow` stay.
-fn as_problem(response: Response, id: &RequestId) -> Response {
-    let problem = response.extensions().get::<Problem>().cloned();
-    let problem = problem.unwrap_or_else(|| Problem::of_status(response.status()));
-    let mut rendered = problem.render(Some(id));
-    for (name, value) in response.headers() {
-        if name != CONTENT_LENGTH && !rendered.headers().contains_key(name) {
-            rendered.headers_mut().insert(name, value.clone());
-        }
-    }
-    rendered
+        .layer(Around(shell))
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use axum::response::Response;
     use axum::routing::get;
     use guard::ManualClock;
     use http::StatusCode;
+    use http::header::CACHE_CONTROL;
     use http_body_util::BodyExt;
     use serde_json::Value;
     use tower::ServiceExt;

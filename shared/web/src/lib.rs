@@ -1,8 +1,8 @@
 //! What HTTP functions share: parsing, problems, cache headers, cursors, tokens, OpenAPI.
 //!
 //! ```text
-//! request ─► host (id, trace, panic guard) ─► Params / body ─► handler
-//! answer  ◄─ host (stamps, counts)         ◄─ Problem │ body + Freshness + ETag
+//! request ─► shell (id, trace, panic guard) ─► Params / body ─► handler
+//! answer  ◄─ shell (stamps, counts)         ◄─ Problem │ body + Freshness + ETag
 //!                        Signer ─► Cursor, ItemToken
 //! ```
 //!
@@ -12,16 +12,18 @@
 //! - What leaves signed comes back checked: version, key, purpose and tag, in constant time.
 //!
 //! Read in the order `problem`, `params`, `body`, `freshness`, `signer`, `cursor`, `token`,
-//! `caller`, `admin`, `meters`, `host`, `openapi`.
+//! `caller`, `admin`, `meters`, `shell`, `host`, `listen`, `openapi`.
 #![forbid(unsafe_code)]
 
 pub mod admin;
 pub mod body;
 pub mod caller;
 pub mod cursor;
+mod decimal;
 pub mod etag;
 pub mod freshness;
 pub mod host;
+pub mod listen;
 mod meters;
 pub mod openapi;
 pub mod params;
@@ -29,6 +31,7 @@ pub mod path;
 mod percent;
 pub mod problem;
 pub mod request_id;
+pub mod shell;
 pub mod signer;
 pub mod timing;
 pub mod token;
@@ -39,13 +42,16 @@ pub use admin::AdminGuard;
 pub use body::{BodyRules, read_body, read_json};
 pub use caller::{Caller, Prefix};
 pub use cursor::Cursor;
+pub use decimal::Decimal;
 pub use etag::ETag;
 pub use freshness::Freshness;
-pub use host::{Shell, host, listen};
+pub use host::host;
+pub use listen::listen;
 pub use params::Params;
 pub use path::PathId;
 pub use problem::{Problem, Rejected};
 pub use request_id::{Ids, RequestId, system_seed};
+pub use shell::Shell;
 pub use signer::Signer;
 pub use timing::ServerTiming;
 pub use token::{Audience, ItemToken, TokenRefusal};

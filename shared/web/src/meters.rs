@@ -36,6 +36,11 @@ impl Meters {
 }
 
 impl Meter {
+    /// The route.
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
     fn new(route: &str) -> Self {
         Self {
             route: route.to_owned(),

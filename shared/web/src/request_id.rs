@@ -6,48 +6,51 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::TryRng;
 use rand::rngs::SysRng;
-use smol_str::SmolStr;
 
 /// The header, both ways.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is kept.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// Names one request in answers, logs and traces.
+/// Names one request in answers, logs and traces. Kept as the header that it travels in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RequestId(SmolStr);
+pub struct RequestId(HeaderValue);
 
 impl RequestId {
     /// Takes an id of 1 to 128 of the characters `A-Z a-z 0-9 _ - . =`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let clean = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'=');
-        let fits = (1..=REQUEST_ID_BYTES_MAX).contains(&text.len());
-        (fits && text.bytes().all(clean)).then(|| Self(SmolStr::new(text)))
+        let value = HeaderValue::from_str(text).ok()?;
+        is_id(text.as_bytes()).then_some(Self(value))
     }
 
     /// The id that came with the request, when it is a valid one.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        Self::parse(headers.get(X_REQUEST_ID)?.to_str().ok()?)
+        let value = headers.get(X_REQUEST_ID)?;
+        is_id(value.as_bytes()).then(|| Self(value.clone()))
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Of its characters every one is text.
+        self.0.to_str().unwrap_or_default()
     }
 
-    pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        if let Ok(value) = HeaderValue::from_str(&self.0) {
-            headers.insert(X_REQUEST_ID, value);
-        }
+    pub(crate) fn write(self, headers: &mut HeaderMap) {
+        headers.insert(X_REQUEST_ID, self.0);
     }
+}
+
+fn is_id(text: &[u8]) -> bool {
+    let clean = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'=');
+    (1..=REQUEST_ID_BYTES_MAX).contains(&text.len()) && text.iter().all(clean)
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -81,13 +84,14 @@ impl Ids {
 }
 
 /// 32 digits; several times as fast as the formatter, for every request.
-fn hexadecimal(number: u128) -> SmolStr {
+fn hexadecimal(number: u128) -> HeaderValue {
     let mut digits = [b'0'; 32];
     for (at, digit) in digits.iter_mut().rev().enumerate() {
         let nibble = (number >> (4 * at)) as u8 & 0xf;
         *digit = if nibble < 10 { b'0' } else { b'a' - 10 } + nibble;
     }
-    SmolStr::new(std::str::from_utf8(&digits).unwrap_or_default())
+    // Digits are a header's value, so the other arm is never taken.
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// A seed from the operating system, for the boot of a process.

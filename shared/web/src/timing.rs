@@ -1,49 +1,54 @@
 //! How long each stage took, for the client: `Server-Timing`.
 
-use std::io::Write as _;
-
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::Decimal;
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Most bytes of the header; a stage that does not fit is left out.
 const TEXT_BYTES_MAX: usize = 1_024;
+/// Room for the one stage of most answers, in bytes.
+const USUAL_BYTES: usize = 24;
 
-/// Collects stages in their order, without allocating.
+/// Collects stages in their order.
 #[derive(Debug, Clone)]
-pub struct ServerTiming {
-    text: [u8; TEXT_BYTES_MAX],
-    bytes: usize,
-}
+pub struct ServerTiming(Vec<u8>);
 
 impl Default for ServerTiming {
     fn default() -> Self {
-        Self {
-            text: [0; TEXT_BYTES_MAX],
-            bytes: 0,
-        }
+        Self(Vec::with_capacity(USUAL_BYTES))
     }
 }
 
 impl ServerTiming {
     /// Adds a stage; `name` consists of token characters.
     pub fn add(&mut self, name: &str, micros: u64) {
-        let mut room = self.text.get_mut(self.bytes..).unwrap_or_default();
-        let all = room.len();
-        let comma = if self.bytes == 0 { "" } else { ", " };
-        let (ms, rest) = (micros / 1_000, micros % 1_000);
-        // What was written of a stage that does not fit is never looked at.
-        if write!(room, "{comma}{name};dur={ms}.{rest:03}").is_ok() {
-            self.bytes += all - room.len();
+        let before = self.0.len();
+        let comma: &[u8] = if before == 0 { b"" } else { b", " };
+        let ms = Decimal::of(micros / 1_000, 1);
+        let rest = Decimal::of(micros % 1_000, 3);
+        let parts = [
+            comma,
+            name.as_bytes(),
+            b";dur=",
+            ms.as_bytes(),
+            b".",
+            rest.as_bytes(),
+        ];
+        parts.iter().for_each(|part| self.0.extend_from_slice(part));
+        if self.0.len() > TEXT_BYTES_MAX {
+            self.0.truncate(before);
         }
     }
 
     /// Writes the header unless there was no stage.
     pub fn write(self, headers: &mut HeaderMap) {
-        let text = self.text.get(..self.bytes).unwrap_or_default();
-        if let Some(value) = HeaderValue::from_bytes(text)
-            .ok()
-            .filter(|_| self.bytes > 0)
-        {
-            headers.insert(HeaderName::from_static("server-timing"), value);
+        if self.0.is_empty() {
+            return;
+        }
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(self.0)) {
+            headers.insert(SERVER_TIMING, value);
         }
     }
 }

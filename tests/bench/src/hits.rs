@@ -46,7 +46,7 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
         server.map_or_else(|| "?".into(), |core| core.to_string()),
         core.map_or_else(|| "?".into(), |core| core.to_string()),
     ));
-    report.note("The other route hands out a copy of the very answer, headers included, through the same middleware and router.");
+    report.note("The other route hands out a copy of the very answer, headers included, through the same middleware, router and server, which is that of `reelway serve`.");
     report.note("A user's answer also makes one `served` event per item; with a full outbox they are counted as lost, as in production.");
     Ok(())
 }
@@ -140,7 +140,7 @@ fn serve() -> anyhow::Result<(SocketAddr, Option<usize>)> {
                 let router = process.serve(more);
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
                 sender.send(Ok((listener.local_addr()?, core)))?;
-                axum::serve(listener, router).await?;
+                web::listen(listener, router, std::future::pending()).await?;
                 anyhow::Ok(())
             })
         });

@@ -51,7 +51,9 @@ impl Desk {
 
     fn take_from(&self, network: u64, user: &str) -> Result<(), &'static str> {
         let (network, user) = (Some(Prefix(network)), UserId::parse(user).unwrap());
-        let taken = self.limits.take(&self.tuning, network, Some(&user));
+        let taken = self
+            .limits
+            .take(self.clock.now(), &self.tuning, network, Some(&user));
         taken.map_err(|problem| problem.code())
     }
 
@@ -96,7 +98,7 @@ fn what_a_wider_limit_refuses_does_not_count_as_the_users_or_their_networks() {
 fn changed_rates_hold_for_the_next_request() {
     let mut desk = desk(9.0, 9.0, 9.0);
     desk.tuning.limits.interface.burst = 1.0;
-    let take = || desk.limits.take(&desk.tuning, None, None);
+    let take = || desk.limits.take(desk.clock.now(), &desk.tuning, None, None);
     assert!(take().is_ok());
     let refused = take().unwrap_err();
     assert_eq!(

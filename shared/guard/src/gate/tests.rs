@@ -99,3 +99,20 @@ async fn a_smaller_limit_holds_once_enough_have_left() {
     inside.push(gate.enter(&deadline(10)).await.unwrap());
     assert_eq!(gate.enter(&deadline(10)).await.unwrap_err(), Shed::Full);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_will_not_wait_is_let_in_at_once_or_not_at_all_and_overtakes_nobody() {
+    let gate = Gate::new(1, 1);
+    let inside = gate.try_enter().unwrap();
+    assert!(gate.try_enter().is_none());
+    let tasks = Tasks::new();
+    let queued = gate.clone();
+    let second = tasks.spawn(async move { queued.enter(&deadline(50)).await });
+    tokio::task::yield_now().await;
+    drop(inside);
+    assert!(gate.try_enter().is_none(), "the seat is of who waited");
+    let second = second.await.unwrap();
+    assert!(second.is_ok());
+    drop(second);
+    assert!(gate.try_enter().is_some());
+}

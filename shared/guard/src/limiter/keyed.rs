@@ -90,7 +90,14 @@ impl KeyedLimiter {
     /// # Errors
     /// As [`Self::take`].
     pub fn take_leaving(&self, key: u64, reserve: f64) -> Result<(), Duration> {
-        let now = self.clock.now();
+        self.take_at(self.clock.now(), key, reserve)
+    }
+
+    /// The same for a caller that has read the clock.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_at(&self, now: Now, key: u64, reserve: f64) -> Result<(), Duration> {
         let Some(mut set) = self.table.set(key) else {
             return Ok(());
         };

@@ -84,6 +84,13 @@ impl Overlay {
         self.known.load_full()
     }
 
+    /// What is hidden, unless it has to be read now.
+    pub(super) fn at_hand(&self, now: Now) -> Option<Arc<HashSet<VideoId>>> {
+        let to_be_read =
+            !self.tried.load(Ordering::Acquire) || self.due.is_due(now, READ_EVERY, RETRY_AFTER);
+        (!to_be_read).then(|| self.known.load_full())
+    }
+
     async fn read_again(&self, began: Now, deadline: &Deadline) {
         match self.read(&deadline.child(READ_BUDGET)).await {
             Ok(known) => {

@@ -138,6 +138,27 @@ async fn every_process_knows_of_a_hidden_video_within_five_seconds() {
 }
 
 #[tokio::test]
+async fn what_is_hidden_is_at_hand_until_it_has_to_be_read() {
+    let house = House::new();
+    let catalogue = house.catalogue();
+    let at_hand = || catalogue.hidden_at_hand(house.clock.now());
+    assert!(at_hand().is_none(), "nobody has read it");
+    house.hidden(&catalogue).await;
+    let known = catalogue.hidden(&house.deadline).await;
+    assert!(at_hand().is_some_and(|hidden| Arc::ptr_eq(&hidden, &known)));
+    house.clock.advance(OVERLAY_AGE_MAX);
+    assert!(at_hand().is_none(), "too old");
+    assert!(
+        at_hand().is_none(),
+        "looking takes nobody's turn to read it"
+    );
+    let before = house.tables.loads.load(Ordering::SeqCst);
+    house.hidden(&catalogue).await;
+    assert!(house.tables.loads.load(Ordering::SeqCst) > before);
+    assert!(at_hand().is_some());
+}
+
+#[tokio::test]
 async fn the_overlay_is_read_by_age_and_the_last_good_one_stays() {
     let house = House::new();
     let catalogue = house.catalogue();

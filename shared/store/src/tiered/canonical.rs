@@ -28,11 +28,11 @@ impl Inner {
         let Some(index) = self.origin.index() else {
             return ask;
         };
-        if !knows_scene(&index, &ask.scene, tuning) {
+        if ask.scene != HOME && !knows_scene(&index, &ask.scene, tuning) {
             ask.scene = SmolStr::new_static(HOME);
         }
         // Who comes from a market that no video names sees what is shown everywhere.
-        if index.markets().find(&ask.market).is_none() {
+        if !ask.market.is_empty() && index.markets().find(&ask.market).is_none() {
             ask.market = SmolStr::default();
         }
         if matches!(ask.who, Who::Cohort(cohort) if cohort.number >= index.cohorts()) {

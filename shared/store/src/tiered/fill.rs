@@ -113,7 +113,7 @@ impl Inner {
             None => {
                 for Filled { key, held, .. } in groups {
                     let now_ms = self.clock.now().wall_ms;
-                    self.local.put(key, held, now_ms).await;
+                    self.local.put(key, held, now_ms);
                 }
             }
         }

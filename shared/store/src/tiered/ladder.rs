@@ -32,7 +32,7 @@ impl Inner {
         }
         let now_ms = self.clock.now().wall_ms;
         for who in steps_below(ask, stale.as_deref()) {
-            let held = self.local.get(ask.for_whom(who).key()).await;
+            let held = self.local.get(ask.for_whom(who).key());
             // What died while the process was frozen is still held.
             let held = held.filter(|held| held.freshness(now_ms) != Freshness::Dead);
             if let Some((held, slate)) = held.as_ref().and_then(|held| Some((held, held.slate()?)))
@@ -126,7 +126,7 @@ impl Inner {
             // Kept here, also when it came from the shared tier, so that the pause is kept too.
             let now_ms = self.clock.now().wall_ms;
             held.claim_refresh(now_ms, REFRESH_PAUSE);
-            self.local.put(key, Arc::clone(held), now_ms).await;
+            self.local.put(key, Arc::clone(held), now_ms);
             return with_causes(answer, causes);
         }
         let Some(who) = steps_below(ask, stale.as_deref()).into_iter().next() else {
@@ -142,7 +142,7 @@ impl Inner {
             Value::Below(who.clone(), Arc::from(causes)),
         );
         let held = Held::new(value, Rank::default(), life, now_ms, now_ms);
-        self.local.put(key, Arc::new(held), now_ms).await;
+        self.local.put(key, Arc::new(held), now_ms);
         let below = self.answer_boxed(ask.for_whom(who), deadline).await;
         with_causes(
             Answer {

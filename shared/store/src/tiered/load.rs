@@ -76,7 +76,7 @@ impl Inner {
     ) -> Loaded {
         let deadline = Deadline::after(Arc::clone(&self.clock), load_budget(&tuning));
         // Somebody may have filled it between the miss and this flight.
-        let held = self.local.get(key).await;
+        let held = self.local.get(key);
         let stale = match self.judge(&ask, key, held) {
             Verdict::Serve(held) | Verdict::Early(held) if !mode.renews(&held) => {
                 return found(held, TierOutcome::LocalHit, Vec::new());
@@ -159,7 +159,7 @@ impl Inner {
                 };
                 let held = Held::new(Value::Absent(Who::Anyone), rank, life, now_ms, now_ms);
                 let held = Arc::new(held);
-                self.local.put(key, Arc::clone(&held), now_ms).await;
+                self.local.put(key, Arc::clone(&held), now_ms);
                 Loaded::Held {
                     held,
                     outcome: TierOutcome::Origin,
@@ -200,7 +200,7 @@ impl Inner {
         // For many, a whole slate that is stale is worth more than a fresh one with holes. A user's
         // fresh one knows what the user did since.
         if whole || !making.has_stale || ask.user().is_some() {
-            self.local.put(key, Arc::clone(&held), now_ms).await;
+            self.local.put(key, Arc::clone(&held), now_ms);
         }
         let shared = self
             .shared

@@ -99,7 +99,7 @@ impl Inner {
         if current(findings.user_version, held.rank) && !self.outdated(&held) {
             let now_ms = self.clock.now().wall_ms;
             held.confirm(now_ms);
-            let held = self.local.put(key, Arc::new(held), now_ms).await;
+            let held = self.local.put(key, Arc::new(held), now_ms);
             return Look::Found(held, TierOutcome::SharedHit);
         }
         findings.stale = Some(Arc::new(held));
@@ -157,7 +157,7 @@ impl Inner {
         } else {
             TierOutcome::SharedStale
         };
-        Look::Found(self.local.put(key, Arc::new(held), now_ms).await, outcome)
+        Look::Found(self.local.put(key, Arc::new(held), now_ms), outcome)
     }
 }
 

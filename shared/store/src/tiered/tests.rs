@@ -365,3 +365,25 @@ async fn what_one_request_excludes_is_missing_from_no_kept_slate() {
     assert_eq!(filled.unwrap().stored, 1);
     assert_eq!(ids(&process.ask(anyone(), &world).await)[0], best.as_str());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_at_hand_is_fetched_and_asked_for_once() {
+    let world = World::new().await;
+    let process = world.process(None).await;
+    let (tiered, deadline) = (&process.tiered, world.deadline(200));
+    let ask = tiered.canonical(anyone(), &tiered.inner.tuning.snapshot());
+    let key = ask.key();
+    let now = || deadline.clock().now();
+    assert!(tiered.at_hand(&ask, key, now()).is_none());
+    let fetched = tiered.fetch(&ask, key, &deadline).await;
+    assert_eq!(fetched.outcome, TierOutcome::Origin);
+    let at_hand = tiered.at_hand(&ask, key, now()).unwrap();
+    assert_eq!(at_hand.outcome, TierOutcome::LocalHit);
+    assert!(Arc::ptr_eq(&at_hand.slate, &fetched.slate));
+    // Two questions so far: the hundredth makes it hot.
+    for asked in 3..=crate::hot::HOT_ASKS {
+        assert!(!tiered.inner.hot.is_hot(key), "{asked}");
+        tiered.slate(anyone(), &deadline).await;
+    }
+    assert!(tiered.inner.hot.is_hot(key));
+}

@@ -57,6 +57,18 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    fn of(pairs: Vec<(f64, f64)>, control_pairs: Vec<(f64, f64)>) -> Self {
+        let ratio = |pairs: &[(f64, f64)]| pairs.iter().map(|(a, b)| b / a).collect::<Vec<f64>>();
+        Self {
+            a: interval(&pairs.iter().map(|pair| pair.0).collect::<Vec<_>>()),
+            b: interval(&pairs.iter().map(|pair| pair.1).collect::<Vec<_>>()),
+            ratio: interval(&ratio(&pairs)),
+            control: interval(&ratio(&control_pairs)),
+            pairs,
+            control_pairs,
+        }
+    }
+
     /// Whether the control says that the run tells nothing.
     #[must_use]
     pub fn is_void(&self) -> bool {
@@ -83,15 +95,22 @@ pub fn compare(plan: Plan, mut a: impl FnMut() -> f64, mut b: impl FnMut() -> f6
         let (other2, a2) = (a(), a());
         control_pairs.extend([(a1, other1), (a2, other2)]);
     }
-    let ratio = |pairs: &[(f64, f64)]| pairs.iter().map(|(a, b)| b / a).collect::<Vec<f64>>();
-    Comparison {
-        a: interval(&pairs.iter().map(|pair| pair.0).collect::<Vec<_>>()),
-        b: interval(&pairs.iter().map(|pair| pair.1).collect::<Vec<_>>()),
-        ratio: interval(&ratio(&pairs)),
-        control: interval(&ratio(&control_pairs)),
-        pairs,
-        control_pairs,
+    Comparison::of(pairs, control_pairs)
+}
+
+/// The same where one measurement answers the costs of both, A first, because a cost is that of many
+/// short blocks of each in turn; `control` measures A twice, in the same way.
+pub fn compare_together(
+    plan: Plan,
+    mut both: impl FnMut() -> (f64, f64),
+    mut control: impl FnMut() -> (f64, f64),
+) -> Comparison {
+    for _ in 0..plan.warm_up {
+        both();
     }
+    let wanted = plan.pairs.max(PAIRS_MIN);
+    let (pairs, control_pairs) = (0..wanted).map(|_| (both(), control())).unzip();
+    Comparison::of(pairs, control_pairs)
 }
 
 /// The median of these values and how sure it is.

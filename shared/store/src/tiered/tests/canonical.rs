@@ -65,7 +65,7 @@ async fn what_is_made_for_what_nobody_knows_stays_here_and_briefly() {
     process.settle().await;
     assert_eq!(fleet.keys().await, Vec::<String>::new());
     let again = unknown[1][0].clone();
-    let held = process.tiered.inner.local.get(again.key()).await.unwrap();
+    let held = process.tiered.inner.local.get(again.key()).unwrap();
     assert_eq!(held.life.hard, Duration::from_secs(5));
     assert_eq!(
         process.ask(again, &fleet.world).await.outcome,

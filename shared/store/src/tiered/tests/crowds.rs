@@ -332,7 +332,7 @@ async fn slates_for_many_go_stale_at_different_times_and_one_at_the_same_everywh
         let ttl = Duration::from_secs(7_200);
         filled.tiered.fill(vec![ask], ttl, &deadline).await.unwrap();
         for process in [&made, &found, &filled] {
-            let held = process.tiered.inner.local.get(key).await.unwrap();
+            let held = process.tiered.inner.local.get(key).unwrap();
             lives.insert(held.life.soft);
         }
     }
