@@ -19,6 +19,11 @@ pub trait Filter: Send + Sync {
     /// Its name in reports.
     fn name(&self) -> &'static str;
 
+    /// Whether it keeps every video of this query; it is not asked about each of them then.
+    fn keeps_all(&self, _asked: &Prepared<'_>) -> bool {
+        false
+    }
+
     /// Whether the video may be shown.
     fn keeps(&self, asked: &Prepared<'_>, item: u32) -> bool;
 }

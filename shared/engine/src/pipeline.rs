@@ -34,7 +34,7 @@ pub use candidate::Candidate;
 use merge::{Share, merge};
 pub use prepared::Prepared;
 use ranked::Trail;
-pub use ranked::{Explained, Ranked, StageReport};
+pub use ranked::{Explained, Parts, Ranked, StageReport};
 
 /// Sources, filters, a ranker and rerankers, in the order they are asked.
 pub struct Pipeline {
@@ -195,7 +195,9 @@ impl Pipeline {
         let _span = debug_span!("filter").entered();
         for filter in &self.filters {
             let (start, input) = (now(asked.query), candidates.len());
-            candidates.retain(|candidate| filter.keeps(asked, candidate.item));
+            if !filter.keeps_all(asked) {
+                candidates.retain(|candidate| filter.keeps(asked, candidate.item));
+            }
             let took = now(asked.query).saturating_sub(start);
             trail.stage(filter.name(), took, input, candidates.len());
         }

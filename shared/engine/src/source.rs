@@ -9,6 +9,7 @@ pub mod content;
 pub mod latest;
 pub mod popular;
 mod tally;
+mod top;
 pub mod trending;
 pub mod trending_now;
 

@@ -12,6 +12,10 @@ impl Filter for CategoryFilter {
         "filter.category"
     }
 
+    fn keeps_all(&self, asked: &Prepared<'_>) -> bool {
+        asked.categories().is_none()
+    }
+
     fn keeps(&self, asked: &Prepared<'_>, item: u32) -> bool {
         asked.in_categories(item)
     }

@@ -12,6 +12,10 @@ impl Filter for ExcludeFilter {
         "filter.exclude"
     }
 
+    fn keeps_all(&self, asked: &Prepared<'_>) -> bool {
+        asked.excludes_none()
+    }
+
     fn keeps(&self, asked: &Prepared<'_>, item: u32) -> bool {
         !asked.excluded(item)
     }

@@ -12,6 +12,10 @@ impl Filter for HiddenFilter {
         "filter.hidden"
     }
 
+    fn keeps_all(&self, asked: &Prepared<'_>) -> bool {
+        asked.hides_none()
+    }
+
     fn keeps(&self, asked: &Prepared<'_>, item: u32) -> bool {
         !asked.hidden_by_user(item)
     }
@@ -26,8 +30,11 @@ impl Filter for OverlayFilter {
         "filter.overlay"
     }
 
+    fn keeps_all(&self, asked: &Prepared<'_>) -> bool {
+        asked.query.hidden.is_empty()
+    }
+
     fn keeps(&self, asked: &Prepared<'_>, item: u32) -> bool {
-        let hidden = &asked.query.hidden;
-        hidden.is_empty() || !hidden.contains(asked.index.video_id(item))
+        !asked.query.hidden.contains(asked.index.video_id(item))
     }
 }

@@ -59,6 +59,11 @@ impl Candidate {
 
     /// Orders like [`Candidate::by_score`], and twice as fast to sort as what it stands for.
     fn key(&self) -> u64 {
+        self.descending() << 32 | u64::from(self.item)
+    }
+
+    /// A number of 32 bits that is lower the higher the score is.
+    fn descending(&self) -> u64 {
         let score = if self.score.is_nan() {
             f32::NEG_INFINITY
         } else {
@@ -71,21 +76,22 @@ impl Candidate {
         } else {
             !bits
         };
-        u64::from(!ascending) << 32 | u64::from(self.item)
+        u64::from(!ascending)
     }
 }
 
 /// The candidates best first.
 #[must_use]
 pub fn sorted(candidates: &[Candidate]) -> Vec<Candidate> {
-    let mut order: Vec<(u64, usize)> = candidates
-        .iter()
-        .enumerate()
-        .map(|(place, one)| (one.key(), place))
-        .collect();
+    // Score and place in one number; the few that score the same are then put in order by id.
+    let keys = (0u64..).zip(candidates);
+    let mut order: Vec<u64> = keys.map(|(at, one)| one.descending() << 32 | at).collect();
     order.sort_unstable();
-    order
-        .iter()
-        .filter_map(|(_, place)| candidates.get(*place).copied())
-        .collect()
+    let one_of = |key: &u64| candidates.get((key & u64::from(u32::MAX)) as usize);
+    for alike in order.chunk_by_mut(|a, b| a >> 32 == b >> 32) {
+        if alike.len() > 1 {
+            alike.sort_unstable_by_key(|key| one_of(key).map(|one| one.item));
+        }
+    }
+    order.iter().filter_map(one_of).copied().collect()
 }

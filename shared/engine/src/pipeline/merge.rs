@@ -1,5 +1,7 @@
 //! Brings the sources' proposals into one scale and one list.
 
+use std::cell::RefCell;
+
 use rustc_hash::FxHashMap;
 
 use super::candidate::Candidate;
@@ -21,6 +23,11 @@ pub struct Share {
     pub proposals: Vec<Proposal>,
 }
 
+thread_local! {
+    /// Where each video stands, reused from merge to merge.
+    static PLACES: RefCell<FxHashMap<u32, usize>> = RefCell::default();
+}
+
 /// Merges proposals: every video once, with every source that proposed it.
 ///
 /// A source's scores are calibrated to chances of being right: scaled so that the mean of its first
@@ -30,10 +37,16 @@ pub struct Share {
 /// is in the order of first mention.
 #[must_use]
 pub fn merge(shares: &[Share]) -> Vec<Candidate> {
+    PLACES.with_borrow_mut(|places| {
+        places.clear();
+        join(shares, places)
+    })
+}
+
+fn join(shares: &[Share], places: &mut FxHashMap<u32, usize>) -> Vec<Candidate> {
     let brought = shares.iter().filter(|share| !share.proposals.is_empty());
     let total: f32 = brought.clone().map(|share| share.weight).sum();
     let room = brought.clone().map(|share| share.proposals.len()).sum();
-    let mut places: FxHashMap<u32, usize> = FxHashMap::default();
     places.reserve(room);
     let mut candidates: Vec<Candidate> = Vec::with_capacity(room);
     for share in brought {
@@ -74,7 +87,8 @@ fn add(candidate: &mut Candidate, source: usize, part: f32, because: u32) {
     candidate.score = candidate.merged;
 }
 
-/// The mean score of the first [`WORTH_PLACES`], above 0.
+/// The mean score of the first [`WORTH_PLACES`], above 0; the same to the last bit whatever order
+/// proposals come in.
 fn first(proposals: &[Proposal]) -> f32 {
     let mut highest = [0.0f32; WORTH_PLACES];
     let mut lowest = 0;
@@ -88,6 +102,7 @@ fn first(proposals: &[Proposal]) -> f32 {
         let least = ascending.min_by(|a, b| a.1.total_cmp(b.1));
         lowest = least.map_or(0, |(place, _)| place);
     }
+    highest.sort_unstable_by(|a, b| b.total_cmp(a));
     let count = proposals.len().clamp(1, WORTH_PLACES) as f32;
     (highest.iter().sum::<f32>() / count).max(f32::MIN_POSITIVE)
 }

@@ -1,5 +1,7 @@
 //! A query with its videos looked up, once for all stages.
 
+mod met;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use crate::index::format::{ItemRow, NONE};
 use crate::interest::{Meeting, interest};
 use crate::tuning::Scene;
 use crate::{CategoriesMatch, Index, Query, Recipe, UserState, VideoId};
+use met::Met;
 
 /// Seeds taken from recent interactions and the request's session.
 pub const SEEDS_MAX: usize = 50;
@@ -44,8 +47,7 @@ pub struct Prepared<'a> {
     pub long_term: Vec<Seed>,
     /// When proposals must exist.
     pub recall_deadline: Deadline,
-    seen_hashes: FxHashSet<u32>,
-    met: FxHashSet<u32>,
+    met: Met,
     hidden_items: FxHashSet<u32>,
     hidden_creators: Vec<u32>,
     excluded: FxHashSet<u32>,
@@ -68,8 +70,7 @@ impl<'a> Prepared<'a> {
             seeds: Vec::new(),
             long_term: Vec::new(),
             recall_deadline: query.deadline.child(recall),
-            seen_hashes: FxHashSet::default(),
-            met: FxHashSet::default(),
+            met: Met::default(),
             hidden_items: FxHashSet::default(),
             hidden_creators: Vec::new(),
             excluded: resolve(index, &query.exclude),
@@ -89,11 +90,13 @@ impl<'a> Prepared<'a> {
     /// Whether the user met the video before.
     #[must_use]
     pub fn seen(&self, item: u32) -> bool {
-        let hash = self
-            .items
-            .get(item as usize)
-            .map_or(0, |row| row.seen_hash.get());
-        self.met.contains(&item) || self.seen_hashes.contains(&hash)
+        self.met.contains(item, self.seen_hash(item))
+    }
+
+    /// At most so many videos were met before; where hashes collide, more look so.
+    #[must_use]
+    pub fn met_max(&self) -> usize {
+        self.met.len_max()
     }
 
     /// Whether the user hid the video or its creator.
@@ -104,6 +107,18 @@ impl<'a> Prepared<'a> {
             .get(item as usize)
             .map_or(NONE, |row| row.creator.get());
         self.hidden_items.contains(&item) || self.hidden_creators.contains(&creator)
+    }
+
+    /// Whether the user hid nothing at all.
+    #[must_use]
+    pub fn hides_none(&self) -> bool {
+        self.hidden_items.is_empty() && self.hidden_creators.is_empty()
+    }
+
+    /// Whether the request named nothing as unwanted.
+    #[must_use]
+    pub fn excludes_none(&self) -> bool {
+        self.excluded.is_empty()
     }
 
     /// Whether the request named the video as unwanted.
@@ -161,6 +176,8 @@ impl<'a> Prepared<'a> {
 
     fn take_user(&mut self, user: &UserState) {
         let long_view_ms = self.query.tuning.long_view_ms;
+        let remembered = user.profile.as_ref().map_or(0, |own| own.long_term.len());
+        self.met.reserve(user.recent.len() + remembered);
         for past in user.recent.iter().rev() {
             let Some(item) = self.index.find(past.video_id.as_str()) else {
                 continue;
@@ -178,7 +195,7 @@ impl<'a> Prepared<'a> {
             if weight > 0.0 {
                 self.take_seed(item, weight);
             } else {
-                self.met.insert(item);
+                self.meet(item);
             }
         }
         let long_term = user
@@ -189,11 +206,11 @@ impl<'a> Prepared<'a> {
             let Some(item) = self.index.find(video.as_str()) else {
                 continue;
             };
-            if self.met.insert(item) && self.long_term.len() < LONG_TERM_MAX {
+            if self.meet(item) && self.long_term.len() < LONG_TERM_MAX {
                 self.long_term.push(Seed { item, weight: 1.0 });
             }
         }
-        self.seen_hashes.extend(user.seen.iter().copied());
+        self.met.extend(&user.seen);
         self.hidden_items = resolve(self.index, &user.hidden_videos);
         let creators = self.index.creators();
         self.hidden_creators = user
@@ -204,9 +221,20 @@ impl<'a> Prepared<'a> {
     }
 
     fn take_seed(&mut self, item: u32, weight: f32) {
-        if self.met.insert(item) && self.seeds.len() < SEEDS_MAX {
+        if self.meet(item) && self.seeds.len() < SEEDS_MAX {
             self.seeds.push(Seed { item, weight });
         }
+    }
+
+    /// `false` when it was met already.
+    fn meet(&mut self, item: u32) -> bool {
+        let hash = self.seen_hash(item);
+        self.met.insert(item, hash)
+    }
+
+    fn seen_hash(&self, item: u32) -> u32 {
+        let row = self.items.get(item as usize);
+        row.map_or(0, |row| row.seen_hash.get())
     }
 
     fn become_similar_to(&mut self, video: &VideoId) {
@@ -214,7 +242,7 @@ impl<'a> Prepared<'a> {
         self.seeds.clear();
         if let Some(item) = self.index.find(video.as_str()) {
             self.seeds.push(Seed { item, weight: 1.0 });
-            self.met.insert(item);
+            self.meet(item);
         }
     }
 }

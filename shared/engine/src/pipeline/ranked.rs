@@ -1,6 +1,8 @@
 //! What comes out of a pipeline.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
 
 use smol_str::SmolStr;
@@ -8,7 +10,7 @@ use smol_str::SmolStr;
 use super::candidate::Candidate;
 use super::prepared::Prepared;
 use crate::index::format::NONE;
-use crate::source::Source;
+use crate::source::{SOURCES_MAX, Source};
 use crate::{Item, Reason, ReasonKind};
 
 /// A ranked answer and what is to be known about its making.
@@ -41,13 +43,46 @@ pub struct StageReport {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explained {
     /// Each source that proposed it and the weighted chance it gave.
-    pub sources: Vec<(&'static str, f32)>,
+    pub sources: Parts,
     /// The merged score, 0 to 1.
     pub merged: f32,
     /// The video's smoothed chance of a long view.
     pub quality: f32,
     /// The ranker's score.
     pub score: f32,
+}
+
+/// Sources and their parts in a score; a slate holds hundreds, so none of them allocates.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub struct Parts {
+    parts: [(&'static str, f32); SOURCES_MAX],
+    count: usize,
+}
+
+impl FromIterator<(&'static str, f32)> for Parts {
+    /// What is beyond [`SOURCES_MAX`] is left out.
+    fn from_iter<I: IntoIterator<Item = (&'static str, f32)>>(parts: I) -> Self {
+        let mut all = Self::default();
+        for (own, part) in all.parts.iter_mut().zip(parts) {
+            *own = part;
+            all.count += 1;
+        }
+        all
+    }
+}
+
+impl Deref for Parts {
+    type Target = [(&'static str, f32)];
+
+    fn deref(&self) -> &Self::Target {
+        self.parts.get(..self.count).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 /// Collects observations while a pipeline runs.
@@ -97,9 +132,11 @@ impl Trail {
             };
             let proposers = || {
                 let all = sources.iter().zip(candidate.parts).enumerate();
-                all.filter(|(number, _)| candidate.from_source(*number))
-                    .map(|(_, pair)| pair)
+                let all = all.filter(|(number, _)| candidate.from_source(*number));
+                all.map(|(_, (source, part))| (source.name(), part))
             };
+            let mut names = Vec::with_capacity(candidate.sources.count_ones() as usize);
+            names.extend(proposers().map(|(name, _)| SmolStr::new_static(name)));
             ranked.items.push(Item {
                 video_id,
                 score: if candidate.score.is_finite() {
@@ -107,17 +144,13 @@ impl Trail {
                 } else {
                     0.0
                 },
-                sources: proposers()
-                    .map(|(s, _)| SmolStr::new_static(s.name()))
-                    .collect(),
+                sources: names,
                 reason: reason(asked, sources, candidate),
                 propensity: candidate.propensity,
             });
             let row = asked.index.item(candidate.item);
             ranked.explained.push(Explained {
-                sources: proposers()
-                    .map(|(source, part)| (source.name(), part))
-                    .collect(),
+                sources: proposers().collect(),
                 merged: candidate.merged,
                 quality: row.map_or(0.0, |row| row.quality.get()),
                 score: candidate.score,

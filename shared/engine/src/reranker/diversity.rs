@@ -1,15 +1,20 @@
 //! No window of neighbours is full of one creator or one category.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use zerocopy::little_endian::U32;
+use rustc_hash::FxHashMap;
 
-use super::Reranker;
+use super::{Reranker, lead};
 use crate::index::format::NONE;
 use crate::pipeline::{Candidate, Prepared};
 
 /// Candidates looked at for one place before the best one is taken whatever the caps say.
 const LOOKED_AT_MAX: usize = 200;
+
+thread_local! {
+    static HALL: RefCell<Hall> = RefCell::default();
+}
 
 /// Fills each place with the best candidate left that keeps both caps in the window that ends
 /// there; where none does, the best one left takes the place.
@@ -21,150 +26,175 @@ impl Reranker for DiversityReranker {
         "rerank.diversity"
     }
 
-    fn rerank(&self, asked: &Prepared<'_>, candidates: Vec<Candidate>) -> Vec<Candidate> {
-        let mut window = Window::new(asked);
-        let seats = candidates.iter().enumerate();
-        let mut behind = seats.map(|(place, candidate)| Seat::new(asked, place, candidate));
-        let mut ahead: Vec<Seat<'_>> = behind.by_ref().take(LOOKED_AT_MAX).collect();
-        let mut order: Vec<usize> = Vec::with_capacity(candidates.len());
-        while order.len() < asked.query.wanted && !ahead.is_empty() {
-            let fits = ahead.iter().position(|seat| window.has_room(seat));
-            let seat = ahead.remove(fits.unwrap_or(0));
-            ahead.extend(behind.next());
-            order.push(seat.place);
-            window.take(seat);
-        }
-        order.extend(ahead.iter().map(|seat| seat.place));
-        order.extend(order.len()..candidates.len());
-        order
-            .iter()
-            .filter_map(|place| candidates.get(*place).copied())
-            .collect()
+    fn rerank(&self, asked: &Prepared<'_>, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+        let places = asked.query.wanted.min(candidates.len());
+        let reach = candidates.len().min(places + LOOKED_AT_MAX);
+        HALL.with_borrow_mut(|hall| {
+            hall.seat(asked, candidates.get(..reach).unwrap_or_default());
+            let window = (asked.scene.diversity_window as usize).max(1) - 1;
+            let order = hall.order(places, window);
+            lead(&mut candidates, order);
+        });
+        candidates
     }
 }
 
-/// What the caps look at.
+/// A creator or a category of somebody in the hall.
 #[derive(Debug, Clone, Copy)]
-struct Seat<'a> {
-    place: usize,
-    creator: u32,
-    creator_bit: u64,
-    category_bits: u64,
-    categories: &'a [U32],
+struct Group {
+    /// Allowed in a window.
+    most: usize,
+    /// In the window that ends before the next place.
+    here: usize,
 }
 
-impl<'a> Seat<'a> {
-    fn new(asked: &Prepared<'a>, place: usize, candidate: &Candidate) -> Self {
-        let row = asked.items.get(candidate.item as usize);
-        let creator = row.map_or(NONE, |row| row.creator.get());
-        let categories = asked.index.item_categories().row(candidate.item);
-        Self {
-            place,
-            creator,
-            creator_bit: if creator == NONE { 0 } else { bit(creator) },
-            category_bits: categories.iter().fold(0, |bits, own| bits | bit(own.get())),
-            categories,
+/// Candidates, best first, and the groups they belong to. Reused from slate to slate.
+///
+/// Sets of seats are bits, so that who may not take a place for the sake of a full group is crossed
+/// out 64 at a time.
+#[derive(Debug, Default)]
+struct Hall {
+    seats: usize,
+    numbers: FxHashMap<u64, usize>,
+    groups: Vec<Group>,
+    /// The seats of each group, a row of words per group.
+    members: Vec<u64>,
+    /// The groups of each seat, one seat behind the other, and where each seat's end.
+    of_seats: Vec<usize>,
+    ends: Vec<usize>,
+    /// Who has no place yet.
+    left: Vec<u64>,
+    /// Groups that reached their cap.
+    full: Vec<usize>,
+    window: VecDeque<usize>,
+    order: Vec<usize>,
+}
+
+impl Hall {
+    /// Empties the hall and lets the candidates in.
+    fn seat(&mut self, asked: &Prepared<'_>, candidates: &[Candidate]) {
+        self.seats = candidates.len();
+        self.numbers.clear();
+        self.groups.clear();
+        self.members.clear();
+        self.of_seats.clear();
+        self.ends.clear();
+        let most = |cap: u32| cap.max(1) as usize;
+        let of_creator = most(asked.scene.creator_max);
+        let of_category = most(asked.scene.category_max);
+        let categories = asked.index.item_categories();
+        for (seat, candidate) in candidates.iter().enumerate() {
+            let row = asked.items.get(candidate.item as usize);
+            let creator = row.map_or(NONE, |row| row.creator.get());
+            if creator != NONE {
+                self.join(seat, u64::from(creator) | 1 << 32, of_creator);
+            }
+            for category in categories.row(candidate.item) {
+                self.join(seat, u64::from(category.get()), of_category);
+            }
+            self.ends.push(self.of_seats.len());
         }
+        self.left.clear();
+        self.left.resize(self.words(), u64::MAX);
+        self.full.clear();
+        self.window.clear();
+        self.order.clear();
     }
-}
 
-/// What stands before the next place, as far as the caps ask.
-struct Window<'a> {
-    length: usize,
-    creator_max: usize,
-    category_max: usize,
-    creators: Counts,
-    categories: Counts,
-    /// The bits of those whose cap is reached. One bit stands for several numbers, so a set bit
-    /// asks the counts; most seats have none set and ask nothing.
-    full_creators: u64,
-    full_categories: u64,
-    before: VecDeque<Seat<'a>>,
-}
-
-impl<'a> Window<'a> {
-    fn new(asked: &Prepared<'_>) -> Self {
-        let length = (asked.scene.diversity_window as usize).max(1) - 1;
-        Self {
-            length,
-            creator_max: asked.scene.creator_max as usize,
-            category_max: asked.scene.category_max as usize,
-            creators: Counts::default(),
-            categories: Counts::default(),
-            full_creators: 0,
-            full_categories: 0,
-            before: VecDeque::with_capacity(length + 1),
+    /// Makes a seat a member of a group.
+    fn join(&mut self, seat: usize, name: u64, most: usize) {
+        let next = self.groups.len();
+        let number = *self.numbers.entry(name).or_insert(next);
+        let words = self.words();
+        if number == next {
+            self.groups.push(Group { most, here: 0 });
+            self.members.resize((next + 1) * words, 0);
         }
-    }
-
-    fn has_room(&self, next: &Seat<'_>) -> bool {
-        (next.creator_bit & self.full_creators == 0
-            || self.creators.of(next.creator) < self.creator_max)
-            && (next.category_bits & self.full_categories == 0
-                || next
-                    .categories
-                    .iter()
-                    .all(|own| self.categories.of(own.get()) < self.category_max))
-    }
-
-    /// Moves on by one place.
-    fn take(&mut self, seat: Seat<'a>) {
-        self.before.push_back(seat);
-        self.creators.add(seat.creator);
-        seat.categories
-            .iter()
-            .for_each(|own| self.categories.add(own.get()));
-        if self.before.len() > self.length
-            && let Some(oldest) = self.before.pop_front()
-        {
-            self.creators.remove(oldest.creator);
-            oldest
-                .categories
-                .iter()
-                .for_each(|own| self.categories.remove(own.get()));
+        if let Some(word) = self.members.get_mut(number * words + seat / 64) {
+            *word |= 1 << (seat % 64);
         }
-        self.full_creators = self.creators.full(self.creator_max);
-        self.full_categories = self.categories.full(self.category_max);
-    }
-}
-
-/// The bit that stands for a number.
-fn bit(number: u32) -> u64 {
-    1 << (number % u64::BITS)
-}
-
-/// How often a number was added. A window holds few, and a short list is searched faster than a
-/// table.
-#[derive(Default)]
-struct Counts(Vec<(u32, usize)>);
-
-impl Counts {
-    fn of(&self, number: u32) -> usize {
-        let own = self.0.iter().find(|(own, _)| *own == number);
-        own.map_or(0, |(_, count)| *count)
+        self.of_seats.push(number);
     }
 
-    /// The bits of the numbers that were added `most` times.
-    fn full(&self, most: usize) -> u64 {
-        let full = self.0.iter().filter(|(_, count)| *count >= most);
-        full.fold(0, |bits, (number, _)| bits | bit(*number))
-    }
-
-    fn add(&mut self, number: u32) {
-        match self.0.iter_mut().find(|(own, _)| *own == number) {
-            Some((_, count)) => *count += 1,
-            None => self.0.push((number, 1)),
-        }
-    }
-
-    fn remove(&mut self, number: u32) {
-        let place = self.0.iter().position(|(own, _)| *own == number);
-        let Some(place) = place else { return };
-        if let Some((_, count)) = self.0.get_mut(place) {
-            *count -= 1;
-            if *count == 0 {
-                self.0.swap_remove(place);
+    /// Who takes the places, in their order; a window looks back at `length` of them.
+    fn order(&mut self, places: usize, length: usize) -> &[usize] {
+        for place in 0..places {
+            let looked_at = self.seats.min(place + LOOKED_AT_MAX);
+            let fits = self.first(looked_at, |word| !self.in_full(word));
+            let Some(seat) = fits.or_else(|| self.first(looked_at, |_| u64::MAX)) else {
+                break;
+            };
+            self.take(seat);
+            if self.window.len() > length
+                && let Some(oldest) = self.window.pop_front()
+            {
+                self.leave_window(oldest);
             }
         }
+        &self.order
+    }
+
+    /// The first of the first `seats` that has no place and that `fits` marks, word by word.
+    fn first(&self, seats: usize, fits: impl Fn(usize) -> u64) -> Option<usize> {
+        let mut words = self.left.iter().take(seats.div_ceil(64)).enumerate();
+        let found = words.find_map(|(word, left)| {
+            let open = if *left == 0 { 0 } else { left & fits(word) };
+            (open != 0).then(|| word * 64 + open.trailing_zeros() as usize)
+        });
+        found.filter(|seat| *seat < seats)
+    }
+
+    /// The members of full groups, one word of them.
+    fn in_full(&self, word: usize) -> u64 {
+        let words = self.words();
+        let members = self.full.iter().map(|group| {
+            let members = self.members.get(group * words + word);
+            members.copied().unwrap_or(0)
+        });
+        members.fold(0, |all, members| all | members)
+    }
+
+    fn take(&mut self, seat: usize) {
+        if let Some(left) = self.left.get_mut(seat / 64) {
+            *left &= !(1 << (seat % 64));
+        }
+        self.order.push(seat);
+        self.window.push_back(seat);
+        for at in self.groups_of(seat) {
+            let Some(number) = self.of_seats.get(at).copied() else {
+                continue;
+            };
+            if let Some(group) = self.groups.get_mut(number) {
+                group.here += 1;
+                if group.here == group.most {
+                    self.full.push(number);
+                }
+            }
+        }
+    }
+
+    fn leave_window(&mut self, seat: usize) {
+        for at in self.groups_of(seat) {
+            let Some(number) = self.of_seats.get(at).copied() else {
+                continue;
+            };
+            if let Some(group) = self.groups.get_mut(number) {
+                if group.here == group.most {
+                    self.full.retain(|full| *full != number);
+                }
+                group.here -= 1;
+            }
+        }
+    }
+
+    /// Where the groups of a seat stand in `of_seats`.
+    fn groups_of(&self, seat: usize) -> std::ops::Range<usize> {
+        let end = |seat: usize| self.ends.get(seat).copied().unwrap_or(0);
+        seat.checked_sub(1).map_or(0, end)..end(seat)
+    }
+
+    /// Words of a set of seats.
+    fn words(&self) -> usize {
+        self.seats.div_ceil(64)
     }
 }

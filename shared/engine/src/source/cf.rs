@@ -11,7 +11,8 @@ use std::cell::RefCell;
 use async_trait::async_trait;
 use zerocopy::little_endian::F32;
 
-use super::tally::{Tally, best};
+use super::tally::{Sum, Tally};
+use super::top::Top;
 use super::{Proposal, Proposals, Source};
 use crate::index::format::{CfKnobs, NONE};
 use crate::pipeline::Prepared;
@@ -26,7 +27,7 @@ const SEEDS_PER_POLL: usize = 16;
 pub struct CfSource;
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    pub(super) static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 #[async_trait]
@@ -57,7 +58,9 @@ impl Source for CfSource {
             if !scratch.collaborate(asked.index, &knobs, seeds, long_term, go_on) {
                 return Proposals::overrun();
             }
-            best(asked, scratch.scores(share))
+            scratch.blend(asked.index, share);
+            let because = because(&scratch.sessions, &scratch.neighbours);
+            scratch.top.proposals(asked, &scratch.rows, because)
         })
     }
 }
@@ -66,20 +69,20 @@ impl Source for CfSource {
 #[derive(Debug, Default)]
 pub struct Scratch {
     sessions: Tally,
-    neighbours: Tally,
+    pub(super) neighbours: Tally,
     met: Vec<vmis::Met>,
-    blended: Vec<Blended>,
-    keys: Vec<u64>,
+    both: Vec<Both>,
+    pub(super) rows: Vec<Sum>,
+    pub(super) top: Top,
     found: Vec<Proposal>,
 }
 
 /// What both views say of a video.
 #[derive(Debug, Clone, Copy)]
-struct Blended {
+struct Both {
     item: u32,
     near: f32,
     voted: f32,
-    because: u32,
 }
 
 /// What would be watched next by somebody who liked `seeds`, newest first, and nothing else known:
@@ -91,7 +94,9 @@ pub fn predict<'a>(
     scratch: &'a mut Scratch,
 ) -> impl Iterator<Item = Proposal> + 'a {
     scratch.collaborate(index, knobs, seeds, &[], || true);
-    scratch.scores(knobs.session_share.get())
+    scratch.blend(index, knobs.session_share.get());
+    let because = because(&scratch.sessions, &scratch.neighbours);
+    scratch.rows.iter().map(move |row| row.proposal(&because))
 }
 
 /// The `most` best of what [`predict`] answers and `keeps` holds for, best first, ties by id.
@@ -105,65 +110,13 @@ pub fn predict_best<'a>(
     keeps: impl Fn(u32) -> bool,
     scratch: &'a mut Scratch,
 ) -> &'a [Proposal] {
-    let share = knobs.session_share.get();
     scratch.collaborate(index, knobs, seeds, &[], || true);
-    let mut keys = std::mem::take(&mut scratch.keys);
-    keys.clear();
-    // What is behind this is not among the best.
-    let mut last = u64::MAX;
-    let room = (4 * most).max(64);
-    let mut offer = |row: Proposal, score: f32| {
-        let key = best_first(row.item, score);
-        if key < last && keeps(row.item) {
-            if keys.len() == room {
-                last = keep_least(&mut keys, most);
-            }
-            keys.push(key);
-        }
-    };
-    if share >= 1.0 {
-        let scale = 1.0 / scratch.sessions.highest().max(f32::MIN_POSITIVE);
-        let rows = scratch.sessions.rows();
-        rows.for_each(|row| offer(row, row.score * scale));
-    } else {
-        let rows = scratch.scores(share);
-        rows.for_each(|row| offer(row, row.score));
-    }
-    keep_least(&mut keys, most);
-    keys.sort_unstable();
-    let mut found = std::mem::take(&mut scratch.found);
-    found.clear();
-    found.extend(keys.iter().map(|key| {
-        let item = *key as u32;
-        Proposal {
-            item,
-            score: f32::from_bits(!((key >> 32) as u32)),
-            because: scratch.because(item),
-        }
-    }));
-    (scratch.keys, scratch.found) = (keys, found);
+    scratch.blend(index, knobs.session_share.get());
+    let because = because(&scratch.sessions, &scratch.neighbours);
+    let best = scratch.top.best(&scratch.rows, most, keeps);
+    scratch.found.clear();
+    scratch.found.extend(best.map(|row| row.proposal(&because)));
     &scratch.found
-}
-
-/// Keeps the `most` least numbers, and answers the greatest of them.
-fn keep_least(keys: &mut Vec<u64>, most: usize) -> u64 {
-    let Some(at) = most.checked_sub(1) else {
-        keys.clear();
-        return 0;
-    };
-    if keys.len() <= most {
-        return u64::MAX;
-    }
-    let (_, last, _) = keys.select_nth_unstable(at);
-    let last = *last;
-    keys.truncate(most);
-    last
-}
-
-/// Orders scores of at least 0 like floats, highest first, ties by id: one integer is compared, and
-/// moved, faster than a row.
-fn best_first(item: u32, score: f32) -> u64 {
-    u64::from(!score.max(0.0).to_bits()) << 32 | u64::from(item)
 }
 
 impl Scratch {
@@ -200,51 +153,57 @@ impl Scratch {
         true
     }
 
-    /// On whose account a video was found: the neighbour's, else the session's.
-    fn because(&self, item: u32) -> u32 {
-        let found = self
-            .neighbours
-            .get(item)
-            .or_else(|| self.sessions.get(item));
-        found.map_or(NONE, |(_, because)| because)
-    }
-
-    /// Each view divided by its highest score, then mixed; one alone counts in full.
-    fn scores(&mut self, share: f32) -> impl Iterator<Item = Proposal> {
-        let (sessions, neighbours) = (&self.sessions, &self.neighbours);
-        let mut highest = (f32::MIN_POSITIVE, f32::MIN_POSITIVE);
-        self.blended.clear();
-        let near = neighbours.rows().map(|row| {
-            let voted = sessions.get(row.item).map_or(0.0, |(score, _)| score);
-            Blended {
-                item: row.item,
-                near: row.score,
-                voted,
-                because: row.because,
-            }
+    /// Each view divided by its highest score, then mixed, into `rows`; one alone counts in full.
+    fn blend(&mut self, index: &Index, share: f32) {
+        let Self {
+            sessions,
+            neighbours,
+            both,
+            rows,
+            ..
+        } = self;
+        let idf = index.idf();
+        let voted = sessions.rows().map(|Sum { item, score }| {
+            let rare = idf.get(item as usize).map_or(0.0, |idf| idf.get());
+            let score = score * rare;
+            Sum { item, score }
         });
-        let voted = sessions
-            .rows()
-            .filter(|row| neighbours.get(row.item).is_none());
-        let voted = voted.map(|row| Blended {
-            item: row.item,
-            near: 0.0,
-            voted: row.score,
-            because: row.because,
-        });
-        self.blended.extend(near.chain(voted).inspect(|row| {
-            highest = (highest.0.max(row.near), highest.1.max(row.voted));
+        both.clear();
+        rows.clear();
+        if neighbours.is_empty() {
+            rows.extend(voted);
+            let by = 1.0 / highest(rows.iter().map(|row| row.score));
+            rows.iter_mut().for_each(|row| row.score *= by);
+            return;
+        }
+        // What both views know of is taken out of the neighbours' rows and counted once.
+        both.extend(voted.map(|Sum { item, score: voted }| {
+            let near = neighbours.take(item).unwrap_or(0.0);
+            Both { item, near, voted }
         }));
-        let share = match (sessions.is_empty(), neighbours.is_empty()) {
-            (true, _) => 0.0,
-            (false, true) => 1.0,
-            (false, false) => share,
-        };
-        let (by_near, by_voted) = ((1.0 - share) / highest.0, share / highest.1);
-        self.blended.iter().map(move |row| Proposal {
-            item: row.item,
-            score: row.near * by_near + row.voted * by_voted,
-            because: row.because,
-        })
+        rows.extend(neighbours.rows());
+        let share = if both.is_empty() { 0.0 } else { share };
+        let nearest = both.iter().map(|both| both.near);
+        let nearest = highest(nearest.chain(rows.iter().map(|row| row.score)));
+        let by_near = (1.0 - share) / nearest;
+        let by_voted = share / highest(both.iter().map(|both| both.voted));
+        rows.iter_mut().for_each(|row| row.score *= by_near);
+        rows.extend(both.iter().map(|both| Sum {
+            item: both.item,
+            score: both.near * by_near + both.voted * by_voted,
+        }));
+    }
+}
+
+/// The highest score, above 0.
+fn highest(scores: impl Iterator<Item = f32>) -> f32 {
+    scores.fold(f32::MIN_POSITIVE, f32::max)
+}
+
+/// On whose account a video was found: the neighbour's, else the session's.
+fn because(sessions: &Tally, neighbours: &Tally) -> impl Fn(u32) -> u32 {
+    |item| {
+        let found = neighbours.because(item).or_else(|| sessions.because(item));
+        found.unwrap_or(NONE)
     }
 }

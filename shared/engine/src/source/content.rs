@@ -1,22 +1,17 @@
 //! What is about the same as what the user liked.
 
-use std::cell::RefCell;
-
 use async_trait::async_trait;
 
-use super::tally::{Tally, best};
+use super::cf::{self, Scratch};
 use super::{Proposals, Source};
 use crate::ReasonKind;
+use crate::index::format::NONE;
 use crate::pipeline::Prepared;
 
 /// Newest seeds that are looked at.
 const SEEDS_MAX: usize = 30;
 /// Weight of the next older seed.
 const SEED_DECAY: f32 = 0.9;
-
-thread_local! {
-    static TALLY: RefCell<Tally> = RefCell::default();
-}
 
 /// Proposes neighbours by tags, categories, creator and language; it carries videos that nobody
 /// has watched yet.
@@ -34,12 +29,19 @@ impl Source for ContentSource {
     }
 
     async fn propose(&self, asked: &Prepared<'_>) -> Proposals {
-        TALLY.with_borrow_mut(|tally| near(asked, tally))
+        // The two never run at once on a thread, and sums that were just used are near.
+        cf::SCRATCH.with_borrow_mut(|scratch| near(asked, scratch))
     }
 }
 
-fn near(asked: &Prepared<'_>, tally: &mut Tally) -> Proposals {
-    tally.begin(asked.index.videos());
+fn near(asked: &Prepared<'_>, scratch: &mut Scratch) -> Proposals {
+    let Scratch {
+        neighbours: sums,
+        rows,
+        top,
+        ..
+    } = scratch;
+    sums.begin(asked.index.videos());
     let lists = asked.index.content();
     let mut decay = 1.0;
     for seed in asked.seeds.iter().chain(&asked.long_term).take(SEEDS_MAX) {
@@ -47,12 +49,12 @@ fn near(asked: &Prepared<'_>, tally: &mut Tally) -> Proposals {
             return Proposals::overrun();
         }
         let weight = seed.weight * decay;
-        let rows = lists.row(seed.item).iter();
-        tally.add(
-            rows.map(|row| (row.item.get(), weight * row.score.get())),
-            seed.item,
-        );
+        let near = lists.row(seed.item).iter();
+        let near = near.map(|row| (row.item.get(), weight * row.score.get()));
+        sums.add(near, seed.item);
         decay *= SEED_DECAY;
     }
-    best(asked, tally.rows())
+    rows.clear();
+    rows.extend(sums.rows());
+    top.proposals(asked, rows, |item| sums.because(item).unwrap_or(NONE))
 }

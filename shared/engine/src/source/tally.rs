@@ -1,14 +1,37 @@
 //! Adds up scores per dense id without clearing and without allocating, once grown.
 
-use super::{Proposal, Proposals};
-use crate::pipeline::Prepared;
+use super::Proposal;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Cell {
     epoch: u32,
     score: f32,
+    /// The most that was added at once; [`TAKEN`] when it is no row any more.
     most: f32,
     because: u32,
+}
+
+/// More than any score.
+const TAKEN: f32 = f32::INFINITY;
+
+/// What a table of sums says of a video.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sum {
+    /// Dense id.
+    pub(super) item: u32,
+    /// All that was added.
+    pub(super) score: f32,
+}
+
+impl Sum {
+    /// As a source proposes it, on the account that `because` answers.
+    pub(super) fn proposal(self, because: impl Fn(u32) -> u32) -> Proposal {
+        Proposal {
+            item: self.item,
+            score: self.score,
+            because: because(self.item),
+        }
+    }
 }
 
 /// A dense table of sums that forgets by counting epochs.
@@ -16,7 +39,7 @@ struct Cell {
 pub(super) struct Tally {
     epoch: u32,
     cells: Vec<Cell>,
-    /// As long as `cells`; the first `count` are the videos of this epoch.
+    /// One longer than `cells`; the first `count` are the videos of this epoch.
     touched: Vec<u32>,
     count: usize,
 }
@@ -27,7 +50,7 @@ impl Tally {
         self.count = 0;
         if self.cells.len() < videos {
             self.cells.resize(videos, Cell::default());
-            self.touched.resize(videos, 0);
+            self.touched.resize(videos + 1, 0);
         }
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
@@ -38,6 +61,9 @@ impl Tally {
     }
 
     /// Adds to the scores of videos, all on account of `because`.
+    ///
+    /// Whether a video was met before is nothing that a processor could guess, so nothing branches
+    /// on it: the next place of `touched` is always written, and only sometimes kept.
     #[inline]
     pub(super) fn add(&mut self, scores: impl Iterator<Item = (u32, f32)>, because: u32) {
         let (epoch, mut count) = (self.epoch, self.count);
@@ -46,42 +72,39 @@ impl Tally {
             let Some(cell) = cells.get_mut(item as usize) else {
                 continue;
             };
-            if cell.epoch != epoch {
-                *cell = Cell {
-                    epoch,
-                    score,
-                    most: score,
-                    because,
-                };
-                if let Some(next) = touched.get_mut(count) {
-                    *next = item;
-                }
-                count += 1;
-                continue;
+            let new = cell.epoch != epoch;
+            let before = if_not(new, cell.score, 0.0);
+            let most = if_not(new, cell.most, f32::NEG_INFINITY);
+            let strongest = score > most;
+            *cell = Cell {
+                epoch,
+                score: before + score,
+                most: if strongest { score } else { most },
+                because: if strongest { because } else { cell.because },
+            };
+            if let Some(next) = touched.get_mut(count) {
+                *next = item;
             }
-            cell.score += score;
-            if score > cell.most {
-                cell.most = score;
-                cell.because = because;
-            }
+            count += usize::from(new);
         }
         self.count = count;
     }
 
-    /// Multiplies every score by what `by` answers for its video.
-    pub(super) fn multiply(&mut self, by: impl Fn(u32) -> f32) {
-        for item in self.touched.iter().take(self.count) {
-            if let Some(cell) = self.cells.get_mut(*item as usize) {
-                cell.score *= by(*item);
-            }
-        }
+    /// The seed that spoke most for a video.
+    #[inline]
+    pub(super) fn because(&self, item: u32) -> Option<u32> {
+        let cell = self.cells.get(item as usize)?;
+        (cell.epoch == self.epoch).then_some(cell.because)
     }
 
-    /// Score and strongest seed of a video.
+    /// Answers a video's score and takes it out of the rows; who spoke for it can still be asked.
     #[inline]
-    pub(super) fn get(&self, item: u32) -> Option<(f32, u32)> {
-        let cell = self.cells.get(item as usize)?;
-        (cell.epoch == self.epoch).then_some((cell.score, cell.because))
+    pub(super) fn take(&mut self, item: u32) -> Option<f32> {
+        let cell = self.cells.get_mut(item as usize)?;
+        (cell.epoch == self.epoch).then(|| {
+            cell.most = TAKEN;
+            cell.score
+        })
     }
 
     /// Whether nothing was added.
@@ -89,53 +112,22 @@ impl Tally {
         self.count == 0
     }
 
-    /// The highest score, at least 0.
-    pub(super) fn highest(&self) -> f32 {
-        self.rows().map(|row| row.score).fold(0.0, f32::max)
-    }
-
-    /// Every video with its score and strongest seed.
-    pub(super) fn rows(&self) -> impl Iterator<Item = Proposal> {
+    /// Every video that was not taken out.
+    #[inline]
+    pub(super) fn rows(&self) -> impl Iterator<Item = Sum> {
         self.touched.iter().take(self.count).filter_map(|item| {
-            let (score, because) = self.get(*item)?;
-            Some(Proposal {
+            let cell = self.cells.get(*item as usize)?;
+            (cell.most < TAKEN).then_some(Sum {
                 item: *item,
-                score,
-                because,
+                score: cell.score,
             })
         })
     }
 }
 
-/// The best `candidates_max` of the rows that are worth proposing.
-///
-/// Asking whether a row is worth it costs more than comparing scores, so only the best are asked
-/// first; the rest only where too few of those are worth it.
-pub(super) fn best(asked: &Prepared<'_>, rows: impl Iterator<Item = Proposal>) -> Proposals {
-    let most = asked.scene.candidates_max as usize;
-    let worth = |row: &Proposal| asked.worth_proposing(row.item);
-    let mut items: Vec<Proposal> = rows.filter(|row| row.score > 0.0).collect();
-    let mut rest = highest_first(&mut items, most.saturating_mul(2));
-    items.retain(worth);
-    if items.len() < most {
-        rest.retain(worth);
-        items.append(&mut rest);
-    }
-    highest_first(&mut items, most);
-    Proposals {
-        items,
-        overran: false,
-    }
-}
-
-/// Leaves the highest `most` rows and answers the others.
-fn highest_first(items: &mut Vec<Proposal>, most: usize) -> Vec<Proposal> {
-    if items.len() <= most {
-        return Vec::new();
-    }
-    items.select_nth_unstable_by(most, |a, b| {
-        let by_score = b.score.total_cmp(&a.score);
-        by_score.then_with(|| a.item.cmp(&b.item))
-    });
-    items.split_off(most)
+/// `value`, or `other` where `not` holds, without a branch.
+#[inline(always)]
+fn if_not(not: bool, value: f32, other: f32) -> f32 {
+    let mask = u32::from(not).wrapping_sub(1);
+    f32::from_bits((value.to_bits() & mask) | (other.to_bits() & !mask))
 }

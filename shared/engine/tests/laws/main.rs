@@ -1,6 +1,8 @@
 //! What holds for every generation, every query and every byte.
 
 #[cfg(test)]
+mod arranging;
+#[cfg(test)]
 mod bytes;
 #[cfg(test)]
 mod golden;

@@ -29,7 +29,8 @@ pub(super) struct Met {
 ///
 /// Similarity of a session is the sum over shared videos of (n − position) / n, position 0 being
 /// the newest of the n videos that look; its vote is similarity × match × idf, where match is
-/// 1 − 0.1 × (position + 1) of the newest shared video and idf is log(sessions / sessions with it).
+/// 1 − 0.1 × (position + 1) of the newest shared video and idf is log(sessions / sessions with it);
+/// the last is the same for every vote that a video gets, and left to whoever reads the sums.
 /// Of equally close sessions the newer one votes.
 pub(super) fn vote(
     index: &Index,
@@ -43,7 +44,7 @@ pub(super) fn vote(
     let most = (knobs.sessions.get() as usize).clamp(1, SESSIONS_MAX);
     meet(index, seeds, most, met);
     let close = Closeness::new(seeds, met, (knobs.voters.get() as usize).max(1));
-    let (sessions, idf) = (index.sessions(), index.idf());
+    let sessions = index.sessions();
     let age = Age {
         sessions: sessions.len() as f32,
         half_life: knobs.session_half_life.get() as f32,
@@ -66,7 +67,6 @@ pub(super) fn vote(
         let items = sessions.row(session).iter();
         tally.add(items.map(|item| (item.get(), weight)), because);
     }
-    tally.multiply(|item| idf.get(item as usize).map_or(0.0, |idf| idf.get()));
 }
 
 /// Collects the `most` newest sessions that share a video with the seeds, newest first.
