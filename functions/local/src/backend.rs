@@ -85,7 +85,7 @@ impl Backend {
         })
     }
 
-    /// Removes rows and records whose time has come, where the store does not do it by itself.
+    /// Removes rows whose time has come, where the store does not do it by itself.
     pub async fn sweep(&self, deadline: &Deadline) {
         let Some(swept) = &self.swept else { return };
         let now_s = deadline.clock().now().wall_ms / 1_000;
@@ -94,6 +94,12 @@ impl Backend {
                 tracing::warn!(error = %error, "expired rows were not removed");
             }
         }
+    }
+
+    /// Tells the embedded log what every consumer has applied; it removes of that what it need not
+    /// keep, and takes in again what it had no room for.
+    pub async fn expire_records(&self, deadline: &Deadline) {
+        let Some(swept) = &self.swept else { return };
         if let Err(error) = expire(&swept.stream, &swept.control, deadline).await {
             tracing::warn!(error = %error, "expired records were not removed");
         }

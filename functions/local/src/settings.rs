@@ -12,6 +12,8 @@ use store::serving::ServingSettings;
 const WEEK_HOURS: u64 = 7 * 24;
 /// As long as Kinesis can be told to keep records.
 const RETENTION_HOURS_MAX: u64 = 8_760;
+const GIB: u64 = 1024 * 1024 * 1024;
+const LOG_GIB_MAX: u64 = 65_536;
 
 /// The settings of `reelway`, from the environment; flags win over them.
 #[derive(Debug)]
@@ -31,7 +33,8 @@ pub struct Settings {
     pub serving: ServingSettings,
     /// Which storage.
     pub storage: Storage,
-    /// `REELWAY_LOG_SYNC`, `REELWAY_LOG_RETENTION_HOURS`: how the embedded event log is kept.
+    /// `REELWAY_LOG_SYNC`, `REELWAY_LOG_RETENTION_HOURS`, `REELWAY_LOG_GIB_MAX`: how the embedded
+    /// event log is kept.
     pub event_log: StreamOptions,
 }
 
@@ -104,7 +107,12 @@ fn event_log(reader: &mut Reader<'_>) -> StreamOptions {
             "REELWAY_LOG_RETENTION_HOURS is not 1 to {RETENTION_HOURS_MAX}"
         ));
     }
+    let gib: u64 = reader.parse("REELWAY_LOG_GIB_MAX", StreamOptions::default().bytes_max / GIB);
+    if !(1..=LOG_GIB_MAX).contains(&gib) {
+        reader.problem(format!("REELWAY_LOG_GIB_MAX is not 1 to {LOG_GIB_MAX}"));
+    }
     StreamOptions {
+        bytes_max: gib.saturating_mul(GIB),
         retention: Duration::from_secs(hours.saturating_mul(3_600)),
         durability,
         ..StreamOptions::default()
@@ -133,6 +141,7 @@ mod tests {
             ("REELWAY_REDIS_URL", "http://x"),
             ("REELWAY_LOG_SYNC", "never"),
             ("REELWAY_LOG_RETENTION_HOURS", "0"),
+            ("REELWAY_LOG_GIB_MAX", "0"),
         ]);
         let said = Settings::read(&lookup).unwrap_err().to_string();
         for name in [
@@ -141,6 +150,7 @@ mod tests {
             "REELWAY_REDIS_URL",
             "REELWAY_LOG_SYNC",
             "REELWAY_LOG_RETENTION_HOURS",
+            "REELWAY_LOG_GIB_MAX",
         ] {
             assert!(said.contains(name), "{said}");
         }

@@ -49,9 +49,13 @@ const SHARDS_FILE: &str = "shards";
 pub struct StreamOptions {
     /// A segment that has grown to this is followed by a new one.
     pub segment_bytes: u64,
-    /// A segment whose newest record is older is removed when the next one begins, or by
-    /// [`EmbeddedStream::expire`].
+    /// How long a segment is kept that every consumer has applied, which [`EmbeddedStream::expire`]
+    /// tells. What somebody has not applied is kept for as long as that takes.
     pub retention: Duration,
+    /// What the log may hold, give or take a segment per shard. Beyond it the oldest segments go that
+    /// everybody has applied, however young; where that is not enough appends are refused until a
+    /// consumer has come further: a stuck consumer costs new events their `202`, never one that got it.
+    pub bytes_max: u64,
     /// When an append is acknowledged.
     pub durability: Durability,
 }
@@ -62,6 +66,7 @@ impl Default for StreamOptions {
         Self {
             segment_bytes: 16 * 1024 * 1024,
             retention: week,
+            bytes_max: 64 * 1024 * 1024 * 1024,
             durability: Durability::default(),
         }
     }
@@ -108,9 +113,13 @@ impl EmbeddedStream {
             }
             found => found.is_some(),
         };
+        let of_shard = StreamOptions {
+            bytes_max: options.bytes_max / u64::from(shards),
+            ..options.clone()
+        };
         let open = |number: u16| {
             let name = format!("shard-{number:03}");
-            Shard::open(dir, name, options.clone(), made).map(Arc::new)
+            Shard::open(dir, name, of_shard.clone(), made).map(Arc::new)
         };
         let opened = (0..shards).map(open).collect::<Result<Vec<_>, Error>>()?;
         if !made {
@@ -148,8 +157,8 @@ impl EmbeddedStream {
             .await
     }
 
-    /// Removes what a shard holds beyond the retention, of what lies at or before the sequence that
-    /// every consumer has applied.
+    /// Tells the sequence that every consumer has applied, and removes what of that lies beyond the
+    /// retention. Nothing is ever removed that was not told to be applied.
     ///
     /// # Errors
     /// As [`EmbeddedStream::go_on_after`].

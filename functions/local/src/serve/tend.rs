@@ -16,8 +16,10 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often the outbox is looked at: at 2,100 answers a second, the original's peak of events, it
 /// fills in a quarter of one.
 const SEND_EVERY: Duration = Duration::from_millis(50);
-/// How often what has expired is removed.
+/// How often rows that have expired are removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// How often the log hears what its consumers have applied: a full one refuses events until then.
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 /// How long one removal may take.
 const SWEEP_BUDGET: Duration = Duration::from_secs(60);
 /// How long the flushes of one look may take.
@@ -30,6 +32,7 @@ pub(super) fn start(service: &Arc<Service>, stop: &CancellationToken) {
         refresh(Arc::clone(service)).boxed(),
         send_served(Arc::clone(outbox), Arc::clone(clock)).boxed(),
         sweep(Arc::clone(service)).boxed(),
+        expire_records(Arc::clone(service)).boxed(),
         ops::metric::upkeep().boxed(),
     ];
     for one in all {
@@ -59,13 +62,23 @@ async fn send_served(outbox: Arc<Outbox>, clock: Arc<dyn Clock>) {
     }
 }
 
-/// Removes rows and records whose time has come.
+/// Removes rows whose time has come.
 async fn sweep(service: Arc<Service>) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     loop {
         every.tick().await;
         let deadline = service.deadline(SWEEP_BUDGET);
         service.backend.sweep(&deadline).await;
+    }
+}
+
+/// Removes records whose time has come and that every consumer has applied.
+async fn expire_records(service: Arc<Service>) {
+    let mut every = tokio::time::interval(EXPIRE_EVERY);
+    loop {
+        every.tick().await;
+        let deadline = service.deadline(SWEEP_BUDGET);
+        service.backend.expire_records(&deadline).await;
     }
 }
 

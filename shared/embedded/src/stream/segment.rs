@@ -26,6 +26,8 @@ pub(super) struct Segment {
     pub(super) path: PathBuf,
     /// When its newest record arrived, as far as known.
     pub(super) newest_ms: i64,
+    /// How large it is; of the one written to, when it was opened.
+    pub(super) bytes: u64,
 }
 
 /// What a scan of the last segment found.
@@ -51,6 +53,7 @@ impl Segment {
                 first,
                 path,
                 newest_ms,
+                bytes: HEADER_BYTES,
             },
             file,
         ))
@@ -67,13 +70,15 @@ impl Segment {
                 .and_then(|name| name.strip_suffix(SUFFIX))
                 .and_then(|first| first.parse().ok());
             let Some(first) = first else { continue };
-            let modified = entry.metadata()?.modified()?;
+            let metadata = entry.metadata()?;
+            let modified = metadata.modified()?;
             let age = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
             let newest_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             segments.push(Self {
                 first,
                 path: entry.path(),
                 newest_ms,
+                bytes: metadata.len(),
             });
         }
         segments.sort_unstable_by_key(|segment| segment.first);

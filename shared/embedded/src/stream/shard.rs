@@ -48,6 +48,8 @@ struct Tail {
     bytes: u64,
     next: u64,
     newest_ms: i64,
+    /// What every consumer has applied, as far as was told.
+    applied: u64,
     /// After a failed sync nobody knows what the disk holds: only opening again helps.
     broken: bool,
 }
@@ -125,6 +127,7 @@ impl Shard {
             file: Arc::new(file),
             bytes: scanned.bytes,
             next: scanned.next,
+            applied: 0,
             broken,
         };
         Self {
@@ -220,9 +223,12 @@ impl Shard {
         if tail.bytes < self.options.segment_bytes.max(HEADER_BYTES + 1) {
             return Ok(());
         }
-        self.begin_segment(tail, arrived_ms)?;
-        self.forget(tail, u64::MAX, arrived_ms);
-        Ok(())
+        self.forget(tail, arrived_ms);
+        if tail.held_bytes() >= self.options.bytes_max && !tail.is_applied() {
+            let what = "append records: the event log is full, a consumer has to come further first";
+            return Err(Error::new(ErrorKind::Unavailable, what));
+        }
+        self.begin_segment(tail, arrived_ms)
     }
 
     fn begin_segment(&self, tail: &mut Tail, arrived_ms: i64) -> Result<(), Error> {
@@ -235,6 +241,7 @@ impl Shard {
             .map_err(|failed| io_error("begin a segment", failed))?;
         if let Some(full) = tail.segments.last_mut() {
             full.newest_ms = tail.newest_ms;
+            full.bytes = tail.bytes;
         }
         tail.segments.push(segment);
         tail.file = Arc::new(file);
@@ -275,6 +282,17 @@ impl Shard {
 }
 
 impl Tail {
+    /// Of all segments.
+    fn held_bytes(&self) -> u64 {
+        let full = self.segments.iter().rev().skip(1);
+        full.map(|segment| segment.bytes).sum::<u64>() + self.bytes
+    }
+
+    /// Whether every consumer has applied every record.
+    fn is_applied(&self) -> bool {
+        self.next <= self.applied.saturating_add(1)
+    }
+
     /// Adds whole frames, after which `next` comes.
     fn write(&mut self, frames: &[u8], next: u64, arrived_ms: i64) -> io::Result<()> {
         if let Err(failed) = (&*self.file).write_all(frames) {

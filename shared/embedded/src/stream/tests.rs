@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod recovery;
+mod retention;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -171,40 +172,6 @@ async fn appends_from_many_sides_are_all_there_once() {
 }
 
 #[tokio::test]
-async fn old_segments_go_and_sequences_go_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = StreamOptions {
-        segment_bytes: 100,
-        retention: DAY,
-        ..StreamOptions::default()
-    };
-    let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
-    let hour_ms = 3_600_000;
-    for hour in 0..48 {
-        let records = vec![record("k", vec![0; 100])];
-        stream
-            .append(records, &deadline_at(hour * hour_ms))
-            .await
-            .unwrap()
-            .remove(0)
-            .unwrap();
-    }
-    let left = read_all(&stream, "shard-000", 5).await;
-    let sequences: Vec<u64> = left
-        .iter()
-        .map(|r| r.position.sequence.parse().unwrap())
-        .collect();
-    assert_eq!(sequences, (24..=48).collect::<Vec<u64>>());
-    drop(stream);
-    let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
-    let answer = stream
-        .append(vec![record("k", "x")], &deadline_at(48 * hour_ms))
-        .await
-        .unwrap();
-    assert_eq!(answer[0].as_ref().unwrap().sequence, "49");
-}
-
-#[tokio::test]
 async fn damage_before_the_tail_is_reported_not_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let options = StreamOptions {
@@ -265,30 +232,6 @@ async fn acknowledged(dir: &Path, payloads: &[Vec<u8>]) -> Vec<u64> {
         ends.push(fs::metadata(last_segment(dir)).unwrap().len());
     }
     ends
-}
-
-#[tokio::test]
-async fn what_is_too_old_goes_once_everybody_has_applied_it() {
-    let folder = tempfile::tempdir().unwrap();
-    acknowledged(folder.path(), &[vec![1], vec![2]]).await;
-    let stream = EmbeddedStream::open(folder.path(), 1).unwrap();
-    // A segment that was there before is as old as its file.
-    let written = fs::metadata(last_segment(folder.path()))
-        .unwrap()
-        .modified();
-    let age = written.unwrap().duration_since(std::time::UNIX_EPOCH);
-    let written_ms = age.unwrap().as_millis() as i64;
-    let (soon, late) = (
-        deadline_at(written_ms + 1_000),
-        deadline_at(written_ms + 8 * DAY.as_millis() as i64),
-    );
-    for (applied, now, left) in [("2", &soon, 2), ("1", &late, 2), ("2", &late, 0)] {
-        stream.expire("shard-000", applied, now).await.unwrap();
-        let read = read_all(&stream, "shard-000", 9).await;
-        assert_eq!(read.len(), left, "after {applied}");
-    }
-    let next = stream.append(vec![record("k", "x")], &late).await.unwrap();
-    assert_eq!(next[0].as_ref().unwrap().sequence, "3");
 }
 
 #[tokio::test]

@@ -9,34 +9,40 @@ use super::{Shard, Tail, lock};
 use crate::durable::sync_dir;
 
 impl Shard {
-    /// Removes what is older than the retention and was applied by everybody: up to that sequence.
+    /// Takes note that everybody has applied what lies up to a sequence, and removes what of it is too
+    /// old.
     pub(in super::super) fn expire(&self, applied: u64, now_ms: i64) -> Result<(), Error> {
         let mut tail = lock(&self.tail);
-        let applied_whole = tail.bytes > HEADER_BYTES && tail.next <= applied.saturating_add(1);
+        tail.applied = applied;
+        let applied_whole = tail.bytes > HEADER_BYTES && tail.is_applied();
         if !tail.broken && applied_whole && tail.newest_ms < self.oldest_kept_ms(now_ms) {
             // Nothing is removed that is written to.
             self.begin_segment(&mut tail, now_ms)?;
         }
-        self.forget(&mut tail, applied, now_ms);
+        self.forget(&mut tail, now_ms);
         Ok(())
     }
 
-    /// Removes the oldest segments while their newest record is older than the retention, and nothing
-    /// behind the sequence `applied`.
-    pub(super) fn forget(&self, tail: &mut Tail, applied: u64, now_ms: i64) {
+    /// Removes the oldest segments that everybody has applied, while their newest record is older than
+    /// the retention, or the shard holds more than it may.
+    pub(super) fn forget(&self, tail: &mut Tail, now_ms: i64) {
         let oldest_kept_ms = self.oldest_kept_ms(now_ms);
+        let mut held_bytes = tail.held_bytes();
         // The last one stays.
         let with_next = tail.segments.iter().zip(tail.segments.iter().skip(1));
-        let old = with_next.take_while(|(segment, next)| {
-            segment.newest_ms < oldest_kept_ms && next.first <= applied.saturating_add(1)
+        let gone = with_next.take_while(|(segment, next)| {
+            let too_much = held_bytes > self.options.bytes_max;
+            held_bytes = held_bytes.saturating_sub(segment.bytes);
+            next.first <= tail.applied.saturating_add(1)
+                && (too_much || segment.newest_ms < oldest_kept_ms)
         });
-        let old = old.count();
-        for segment in tail.segments.drain(..old) {
+        let gone = gone.count();
+        for segment in tail.segments.drain(..gone) {
             if let Err(failed) = fs::remove_file(&segment.path) {
                 tracing::warn!(error = %failed, "could not remove an expired log segment");
             }
         }
-        if old > 0 && sync_dir(&self.dir).is_err() {
+        if gone > 0 && sync_dir(&self.dir).is_err() {
             tracing::warn!("could not sync the event log's folder");
         }
     }
