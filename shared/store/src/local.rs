@@ -22,6 +22,9 @@ const ENTRY_BYTES: usize = 256;
 const ITEM_BYTES: usize = 160;
 /// A hot slate for many lives so many times as long, because it is refreshed before it is stale.
 pub(crate) const HOT_LIFE: i64 = 2;
+/// But no longer than this unless its own life is: what explodes is in it within a minute, with the
+/// fifteen seconds that the consumer and the realtime table take to know.
+const HOT_LIFE_MAX_MS: i64 = 40_000;
 /// Least share of its soft life before whose end a hot value may be refreshed early.
 const EARLY_SHARE: f64 = 0.01;
 /// So many makings ahead of the end is the earliest that one begins: −ln of the smallest random number
@@ -85,7 +88,7 @@ impl Held {
         self.freshness_of(now_ms, 1)
     }
 
-    /// The same for a value whose soft life is `times` as long.
+    /// The same for a value whose soft life is `times` as long, within [`HOT_LIFE_MAX_MS`].
     pub fn freshness_of(&self, now_ms: i64, times: i64) -> Freshness {
         match self.life.freshness(self.stored_at_ms, now_ms) {
             Freshness::Dead => Freshness::Dead,
@@ -116,8 +119,9 @@ impl Held {
             return 0;
         }
         let soft_ms = i64::try_from(self.life.soft.as_millis()).unwrap_or(i64::MAX);
+        let longest_ms = soft_ms.max(HOT_LIFE_MAX_MS);
         confirmed_at_ms
-            .saturating_add(soft_ms.saturating_mul(times))
+            .saturating_add(soft_ms.saturating_mul(times).min(longest_ms))
             .saturating_sub(now_ms)
     }
 
@@ -363,6 +367,19 @@ mod tests {
             held.wants_early(NOW + 3_700 + step * 300 / 1_000, HOT_LIFE, unit)
         });
         assert!(first.is_some_and(|step| step > 0), "{first:?}");
+    }
+
+    #[test]
+    fn a_hot_value_does_not_hide_for_long_what_explodes() {
+        for (soft_s, hot_s) in [(19, 38), (30, 40), (60, 60)] {
+            let soft = Duration::from_secs(soft_s);
+            let life = Life {
+                soft,
+                hard: 10 * soft,
+            };
+            let held = Held::new(Value::Slate(slate(1)), Rank::default(), life, NOW, NOW);
+            assert_eq!(held.soft_left_ms(NOW, HOT_LIFE), hot_s * 1_000, "{soft_s}");
+        }
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub const BEACON: usize = 20;
 pub const SHARD_BYTES: u64 = 1_048_576;
 const SHARD_RECORDS: u64 = 1_000;
 
+/// Longest latency that is told from a longer one, in microseconds: the publishers' patience.
+const LONGEST_US: u64 = 60_000_000;
+
 const NOW_MS: i64 = 1_760_000_000_000;
 const USERS: usize = 200_000;
 const BLOCK: usize = 100_000;
@@ -190,7 +193,9 @@ async fn peak(stream: Arc<dyn Stream>) -> anyhow::Result<Run> {
     let per_s = PEAK_PER_S / BEACON as u64;
     let total = per_s * PEAK_S;
     let beacons = Arc::new(beacons(20_000, 7, NOW_MS));
-    let latency = Arc::new(Mutex::new(Histogram::<u64>::new(3).context("a histogram")?));
+    // With bounds: one that grows by itself does not when it may saturate.
+    let latency = Histogram::<u64>::new_with_bounds(1, LONGEST_US, 3).context("a histogram")?;
+    let latency = Arc::new(Mutex::new(latency));
     let failed = Arc::new(AtomicU64::new(0));
     let start = clock.now().mono;
     let mut sent = 0;

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 
 use crate::measure::{Report, cpu, nanos};
 use crate::redis::Redis;
-use crate::town::Town;
+use crate::town::{Town, scene};
 use crate::world;
 
 const VIDEOS: usize = 20_000;
@@ -27,7 +27,7 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     pipeline(report, &index, &diaries)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let town = Town::new(&diaries).await?;
+        let town = Town::new(&diaries).await?.with_scenes(ROUNDS);
         town.publish("bench.1", &bytes).await?;
         whole(
             report,
@@ -164,7 +164,7 @@ async fn whole(
         for number in 0..USERS {
             // Every round asks another question, so that no tier has it.
             let mut ask = Ask::new(Who::User(world::user(number)), Kind::Recommend);
-            ask.scene = smol_str::format_smolstr!("scene{round}");
+            ask.scene = scene(round);
             let start = town.clock.now().mono;
             let answer = process.tiered.slate(ask, &town.deadline(5_000)).await;
             let took = town.clock.now().mono.saturating_sub(start);

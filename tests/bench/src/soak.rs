@@ -20,7 +20,7 @@ use crate::measure::compare::Random;
 use crate::measure::machine::resident_bytes;
 use crate::measure::report::Report;
 use crate::redis::Redis;
-use crate::town::{Process, Town};
+use crate::town::{Process, Town, scene};
 use crate::world;
 
 mod seen;
@@ -97,7 +97,7 @@ async fn measured(
     generations: Vec<(String, Vec<u8>)>,
     diaries: &[Vec<engine::Event>],
 ) -> anyhow::Result<()> {
-    let town = Arc::new(Town::new(diaries).await?);
+    let town = Arc::new(Town::new(diaries).await?.with_scenes(SCENES));
     let mut generations = generations.into_iter();
     if let Some((name, bytes)) = generations.next() {
         town.publish(&name, &bytes).await?;
@@ -328,7 +328,7 @@ impl Client {
             (asker(number, has_history), ask, path)
         } else {
             let number = self.random.below(SCENES);
-            let scene = smol_str::format_smolstr!("scene{number}");
+            let scene = scene(number);
             let path = format!("/recommend?scene={scene}");
             let ask = Ask {
                 scene,

@@ -11,6 +11,8 @@ use embedded::EmbeddedObjects;
 use engine::{Event, Pipeline, UserState};
 use guard::{Breaker, BreakerTuning, Clock, Deadline, Tasks};
 use ops::RealClock;
+use serde_json::json;
+use smol_str::{SmolStr, format_smolstr};
 use store::{
     Catalogue, Change, Error, Expect, GenerationReader, Generations, LiveTuning, Origin,
     OriginParts, Outbox, Position, Read, Record, Row, ScanPage, Shared, Stream, StreamRecord,
@@ -20,11 +22,8 @@ use web::Signer;
 
 use crate::world;
 
-/// No limit refuses what a benchmark asks for.
-const TUNING: &str = r#"{"guard":{"limits":{
-    "interface":{"per_second":1000000,"burst":1000000},
-    "user":{"per_second":1000000,"burst":1000000},
-    "region":{"per_second":1000000,"burst":1000000}}}}"#;
+/// A rate that no benchmark reaches.
+const UNLIMITED: u32 = 1_000_000;
 
 /// Rows in memory, counted.
 #[derive(Default)]
@@ -51,6 +50,7 @@ pub struct Town {
     objects: Arc<EmbeddedObjects>,
     folder: tempfile::TempDir,
     processes: AtomicU64,
+    tuning: serde_json::Value,
 }
 
 /// What serves.
@@ -77,6 +77,7 @@ impl Town {
             objects: Arc::new(EmbeddedObjects::open(&folder.path().join("objects"))?),
             folder,
             processes: AtomicU64::new(0),
+            tuning: unlimited(),
         };
         let (users, deadline) = (Users::new(town.tables.clone()), town.deadline(600_000));
         for (number, diary) in diaries.iter().enumerate() {
@@ -91,6 +92,16 @@ impl Town {
                 .await?;
         }
         Ok(town)
+    }
+
+    /// The same town with so many tuned scenes beside `home`, each as `home` is: one that is not
+    /// tuned would be served like it, under its key.
+    #[must_use]
+    pub fn with_scenes(mut self, scenes: usize) -> Self {
+        let scenes = (0..scenes).map(scene).chain(["home".into()]);
+        let scenes = scenes.map(|scene| (scene.to_string(), json!({})));
+        self.tuning["engine"]["scenes"] = scenes.collect::<serde_json::Map<_, _>>().into();
+        self
     }
 
     /// Publishes a generation.
@@ -125,7 +136,7 @@ impl Town {
         let generations = Arc::new(generations);
         generations.refresh(&self.deadline(60_000)).await?;
         let tuning = Arc::new(LiveTuning::default());
-        let offered = tuning.offer(TUNING);
+        let offered = tuning.offer(&self.tuning.to_string());
         offered.map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
         let (users, tasks) = (Users::new(self.tables.clone()), Tasks::new());
         let catalogue = Catalogue::new(self.tables.clone(), Arc::clone(&self.clock));
@@ -171,6 +182,18 @@ impl Town {
             parts,
         })
     }
+}
+
+/// The name of a scene of [`Town::with_scenes`].
+#[must_use]
+pub fn scene(number: usize) -> SmolStr {
+    format_smolstr!("scene{number}")
+}
+
+/// No limit refuses what a benchmark asks for.
+fn unlimited() -> serde_json::Value {
+    let rate = json!({"per_second": UNLIMITED, "burst": UNLIMITED});
+    json!({"guard": {"limits": {"interface": rate, "user": rate, "region": rate}}})
 }
 
 impl Process {

@@ -33,7 +33,7 @@ async fn a_hot_slate_for_many_is_never_stale_and_made_anew_before_it_would_be() 
     assert_eq!(
         process.runs(),
         2,
-        "65 seconds: kept for twice its 30, made anew once"
+        "65 seconds: kept for 40 instead of its 30, made anew once"
     );
     let hot = process.tiered.hot_keys();
     assert_eq!(hot[0].about, "recommend scene=home market= for=anyone");
