@@ -75,6 +75,19 @@ fn the_schema_describes_every_section() {
     }
 }
 
+#[test]
+fn what_a_section_on_redis_does_not_name_stays_as_it_is_for_redis() {
+    let tuning = Tuning::parse(r#"{"guard":{"redis_breaker":{"open_ms":1000}}}"#).unwrap();
+    let redis = tuning.guard.redis_breaker;
+    assert_eq!(
+        (redis.open_ms, redis.window_ms, redis.permit_ms),
+        (1_000, 30_000, 1_000)
+    );
+    assert_eq!(tuning.guard.breaker, Tuning::default().guard.breaker);
+    let schema = Tuning::schema().to_value().to_string();
+    assert!(schema.contains("redis_breaker"), "{schema}");
+}
+
 struct Watched {
     folder: tempfile::TempDir,
     clock: Arc<ManualClock>,
