@@ -36,7 +36,7 @@ pub(crate) async fn serve(
     parts: &Parts,
 ) -> Result<Response, Problem> {
     let tuning = app.tuning();
-    let limits = |user: Option<&UserId>| app.limits.take(&tuning.guard, app.prefix(parts), user);
+    let limits = |user: Option<&UserId>| app.limits.take(&tuning, app.prefix(parts), user);
     serve_within(app, kind, asked, parts, &tuning, limits).await
 }
 
@@ -48,8 +48,7 @@ pub(crate) async fn serve_posted(
     body: Posted,
 ) -> Result<Response, Problem> {
     let tuning = app.tuning();
-    app.limits
-        .take_before_body(&tuning.guard, app.prefix(parts))?;
+    app.limits.take_before_body(&tuning, app.prefix(parts))?;
     let deadline = app.body_deadline(&parts.extensions);
     let asked = SlateRequest::of_body(parts, body, &deadline).await?;
     let limits = |user: Option<&UserId>| app.limits.take_after_body(user);

@@ -32,7 +32,7 @@ pub(crate) async fn video(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let tuning = app.tuning();
-    app.limits.take(&tuning.guard, app.prefix(&parts), None)?;
+    app.limits.take(&tuning, app.prefix(&parts), None)?;
     let deadline = app.deadline(&tuning, &parts.extensions);
     // Says nothing of how long answers take: it is dropped, not done.
     let _at_work = app.limits.enter(&tuning.guard, &deadline).await?;

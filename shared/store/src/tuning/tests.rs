@@ -84,7 +84,7 @@ fn what_a_section_on_redis_does_not_name_stays_as_it_is_for_redis() {
         (1_000, 30_000, 1_000)
     );
     assert_eq!(tuning.guard.breaker, Tuning::default().guard.breaker);
-    let schema = Tuning::schema().to_value().to_string();
+    let schema = serde_json::to_value(Tuning::schema()).unwrap().to_string();
     assert!(schema.contains("redis_breaker"), "{schema}");
 }
 
