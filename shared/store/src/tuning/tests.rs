@@ -49,6 +49,8 @@ fn a_bad_document_is_refused_whole_and_the_last_good_one_stays() {
         r#"{"store":{"generation_every_ms":"soon"}}"#,
         r#"{"store":{"generation_evry_ms":5000}}"#,
         r#"{"shop":{}}"#,
+        // Was taken once, and did nothing.
+        r#"{"engine":{"budgets":{"features_ms":30}}}"#,
         r#"{"store":{"generation_every_ms":2000},"guard":{"breaker":{"calls_min":0}}}"#,
         &huge,
     ];
