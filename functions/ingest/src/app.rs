@@ -57,6 +57,9 @@ impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
+        if let Some(shared) = &parts.shared {
+            shared.follow(Arc::clone(&parts.tuning));
+        }
         Arc::new(Self {
             doors: Doors::new(
                 &parts.tuning.snapshot().guard.limits,

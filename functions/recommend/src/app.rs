@@ -108,7 +108,7 @@ impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
         let tuning = parts.tuning.snapshot();
         let videos = Breaker::new("videos", tuning.guard.breaker, Arc::clone(&parts.clock));
-        let limits = Limits::new(&tuning.guard, &parts.tiered, &parts.clock);
+        let limits = Limits::new(&tuning, &parts.tiered, &parts.clock);
         Arc::new(Self {
             limits,
             videos,

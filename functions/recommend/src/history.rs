@@ -70,12 +70,8 @@ pub(crate) async fn history(
         .unwrap_or(RECENT_MAX as u64);
     Caller::of(&parts.extensions).may_act_for(&user)?;
     let tuning = app.tuning();
-    app.limits.take(
-        app.clock.now(),
-        &tuning.guard,
-        app.prefix(&parts),
-        Some(&user),
-    )?;
+    app.limits
+        .take(app.clock.now(), &tuning, app.prefix(&parts), Some(&user))?;
     let deadline = app.deadline(&tuning, &parts.extensions);
     // Says nothing of how long answers take: it is dropped, not done.
     let _at_work = app.limits.enter(&tuning.guard, &deadline).await?;

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use engine::{UserId, UserState};
 use guard::concurrency::Entry;
 use guard::tuning::Limits as Rates;
@@ -16,8 +17,8 @@ use guard::{
     BreakerState, Clock, Concurrency, Deadline, GuardTuning, KeyedLimiter, Limiter, Now, Rate,
 };
 use ops::metric;
-use store::Tiered;
 use store::tiered::CALLERS_MAX;
+use store::{Tiered, Tuning};
 use web::{Prefix, Problem};
 
 #[cfg(test)]
@@ -31,20 +32,37 @@ pub(crate) struct Limits {
     concurrency: Concurrency,
     /// Whether other processes cannot be heard of, although they should.
     is_alone: Box<dyn Fn() -> bool + Send + Sync>,
-    applied: Mutex<Applied>,
+    applied: ArcSwap<Applied>,
+    /// Held while something else is put in force.
+    applying: Mutex<()>,
 }
 
-/// What is in force.
+/// What is in force. It keeps the snapshot it was made of, so that the next request sees by the
+/// address alone that nothing has changed.
 #[derive(Debug)]
 struct Applied {
-    rates: Rates,
+    tuning: Arc<Tuning>,
     alone: bool,
     vip: HashSet<u64>,
 }
 
+impl Applied {
+    fn of(tuning: &Arc<Tuning>, alone: bool) -> Self {
+        Self {
+            vip: hashes(&tuning.guard.limits),
+            tuning: Arc::clone(tuning),
+            alone,
+        }
+    }
+
+    fn is_of(&self, tuning: &Arc<Tuning>, alone: bool) -> bool {
+        Arc::ptr_eq(&self.tuning, tuning) && self.alone == alone
+    }
+}
+
 impl Limits {
     /// Limits as tuned; the users' own are shared as far as the tiers are.
-    pub fn new(tuning: &GuardTuning, tiered: &Tiered, clock: &Arc<dyn Clock>) -> Self {
+    pub fn new(tuning: &Arc<Tuning>, tiered: &Tiered, clock: &Arc<dyn Clock>) -> Self {
         let shared = tiered.shared().cloned();
         let is_alone = move || {
             let state = shared.as_ref().map(store::Shared::state);
@@ -54,14 +72,14 @@ impl Limits {
     }
 
     fn of(
-        tuning: &GuardTuning,
+        tuning: &Arc<Tuning>,
         user: Arc<KeyedLimiter>,
         is_alone: Box<dyn Fn() -> bool + Send + Sync>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
         let Rates {
             interface, region, ..
-        } = &tuning.limits;
+        } = &tuning.guard.limits;
         Self {
             interface: Limiter::new(interface.per_second, interface.burst, Arc::clone(clock)),
             region: KeyedLimiter::new(
@@ -71,13 +89,10 @@ impl Limits {
                 Arc::clone(clock),
             ),
             user,
-            concurrency: Concurrency::new(tuning.concurrency, Arc::clone(clock)),
+            concurrency: Concurrency::new(tuning.guard.concurrency, Arc::clone(clock)),
             is_alone,
-            applied: Mutex::new(Applied {
-                vip: hashes(&tuning.limits),
-                rates: tuning.limits.clone(),
-                alone: false,
-            }),
+            applied: ArcSwap::from_pointee(Applied::of(tuning, false)),
+            applying: Mutex::default(),
         }
     }
 
@@ -89,16 +104,16 @@ impl Limits {
     pub fn take(
         &self,
         now: Now,
-        tuning: &GuardTuning,
+        tuning: &Arc<Tuning>,
         prefix: Option<Prefix>,
         user: Option<&UserId>,
     ) -> Result<(), Problem> {
         let user = user.map(UserState::user_hash);
-        let may_take_all = self.follow(&tuning.limits, user);
+        let may_take_all = self.follow(tuning, user);
         if let Some(user) = user {
             refused("user", "user_limit", self.user.take_at(now, user, 0.0))?;
         }
-        let taken = self.take_around(now, &tuning.limits, prefix, may_take_all);
+        let taken = self.take_around(now, &tuning.guard.limits, prefix, may_take_all);
         if let (Some(user), Err(_)) = (user, &taken) {
             self.user.put_back(user);
         }
@@ -113,11 +128,11 @@ impl Limits {
     pub fn take_before_body(
         &self,
         now: Now,
-        tuning: &GuardTuning,
+        tuning: &Arc<Tuning>,
         prefix: Option<Prefix>,
     ) -> Result<(), Problem> {
-        let may_take_all = self.follow(&tuning.limits, None);
-        self.take_around(now, &tuning.limits, prefix, may_take_all)
+        let may_take_all = self.follow(tuning, None);
+        self.take_around(now, &tuning.guard.limits, prefix, may_take_all)
     }
 
     /// The rest, once it was read: the user's limit. What was taken before stays taken, because the
@@ -182,30 +197,35 @@ impl Limits {
 
     /// Applies what changed: the rates, and whether other processes are heard of. Answers whether
     /// this one may take it all: a share is kept for others only where there are any.
-    fn follow(&self, rates: &Rates, user: Option<u64>) -> bool {
+    fn follow(&self, tuning: &Arc<Tuning>, user: Option<u64>) -> bool {
         let alone = (self.is_alone)();
-        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        if applied.rates != *rates || applied.alone != alone {
-            let Rates {
-                interface,
-                user,
-                region,
-                user_share_alone,
-                ..
-            } = rates;
-            let share = if alone { *user_share_alone } else { 1.0 };
-            self.interface
-                .reconfigure(interface.per_second, interface.burst);
-            self.region.reconfigure(region.per_second, region.burst);
-            self.user
-                .reconfigure(user.per_second * share, user.burst * share);
-            *applied = Applied {
-                vip: hashes(rates),
-                rates: rates.clone(),
-                alone,
-            };
+        let mut applied = self.applied.load();
+        if !applied.is_of(tuning, alone) {
+            self.apply(tuning, alone);
+            applied = self.applied.load();
         }
         applied.vip.is_empty() || user.is_some_and(|user| applied.vip.contains(&user))
+    }
+
+    fn apply(&self, tuning: &Arc<Tuning>, alone: bool) {
+        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.applied.load().is_of(tuning, alone) {
+            return;
+        }
+        let Rates {
+            interface,
+            user,
+            region,
+            user_share_alone,
+            ..
+        } = &tuning.guard.limits;
+        let share = if alone { *user_share_alone } else { 1.0 };
+        self.interface
+            .reconfigure(interface.per_second, interface.burst);
+        self.region.reconfigure(region.per_second, region.burst);
+        self.user
+            .reconfigure(user.per_second * share, user.burst * share);
+        self.applied.store(Arc::new(Applied::of(tuning, alone)));
     }
 }
 

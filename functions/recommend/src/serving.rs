@@ -35,8 +35,7 @@ pub(crate) async fn serve(
         began,
     };
     let cursor = visit.check()?;
-    app.limits
-        .take(began, &tuning.guard, prefix, asked.user())?;
+    app.limits.take(began, &tuning, prefix, asked.user())?;
     visit.answer(kind, cursor.as_ref()).await
 }
 
@@ -49,7 +48,7 @@ pub(crate) async fn serve_posted(
 ) -> Result<Response, Problem> {
     let (tuning, prefix) = (app.tuning(), app.prefix(parts));
     app.limits
-        .take_before_body(app.clock.now(), &tuning.guard, prefix)?;
+        .take_before_body(app.clock.now(), &tuning, prefix)?;
     let deadline = app.body_deadline(&parts.extensions);
     let asked = SlateRequest::of_body(parts, body, &deadline).await?;
     let began = app.clock.now();

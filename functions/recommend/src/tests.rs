@@ -6,5 +6,6 @@ mod half_hour;
 mod hidden;
 mod limits;
 mod pages;
+mod probes;
 mod refusals;
 mod world;

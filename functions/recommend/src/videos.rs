@@ -33,7 +33,7 @@ pub(crate) async fn video(
     let (parts, _) = request.into_parts();
     let tuning = app.tuning();
     app.limits
-        .take(app.clock.now(), &tuning.guard, app.prefix(&parts), None)?;
+        .take(app.clock.now(), &tuning, app.prefix(&parts), None)?;
     let deadline = app.deadline(&tuning, &parts.extensions);
     // Says nothing of how long answers take: it is dropped, not done.
     let _at_work = app.limits.enter(&tuning.guard, &deadline).await?;

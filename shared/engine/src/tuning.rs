@@ -30,8 +30,6 @@ pub struct Budgets {
     pub recall_ms: u32,
     /// The ranker and all rerankers together, 5 to 10,000.
     pub rerank_ms: u32,
-    /// Features for the ranker.
-    pub features_ms: u32,
 }
 
 /// How one place in the product is served.
@@ -79,7 +77,6 @@ impl Default for Budgets {
             request_ms: 200,
             recall_ms: 80,
             rerank_ms: 80,
-            features_ms: 30,
         }
     }
 }
@@ -130,10 +127,16 @@ impl EngineTuning {
             }
         };
         let b = &self.budgets;
-        check(
-            (10..=10_000).contains(&b.request_ms),
-            "budgets.request_ms is not 10 to 10000".into(),
-        );
+        for (name, value, least) in [
+            ("request_ms", b.request_ms, 10),
+            ("recall_ms", b.recall_ms, 5),
+            ("rerank_ms", b.rerank_ms, 5),
+        ] {
+            check(
+                (least..=10_000).contains(&value),
+                format!("budgets.{name} is not {least} to 10000"),
+            );
+        }
         check(
             self.scenes.contains_key("home"),
             "scenes.home is missing".into(),
@@ -183,5 +186,27 @@ impl EngineTuning {
             );
         }
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_budget_out_of_bounds_is_named() {
+        let mut tuning = EngineTuning::default();
+        assert_eq!(tuning.problems(), Vec::<String>::new());
+        tuning.budgets = Budgets {
+            request_ms: 10_001,
+            recall_ms: 4,
+            rerank_ms: 0,
+        };
+        let expected = [
+            "budgets.request_ms is not 10 to 10000",
+            "budgets.recall_ms is not 5 to 10000",
+            "budgets.rerank_ms is not 5 to 10000",
+        ];
+        assert_eq!(tuning.problems(), expected);
     }
 }

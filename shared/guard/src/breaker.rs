@@ -13,6 +13,18 @@
 //! Every move starts a new generation; what was begun in an older one changes nothing. Shaped after
 //! the two-step circuit breaker of sony/gobreaker, with a rolling window, a cap on probes that
 //! cannot leak, and two clocks, because a frozen process does not see monotonic time pass.
+//!
+//! Its three hooks are values here, so that what opens a breaker can be tuned while it runs and is
+//! the same for everybody who calls:
+//!
+//! - `ReadyToTrip(counts)`: [`BreakerTuning`]. More failures in a row than
+//!   `consecutive_failures_max` open, or a larger share than `failure_share_max` of at least
+//!   `calls_min` calls within `window_ms`.
+//! - `IsSuccessful(err)`: which [`Outcome`] the caller reports to its [`Permit`]. `Success` is one,
+//!   `Failure` and `Timeout` are none. Whose error is whose is said once per kind of error by the
+//!   crate that owns it (`store::ErrorKind::outcome`).
+//! - `IsExcluded(err)`: [`Outcome::Excluded`], and every permit that is dropped unreported, which is
+//!   what a cancelled caller leaves behind. It counts for nothing and gives its place back.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -27,7 +27,8 @@ impl Now {
     }
 
     /// Moves on to `now` and returns how much time passed, freezes included. A clock that stepped
-    /// back gives nothing, also not on its way forward again.
+    /// back gives nothing, also not on its way forward again. A wall clock that stepped forward by
+    /// more than [`FREEZE_MIN`] cannot be told from a freeze and is taken for one.
     pub(crate) fn pass_to(&mut self, now: Self) -> Duration {
         let mono = now.mono.saturating_sub(self.mono);
         let wall = millis(now.wall_ms.saturating_sub(self.wall_ms));

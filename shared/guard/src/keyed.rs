@@ -51,6 +51,13 @@ impl<C: Copy, T> Keyed<C, T> {
         self.sets().map(|set| set.places.len()).sum()
     }
 
+    /// What this table weighs now, counted place by place, in bytes.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        let room: usize = self.sets().map(|set| set.places.capacity()).sum();
+        self.sets.capacity() * size_of::<Mutex<Set<C, T>>>() + room * size_of::<(u64, T)>()
+    }
+
     /// What a table for `keys_max` keys weighs when every place is taken, in bytes.
     pub fn bytes_max(keys_max: usize) -> usize {
         let set = size_of::<Mutex<Set<C, T>>>() + WAYS * size_of::<(u64, T)>();

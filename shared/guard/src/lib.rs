@@ -42,5 +42,5 @@ pub use outcome::Outcome;
 pub use tasks::Tasks;
 pub use tuning::{
     BreakerTuning, ConcurrencyTuning, GuardTuning, KeyedBreakerTuning, LagTuning, Limits, Rate,
-    RegionBreakerTuning, UserBreakerTuning,
+    RedisBreakerTuning, RegionBreakerTuning, UserBreakerTuning,
 };

@@ -1,8 +1,12 @@
 //! Bounds what callers may ask: token buckets that can be changed while they run.
 //!
 //! A bucket starts full. Time fills it at the rate, up to the burst; every admission takes one
-//! token. A change of rate settles what the old rate owes first and never adds tokens. Freezes
-//! count as time, steps of a clock do not.
+//! token. A change of rate settles what the old rate owes first and never adds tokens.
+//!
+//! Freezes count as time. A clock that steps back gives nothing, also not on its way forward again.
+//! A wall clock that is set forward by more than a second looks exactly like a freeze, so it fills
+//! buckets as that time would, up to the burst, once; less than a second, as clocks are slewed,
+//! gives nothing.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use redis::RedisBreakerTuning;
+
+mod redis;
+
 /// Users for whom a share is kept.
 pub const VIP_MAX: usize = 1_000;
 
@@ -24,6 +28,8 @@ pub const VIP_MAX: usize = 1_000;
 pub struct GuardTuning {
     /// When a dependency is left alone, and for how long.
     pub breaker: BreakerTuning,
+    /// When the shared cache is left alone, and for how long.
+    pub redis_breaker: RedisBreakerTuning,
     /// When one user's answers come from the cohort, and for how long.
     pub user_breaker: UserBreakerTuning,
     /// When one client network's answers come from the cohort, and for how long.
@@ -287,10 +293,14 @@ impl GuardTuning {
                 problems.push(format!("{name} is not {min} to {max}"));
             }
         };
-        let b = &self.breaker;
-        let in_a_row = f64::from(b.consecutive_failures_max);
-        check("breaker.consecutive_failures_max", in_a_row, 1.0, 1e3);
-        check("breaker.failure_share_max", b.failure_share_max, 0.01, 1.0);
+        for (section, breaker) in [
+            ("breaker", self.breaker),
+            ("redis_breaker", self.redis_breaker.into()),
+        ] {
+            for (name, value, min, max) in breaker.bounds() {
+                check(&format!("{section}.{name}"), value, min, max);
+            }
+        }
         check(
             "limits.user_share_alone",
             self.limits.user_share_alone,
@@ -317,15 +327,10 @@ impl GuardTuning {
         problems
     }
 
-    /// Every whole number, with its bounds.
-    fn integers(&self) -> [(&'static str, u32, u32, u32); 16] {
-        let (breaker, user, region) = (&self.breaker, &self.user_breaker, &self.region_breaker);
+    /// Every other whole number, with its bounds.
+    fn integers(&self) -> [(&'static str, u32, u32, u32); 11] {
+        let (user, region) = (&self.user_breaker, &self.region_breaker);
         [
-            ("breaker.calls_min", breaker.calls_min, 1, 1_000_000),
-            ("breaker.window_ms", breaker.window_ms, 3_000, 3_600_000),
-            ("breaker.open_ms", breaker.open_ms, 100, 600_000),
-            ("breaker.half_open_max", breaker.half_open_max, 1, 10_000),
-            ("breaker.permit_ms", breaker.permit_ms, 100, 600_000),
             ("user_breaker.timeouts", user.timeouts, 1, 1_000),
             ("user_breaker.open_ms", user.open_ms, 100, 600_000),
             ("region_breaker.mean_ms_max", region.mean_ms_max, 1, 600_000),

@@ -23,6 +23,7 @@ use redis::Value;
 use crate::Error;
 use crate::envelope::{Envelope, Refusal};
 use crate::life::{Life, Rank};
+use crate::tuning::LiveTuning;
 
 pub use count::UserCount;
 pub use key::SharedKey;
@@ -118,6 +119,11 @@ impl Shared {
             tracing::warn!(redis.cause = lapse.as_str(), "redis cannot be reached yet");
         }
         Ok(shared)
+    }
+
+    /// From now on it is left alone as the document in force says, and not as by default.
+    pub fn follow(&self, tuning: Arc<LiveTuning>) {
+        self.supervisor.follow(tuning);
     }
 
     /// Asks for a sign of life, connecting first if need be.

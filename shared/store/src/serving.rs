@@ -128,6 +128,9 @@ impl Serving {
             connect(settings.redis.as_ref(), clock, tasks, deadline)
         );
         let shared = shared?;
+        if let Some(shared) = &shared {
+            shared.follow(Arc::clone(&tuning));
+        }
         let breaker = tuning.snapshot().guard.breaker;
         let breaker = Breaker::new("users", breaker, Arc::clone(clock));
         let origin = Origin::new(OriginParts {

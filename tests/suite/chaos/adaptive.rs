@@ -44,7 +44,9 @@ pub(super) fn measured(matrix: &mut Matrix) {
         });
         let [fixed, adaptive] = goodput;
         if percent > 100 {
-            assert!(fixed < adaptive, "{fixed} without, {adaptive} with");
+            // The simulation is the same everywhere: 0.020 and 0.095 of the knee.
+            assert!(adaptive >= 4.0 * fixed, "{fixed} without, {adaptive} with");
+            assert!(adaptive >= 0.09, "{adaptive} of the knee with it");
         } else {
             assert!(adaptive >= 0.99 * fixed, "{fixed} without, {adaptive} with");
         }

@@ -47,8 +47,12 @@ impl Feed {
 
     /// The request of this number.
     pub fn ask(&self, number: u64) -> impl Future<Output = Sample> + Send + use<> {
-        let user = 1 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(20) % USERS;
-        self.ask_for(user)
+        self.ask_for(Self::user(number))
+    }
+
+    /// Who asks the request of this number.
+    pub fn user(number: u64) -> u64 {
+        1 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(20) % USERS
     }
 
     pub fn ask_for(&self, user: u64) -> impl Future<Output = Sample> + Send + use<> {
@@ -78,7 +82,8 @@ impl Feed {
         }
     }
 
-    fn judge(&self, user: u64, reply: &Reply) -> Sample {
+    /// What became of a request of this user.
+    pub fn judge(&self, user: u64, reply: &Reply) -> Sample {
         if matches!(reply.status, 429 | 503) && reply.header("retry-after").is_some() {
             return Sample::Refused;
         }

@@ -18,7 +18,9 @@ and the stub were not, and the load averages say how much else there was. Where 
 the row says that its times are void. An answer under a label such as `personal, redis_open` is valid
 and names what it had to do without. *Degraded after* counts from the beginning of the fault to the
 first answer that named a cause; *recovered after* from its end to the moment from which on fewer
-than one answer in a hundred did. The bound of an error share is the exact 95 % Poisson bound.
+than one answer in a hundred did; a run that ends with its fault is not asked. Calls are those while
+the fault lasted, of those of the whole row. A refusal counts like an error, except in rows that show
+a limit. The bound of an error share is the exact 95 % Poisson bound.
 ";
 
 /// One part of the page, begun.

@@ -1,5 +1,6 @@
 //! What a fault cost, as a row of the matrix.
 
+use std::ops::Sub;
 use std::time::Duration;
 
 use tests::Report;
@@ -12,6 +13,8 @@ use super::page::{Section, load_average};
 const SETTLED_SHARE: f64 = 0.01;
 /// Labels that a row names.
 const LABELS_MAX: usize = 4;
+/// The label of an answer to events.
+pub(super) const ACCEPTED: &str = "accepted";
 
 /// One fault.
 #[derive(Debug)]
@@ -20,13 +23,28 @@ pub(super) struct Row {
     pub report: Report,
     /// When the fault began and ended, from the start of the load.
     pub during: (Duration, Duration),
-    /// Round trips to Redis and calls of AWS while it lasted.
-    pub redis_trips: u64,
-    pub aws_calls: u64,
+    pub traffic: Traffic,
+    /// Whether a limit is part of what is shown; elsewhere a refusal is as bad as an error.
+    pub may_refuse: bool,
     /// Over the last minute, when the row ended.
     pub load_average: f64,
     /// What else is worth saying.
     pub note: String,
+}
+
+/// Round trips to Redis and calls of AWS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Calls {
+    pub redis: u64,
+    pub aws: u64,
+}
+
+/// What a row asked of others: while the fault lasted, after it, and from the first request on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Traffic {
+    pub during: Calls,
+    pub after: Calls,
+    pub in_all: Calls,
 }
 
 /// The rows of one part of the page.
@@ -48,13 +66,22 @@ impl Matrix {
         }
     }
 
-    /// Takes a row, prints it, and fails at the first answer that is not valid.
+    /// Takes a row, prints it, and fails at the first answer that is not valid. A refusal is none,
+    /// except where a limit is what is shown.
     pub fn add(&mut self, row: Row) {
         println!("shown: chaos: {}", row.line());
         let Report {
-            errors, complaints, ..
+            errors,
+            complaints,
+            refused,
+            ..
         } = &row.report;
         assert_eq!(*errors, 0, "{}: {complaints:?}", row.fault);
+        assert!(
+            row.may_refuse || *refused == 0,
+            "{}: {refused} refused",
+            row.fault
+        );
         self.rows.push(row);
     }
 
@@ -100,18 +127,13 @@ impl Matrix {
 
 impl Row {
     /// A row without a remark; the load average is taken now.
-    pub fn of(
-        fault: &str,
-        report: Report,
-        during: (Duration, Duration),
-        (redis_trips, aws_calls): (u64, u64),
-    ) -> Self {
+    pub fn of(fault: &str, report: Report, during: (Duration, Duration), traffic: Traffic) -> Self {
         Self {
             fault: fault.to_owned(),
             report,
             during,
-            redis_trips,
-            aws_calls,
+            traffic,
+            may_refuse: false,
             load_average: load_average(),
             note: String::new(),
         }
@@ -128,7 +150,7 @@ impl Row {
 
     /// From the end of the fault to the moment from which on fewer than one answer in a hundred
     /// names a cause; none when the run ended before.
-    fn recovered_after(&self) -> Option<Duration> {
+    pub fn recovered_after(&self) -> Option<Duration> {
         let (_, to) = self.during;
         let mut after: Vec<_> = self
             .report
@@ -148,6 +170,23 @@ impl Row {
         since
     }
 
+    /// Answers under labels that this holds for.
+    pub fn labelled(&self, which: impl Fn(&str) -> bool) -> u64 {
+        let labels = self.report.labels.iter();
+        let which = labels.filter(|(label, _)| which(label));
+        which.map(|(_, count)| count).sum()
+    }
+
+    /// In words; a run that ended with its fault cannot say.
+    fn recovered(&self) -> String {
+        let (_, to) = self.during;
+        match self.recovered_after() {
+            Some(after) => seconds(after),
+            None if self.report.ends.iter().all(|(due, _)| *due < to) => "not asked".to_owned(),
+            None => "not within the run".to_owned(),
+        }
+    }
+
     fn labels(&self) -> String {
         let mut labels: Vec<_> = self.report.labels.iter().collect();
         labels.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -162,7 +201,8 @@ impl Row {
     fn figures(&self) -> [(&'static str, String); 12] {
         let report = &self.report;
         let latency = |percentile| format!("{:.1}", ms(report.latency(percentile)));
-        let seconds = |span: Duration| format!("{:.2} s", span.as_secs_f64());
+        let of = |during: u64, in_all: u64| format!("{during} of {in_all}");
+        let (during, in_all) = (self.traffic.during, self.traffic.in_all);
         let bound = report.error_share_bound() * 100.0;
         [
             ("requests", report.sent.to_string()),
@@ -175,17 +215,13 @@ impl Row {
             ("p99 ms", latency(99.0)),
             ("max ms", latency(100.0)),
             ("rungs", self.labels()),
-            ("Redis trips", self.redis_trips.to_string()),
-            ("AWS calls", self.aws_calls.to_string()),
+            ("Redis trips", of(during.redis, in_all.redis)),
+            ("AWS calls", of(during.aws, in_all.aws)),
             (
                 "degraded after",
                 self.degraded_after().map_or("never".into(), seconds),
             ),
-            (
-                "recovered after",
-                self.recovered_after()
-                    .map_or("not within the run".into(), seconds),
-            ),
+            ("recovered after", self.recovered()),
             ("load average", format!("{:.1}", self.load_average)),
         ]
     }
@@ -219,8 +255,24 @@ impl Row {
     }
 }
 
+impl Sub for Calls {
+    type Output = Self;
+
+    /// What was called in between; counters that were set back count from there.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            redis: self.redis.saturating_sub(earlier.redis),
+            aws: self.aws.saturating_sub(earlier.aws),
+        }
+    }
+}
+
 fn is_degraded(label: &str) -> bool {
-    label.contains(',') || !label.starts_with("personal")
+    label.contains(',') || !matches!(label, "personal" | ACCEPTED)
+}
+
+fn seconds(span: Duration) -> String {
+    format!("{:.2} s", span.as_secs_f64())
 }
 
 pub(super) fn ms(span: Duration) -> f64 {

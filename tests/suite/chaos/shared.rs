@@ -44,8 +44,10 @@ pub(super) async fn faults(pace: Pace, matrix: &mut Matrix) {
     let none = world
         .under_redis("none (embedded storage, Redis)", pace.span(20), Mode::Pass)
         .await;
-    let usual = none.redis_trips;
-    assert!(usual > 0, "personal slates are confirmed by Redis");
+    assert!(
+        none.traffic.in_all.redis > 0,
+        "personal slates are confirmed by Redis"
+    );
     matrix.add(none);
 
     matrix.add(stands_still(&world, "Redis frozen (SIGSTOP)", pace.span(20)).await);
@@ -105,7 +107,7 @@ pub(super) async fn faults(pace: Pace, matrix: &mut Matrix) {
     let back = world
         .under_redis("none, after that", pace.span(10), Mode::Pass)
         .await;
-    assert!(back.redis_trips > 0, "it is used again");
+    assert!(back.traffic.in_all.redis > 0, "it is used again");
     matrix.add(back);
 
     let after = world.baseline().await;

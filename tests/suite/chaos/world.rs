@@ -5,11 +5,14 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use tests::runtime_api::binary;
-use tests::{AwsStub, Load, Mode, Proxy, Redis, Reelway};
+use tests::{AwsStub, Load, Mode, Proxy, Redis, Reelway, Sample};
 
 use super::Pace;
 use super::feed::Feed;
-use super::row::Row;
+use super::row::{Calls, Row, Traffic};
+
+/// What a changed document must be in force within, and as much again.
+const APPLIED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A local process over proxied dependencies.
 pub(super) struct World {
@@ -20,21 +23,21 @@ pub(super) struct World {
     /// None on embedded storage.
     pub aws: Option<(AwsStub, Proxy)>,
     pace: Pace,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl World {
     /// On embedded storage, or on a stub of AWS; with the demo catalogue, warm.
     pub async fn start(pace: Pace, on_aws: bool) -> Self {
-        Self::with(pace, on_aws, None).await
+        Self::with(pace, on_aws, "{}").await
     }
 
     /// On embedded storage, with a hot document.
     pub async fn tuned(pace: Pace, document: &str) -> Self {
-        Self::with(pace, false, Some(document)).await
+        Self::with(pace, false, document).await
     }
 
-    async fn with(pace: Pace, on_aws: bool, document: Option<&str>) -> Self {
+    async fn with(pace: Pace, on_aws: bool, document: &str) -> Self {
         let redis = Redis::start().await.unwrap();
         let redis_proxy = Proxy::start(redis.addr()).unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -46,11 +49,9 @@ impl World {
                 format!("redis://{}", redis_proxy.addr()),
             ),
         ];
-        if let Some(document) = document {
-            let file = dir.path().join("tuning.json");
-            std::fs::write(&file, document).unwrap();
-            environment.push(("REELWAY_TUNING".to_owned(), file.display().to_string()));
-        }
+        let file = dir.path().join("tuning.json");
+        std::fs::write(&file, document).unwrap();
+        environment.push(("REELWAY_TUNING".to_owned(), file.display().to_string()));
         let aws = on_aws.then(|| {
             let stub = AwsStub::start().unwrap();
             let proxy = Proxy::start(stub.addr()).unwrap();
@@ -87,8 +88,32 @@ impl World {
             redis_proxy,
             aws,
             pace,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// Puts another hot document in force.
+    pub async fn retune(&self, document: &str) {
+        let applied = async || {
+            let metrics = self.node.metrics().await.unwrap();
+            let offers = metrics.iter().filter(|(name, _)| {
+                name.starts_with("reelway_tuning_offers_total") && name.contains("applied")
+            });
+            offers.map(|(_, value)| value).sum::<f64>()
+        };
+        let before = applied().await;
+        let (new, file) = (
+            self.dir.path().join("new.json"),
+            self.dir.path().join("tuning.json"),
+        );
+        std::fs::write(&new, document).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+        let in_force = tokio::time::timeout(APPLIED_WITHIN, async {
+            while applied().await <= before {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        in_force.await.expect("the document is in force");
     }
 
     /// Puts the process under load; after a moment the fault comes, lasts, and goes.
@@ -126,17 +151,45 @@ impl World {
             span: before + span + after,
         };
         let feed = self.feed.clone();
+        let ask = move |number| feed.ask(number);
+        self.watched(fault, load, (before, span), ask, come, go)
+            .await
+    }
+
+    /// The same for any load and any question; the fault comes after the first of both times and
+    /// lasts for the second.
+    pub async fn watched<Ask, Asked, Come, Go>(
+        &self,
+        fault: &str,
+        load: Load,
+        (before, span): (Duration, Duration),
+        ask: Ask,
+        come: impl FnOnce() -> Come,
+        go: impl FnOnce() -> Go,
+    ) -> Row
+    where
+        Ask: Fn(u64) -> Asked,
+        Asked: Future<Output = Sample> + Send + 'static,
+        Come: Future<Output = ()>,
+        Go: Future<Output = ()>,
+    {
+        let began = self.calls();
         let meddle = async {
             tokio::time::sleep(before).await;
             come().await;
-            let then = self.calls();
+            let come = self.calls();
             tokio::time::sleep(span).await;
-            let now = self.calls();
+            let gone = self.calls();
             go().await;
-            (now.0 - then.0, now.1 - then.1)
+            (come, gone)
         };
-        let (report, calls) = tokio::join!(load.run(move |number| feed.ask(number)), meddle);
-        Row::of(fault, report.unwrap(), (before, before + span), calls)
+        let (report, (come, gone)) = tokio::join!(load.run(ask), meddle);
+        let traffic = Traffic {
+            during: gone - come,
+            after: self.calls() - gone,
+            in_all: self.calls() - began,
+        };
+        Row::of(fault, report.unwrap(), (before, before + span), traffic)
     }
 
     /// The same with a mode of the proxy before Redis as the fault.
@@ -162,9 +215,11 @@ impl World {
     }
 
     /// Round trips to Redis and calls of AWS so far.
-    pub fn calls(&self) -> (u64, u64) {
-        let aws = self.aws.as_ref().map_or(0, |(stub, _)| stub.calls_total());
-        (self.redis_proxy.counters().round_trips, aws)
+    fn calls(&self) -> Calls {
+        Calls {
+            redis: self.redis_proxy.counters().round_trips,
+            aws: self.aws.as_ref().map_or(0, |(stub, _)| stub.calls_total()),
+        }
     }
 
     /// Every user once or twice, so that slates are at hand.

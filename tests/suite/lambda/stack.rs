@@ -55,7 +55,7 @@ impl Stack {
         // tested here, not how fast.
         let tuning = json!({
             "engine": { "budgets": {
-                "request_ms": 10_000, "recall_ms": 8_000, "rerank_ms": 8_000, "features_ms": 1_000,
+                "request_ms": 10_000, "recall_ms": 8_000, "rerank_ms": 8_000,
             } },
             "store": { "budgets": { "redis_ms": 1_000, "tables_ms": 5_000, "load_ms": 10_000 } },
         });

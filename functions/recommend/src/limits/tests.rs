@@ -8,7 +8,7 @@ use super::*;
 
 struct Desk {
     limits: Limits,
-    tuning: GuardTuning,
+    tuning: Arc<Tuning>,
     alone: Arc<AtomicBool>,
     clock: Arc<ManualClock>,
 }
@@ -18,7 +18,7 @@ fn desk(interface: f64, region: f64, user: f64) -> Desk {
         per_second: 0.5,
         burst,
     };
-    let tuning = GuardTuning {
+    let guard = GuardTuning {
         limits: Rates {
             interface: rate(interface),
             region: rate(region),
@@ -28,9 +28,13 @@ fn desk(interface: f64, region: f64, user: f64) -> Desk {
         },
         ..GuardTuning::default()
     };
+    let tuning = Arc::new(Tuning {
+        guard,
+        ..Tuning::default()
+    });
     let clock = Arc::new(ManualClock::starting_at(1_700_000_000_000));
     let shared: Arc<dyn Clock> = clock.clone();
-    let user = tuning.limits.user;
+    let user = tuning.guard.limits.user;
     let user = KeyedLimiter::new(user.per_second, user.burst, 100, clock.clone());
     let alone = Arc::new(AtomicBool::new(false));
     let is_alone = Arc::clone(&alone);
@@ -45,6 +49,11 @@ fn desk(interface: f64, region: f64, user: f64) -> Desk {
 }
 
 impl Desk {
+    /// A changed document, in force at once.
+    fn guard(&mut self) -> &mut GuardTuning {
+        &mut Arc::make_mut(&mut self.tuning).guard
+    }
+
     fn take(&self, user: &str) -> Result<(), &'static str> {
         self.take_from(7, user)
     }
@@ -97,7 +106,7 @@ fn what_a_wider_limit_refuses_does_not_count_as_the_users_or_their_networks() {
 #[test]
 fn changed_rates_hold_for_the_next_request() {
     let mut desk = desk(9.0, 9.0, 9.0);
-    desk.tuning.limits.interface.burst = 1.0;
+    desk.guard().limits.interface.burst = 1.0;
     let take = || desk.limits.take(desk.clock.now(), &desk.tuning, None, None);
     assert!(take().is_ok());
     let refused = take().unwrap_err();
@@ -108,9 +117,27 @@ fn changed_rates_hold_for_the_next_request() {
 }
 
 #[test]
+fn a_document_is_looked_into_once_and_not_by_every_request() {
+    let mut desk = desk(99.0, 99.0, 99.0);
+    let in_force = |desk: &Desk| desk.limits.applied.load_full();
+    let at_first = in_force(&desk);
+    for user in ["a", "b"] {
+        assert_eq!(desk.take(user), Ok(()));
+        assert!(Arc::ptr_eq(&in_force(&desk), &at_first));
+    }
+    desk.alone.store(true, Ordering::Relaxed);
+    assert_eq!(desk.take("a"), Ok(()));
+    let alone = in_force(&desk);
+    assert!(!Arc::ptr_eq(&alone, &at_first) && alone.alone);
+    desk.guard().limits.vip = vec!["vip".into()];
+    assert_eq!(desk.take("a"), Ok(()));
+    assert_eq!(in_force(&desk).vip.len(), 1);
+}
+
+#[test]
 fn without_the_others_a_share_of_the_limit_is_admitted_neither_nothing_nor_everything() {
     let mut desk = desk(1_000.0, 1_000.0, 10.0);
-    desk.tuning.limits.user_share_alone = 0.3;
+    desk.guard().limits.user_share_alone = 0.3;
     desk.alone.store(true, Ordering::Relaxed);
     assert_eq!((desk.passed("a"), desk.passed("b")), (3, 3));
     desk.alone.store(false, Ordering::Relaxed);
@@ -123,8 +150,8 @@ fn without_the_others_a_share_of_the_limit_is_admitted_neither_nothing_nor_every
 #[test]
 fn a_share_of_the_wider_limits_is_kept_for_those_who_are_named() {
     let mut desk = desk(1_000.0, 20.0, 100.0);
-    desk.tuning.limits.vip_share = 0.25;
-    desk.tuning.limits.vip = vec!["vip".into(), "not an id!".into()];
+    desk.guard().limits.vip_share = 0.25;
+    desk.guard().limits.vip = vec!["vip".into(), "not an id!".into()];
     assert_eq!((desk.passed("a"), desk.passed("b")), (15, 0));
     assert_eq!(desk.passed("vip"), 5);
 }
@@ -133,18 +160,27 @@ fn a_share_of_the_wider_limits_is_kept_for_those_who_are_named() {
 async fn more_than_may_be_at_work_is_refused_at_once_and_a_changed_limit_holds() {
     let mut desk = desk(9.0, 9.0, 9.0);
     let deadline = Deadline::after(desk.clock.clone(), Duration::from_secs(1));
-    desk.tuning.concurrency = ConcurrencyTuning {
+    desk.guard().concurrency = ConcurrencyTuning {
         limit: 1,
         ..ConcurrencyTuning::default()
     };
-    let at_work = desk.limits.enter(&desk.tuning, &deadline).await.unwrap();
-    let refused = desk.limits.enter(&desk.tuning, &deadline).await;
+    let at_work = desk
+        .limits
+        .enter(&desk.tuning.guard, &deadline)
+        .await
+        .unwrap();
+    let refused = desk.limits.enter(&desk.tuning.guard, &deadline).await;
     let refused = refused.err().unwrap();
     assert_eq!(
         (refused.status().as_u16(), refused.code()),
         (503, "overloaded")
     );
-    desk.tuning.concurrency.limit = 2;
-    assert!(desk.limits.enter(&desk.tuning, &deadline).await.is_ok());
+    desk.guard().concurrency.limit = 2;
+    assert!(
+        desk.limits
+            .enter(&desk.tuning.guard, &deadline)
+            .await
+            .is_ok()
+    );
     at_work.done();
 }

@@ -225,7 +225,8 @@ impl Shard {
         }
         self.forget(tail, arrived_ms);
         if tail.held_bytes() >= self.options.bytes_max && !tail.is_applied() {
-            let what = "append records: the event log is full, a consumer has to come further first";
+            let what =
+                "append records: the event log is full, a consumer has to come further first";
             return Err(Error::new(ErrorKind::Unavailable, what));
         }
         self.begin_segment(tail, arrived_ms)

@@ -14,10 +14,13 @@ const TUNING: BreakerTuning = BreakerTuning {
     failure_share_max: 0.5,
     calls_min: 6,
     window_ms: 3_000,
-    open_ms: 500,
-    half_open_max: 3,
-    permit_ms: 700,
+    open_ms: OPEN_MS as u32,
+    half_open_max: PROBES as u32,
+    permit_ms: PERMIT_MS as u32,
 };
+const OPEN_MS: u64 = 500;
+const PERMIT_MS: u64 = 700;
+const PROBES: usize = 3;
 const BUCKET_MS: u64 = 100;
 
 #[derive(Debug, Clone)]
@@ -49,25 +52,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..150)
 }
 
-/// Times are milliseconds: `run` without freezes, `all` with them.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct At {
-    run: u64,
-    all: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Answer {
-    at: At,
-    failed: bool,
-}
+/// Milliseconds without freezes, and with them.
+type At = (u64, u64);
 
 #[derive(Debug)]
 enum Reference {
-    Closed { since: At, answers: Vec<Answer> },
-    Open { since: At },
-    HalfOpen { out: Vec<(usize, At)>, good: u32 },
+    /// Since when, and every answer: when, and whether it failed.
+    Closed(At, Vec<(At, bool)>),
+    Open(At),
+    /// Probes that are out, and how many have succeeded.
+    HalfOpen(Vec<(usize, At)>, u32),
 }
+use Reference::{Closed, HalfOpen, Open};
 
 #[derive(Debug)]
 struct Model {
@@ -77,98 +73,61 @@ struct Model {
 
 impl Model {
     fn enter(&mut self, state: Reference) {
-        self.state = state;
-        self.epoch += 1;
+        (self.state, self.epoch) = (state, self.epoch + 1);
     }
 
-    fn time_passes(&mut self, now: At) {
-        if let Reference::HalfOpen { out, .. } = &self.state
-            && let Some(first) = out.iter().map(|(_, at)| at.run).min()
-            && now.run >= first + u64::from(TUNING.permit_ms)
+    fn state(&mut self, now: At) -> BreakerState {
+        if let HalfOpen(out, _) = &self.state
+            && let Some(first) = out.iter().map(|(_, (run, _))| run + PERMIT_MS).min()
+            && now.0 >= first
         {
-            let expired = first + u64::from(TUNING.permit_ms);
-            self.enter(Reference::Open {
-                since: At {
-                    run: expired,
-                    all: now.all,
-                },
-            });
+            self.enter(Open((first, now.1)));
         }
-        if let Reference::Open { since } = self.state {
-            let passed = (now.run - since.run).max(now.all - since.all);
-            if passed > u64::from(TUNING.open_ms) {
-                self.enter(Reference::HalfOpen {
-                    out: Vec::new(),
-                    good: 0,
-                });
-            }
+        if let Open(since) = self.state
+            && (now.0 - since.0).max(now.1 - since.1) > OPEN_MS
+        {
+            self.enter(HalfOpen(Vec::new(), 0));
+        }
+        match self.state {
+            Closed(..) => BreakerState::Closed,
+            Open(_) => BreakerState::Open,
+            HalfOpen(..) => BreakerState::HalfOpen,
         }
     }
 
     fn acquire(&mut self, permit: usize, now: At) -> bool {
-        self.time_passes(now);
+        let state = self.state(now);
         match &mut self.state {
-            Reference::Closed { .. } => true,
-            Reference::Open { .. } => false,
-            Reference::HalfOpen { out, .. } if out.len() >= TUNING.half_open_max as usize => false,
-            Reference::HalfOpen { out, .. } => {
-                out.push((permit, now));
-                true
-            }
+            HalfOpen(out, _) if out.len() < PROBES => out.push((permit, now)),
+            _ => return state == BreakerState::Closed,
         }
+        true
     }
 
     fn report(&mut self, permit: usize, epoch: usize, outcome: Outcome, now: At) {
-        self.time_passes(now);
-        if epoch != self.epoch {
-            return;
-        }
+        self.state(now);
         match &mut self.state {
-            Reference::Closed { since, answers } if outcome != Outcome::Excluded => {
-                answers.push(Answer {
-                    at: now,
-                    failed: outcome.is_failure(),
-                });
-                let row = answers
-                    .iter()
-                    .rev()
-                    .take_while(|answer| answer.failed)
-                    .count();
-                let bucket = |at: At| (at.all - since.all) / BUCKET_MS;
-                let recent = answers.iter().filter(|a| bucket(a.at) + 30 > bucket(now));
-                let (mut calls, mut failures) = (0, 0);
-                for answer in recent {
-                    calls += 1;
-                    failures += u32::from(answer.failed);
-                }
-                if row > 3 || (calls >= 6 && failures * 2 > calls) {
-                    self.enter(Reference::Open { since: now });
-                }
-            }
-            Reference::HalfOpen { out, good } => {
+            _ if epoch != self.epoch => {}
+            HalfOpen(..) if outcome.is_failure() => self.enter(Open(now)),
+            HalfOpen(out, good) => {
                 out.retain(|(held, _)| *held != permit);
-                if outcome.is_failure() {
-                    self.enter(Reference::Open { since: now });
-                } else if outcome == Outcome::Success {
-                    *good += 1;
-                    if *good == TUNING.half_open_max {
-                        self.enter(Reference::Closed {
-                            since: now,
-                            answers: Vec::new(),
-                        });
-                    }
+                *good += u32::from(outcome == Outcome::Success);
+                if *good as usize == PROBES {
+                    self.enter(Closed(now, Vec::new()));
                 }
             }
-            Reference::Closed { .. } | Reference::Open { .. } => {}
-        }
-    }
-
-    fn state(&mut self, now: At) -> BreakerState {
-        self.time_passes(now);
-        match self.state {
-            Reference::Closed { .. } => BreakerState::Closed,
-            Reference::Open { .. } => BreakerState::Open,
-            Reference::HalfOpen { .. } => BreakerState::HalfOpen,
+            Closed(since, answers) if outcome != Outcome::Excluded => {
+                answers.push((now, outcome.is_failure()));
+                let row = answers.iter().rev().take_while(|(_, failed)| *failed);
+                let bucket = |at: At| (at.1 - since.1) / BUCKET_MS;
+                let recent = |(at, _): &&(At, bool)| bucket(*at) + 30 > bucket(now);
+                let calls = answers.iter().filter(recent).count();
+                let failures = answers.iter().filter(recent).filter(|(_, failed)| *failed);
+                if row.count() > 3 || (calls >= 6 && failures.count() * 2 > calls) {
+                    self.enter(Open(now));
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -188,10 +147,8 @@ proptest! {
     fn it_does_what_the_reference_does(steps in steps()) {
         let clock = Arc::new(ManualClock::default());
         let breaker = Breaker::new("model", TUNING, clock.clone());
-        let mut now = At { run: 0, all: 0 };
-        let since = now;
-        let mut model =
-            Model { state: Reference::Closed { since, answers: Vec::new() }, epoch: 0 };
+        let mut now = (0, 0);
+        let mut model = Model { state: Closed(now, Vec::new()), epoch: 0 };
         let mut out = Vec::new();
         for (n, step) in steps.into_iter().enumerate() {
             match step {
@@ -212,11 +169,11 @@ proptest! {
                 }
                 Step::AdvanceMs(ms) => {
                     clock.advance(Duration::from_millis(ms));
-                    now = At { run: now.run + ms, all: now.all + ms };
+                    now = (now.0 + ms, now.1 + ms);
                 }
                 Step::FreezeMs(ms) => {
                     clock.step_wall_ms(ms.try_into().expect("small"));
-                    now.all += ms;
+                    now.1 += ms;
                 }
             }
             prop_assert_eq!(breaker.state(), model.state(now), "after step {}", n);

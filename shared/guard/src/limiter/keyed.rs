@@ -173,6 +173,12 @@ impl KeyedLimiter {
         self.table.keys()
     }
 
+    /// What the table weighs now, in bytes.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.table.bytes()
+    }
+
     /// What a table for `keys_max` keys may weigh, in bytes.
     #[must_use]
     pub fn bytes_max(keys_max: usize) -> usize {

@@ -112,6 +112,21 @@ fn a_freeze_is_time() {
 }
 
 #[test]
+fn a_wall_clock_set_forward_is_taken_for_a_freeze_once_and_one_that_is_slewed_is_not() {
+    let (limiter, clock) = limiter(10.0, 20.0);
+    let passed = |by_ms| {
+        clock.step_wall_ms(by_ms);
+        (0..100).filter(|_| limiter.take().is_ok()).count()
+    };
+    assert_eq!(passed(0), 20);
+    assert_eq!(passed(900), 0, "slewed");
+    assert_eq!(passed(1_500), 15, "as in a freeze of that time");
+    assert_eq!(passed(3_600_000), 20, "a burst, whatever it is set by");
+    assert_eq!(passed(-3_600_000), 0);
+    assert_eq!(passed(3_600_000), 0, "not a second time");
+}
+
+#[test]
 fn values_no_arithmetic_can_bear_are_cut_to_the_bounds() {
     for (rate, burst) in [
         (f64::NAN, f64::NAN),

@@ -10,6 +10,9 @@ fn every_value_out_of_bounds_is_named_at_once() {
     let mut tuning = GuardTuning::default();
     tuning.breaker.failure_share_max = f64::NAN;
     tuning.breaker.half_open_max = 0;
+    tuning.redis_breaker.consecutive_failures_max = 0;
+    tuning.redis_breaker.open_ms = 99;
+    tuning.redis_breaker.window_ms = 3_600_001;
     tuning.user_breaker.timeouts = 1_001;
     tuning.lag.target_ms = 0;
     tuning.lag.interval_ms = 60_001;
@@ -19,6 +22,9 @@ fn every_value_out_of_bounds_is_named_at_once() {
     let expected = [
         "breaker.failure_share_max is not 0.01 to 1",
         "breaker.half_open_max is not 1 to 10000",
+        "redis_breaker.consecutive_failures_max is not 1 to 1000",
+        "redis_breaker.window_ms is not 3000 to 3600000",
+        "redis_breaker.open_ms is not 100 to 600000",
         "user_breaker.timeouts is not 1 to 1000",
         "lag.target_ms is not 1 to 10000",
         "lag.interval_ms is not 1 to 60000",

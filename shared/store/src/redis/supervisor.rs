@@ -13,14 +13,14 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures_util::FutureExt;
 use guard::{
-    Breaker, BreakerState, BreakerTuning, Clock, Deadline, Elapsed, Flight, FlightError, Outcome,
-    Tasks,
+    Breaker, BreakerState, Clock, Deadline, Elapsed, Flight, FlightError, Outcome,
+    RedisBreakerTuning, Tasks,
 };
 use ops::metric::REDIS_REBUILDS;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
@@ -28,6 +28,7 @@ use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use super::Lapse;
 use super::link::{Connection, Dialer};
 use super::pause::Pause;
+use crate::tuning::LiveTuning;
 
 /// No call waits longer, whatever its deadline. Reads on a request's path are given less.
 pub(super) const CALL_MAX: Duration = Duration::from_millis(250);
@@ -62,6 +63,8 @@ pub(super) struct Supervisor {
     state: Arc<State>,
     /// One, or one for each group of a cluster's slots.
     breakers: Vec<Breaker>,
+    /// What the breakers go by, where there is a document.
+    tuning: OnceLock<Arc<LiveTuning>>,
     dialing: Flight<usize, Option<Arc<Link>>>,
     connect_budget: Duration,
 }
@@ -105,15 +108,7 @@ impl Supervisor {
         clock: Arc<dyn Clock>,
         tasks: Tasks,
     ) -> Self {
-        // A cache that is back should be used within a second or two, so it is left alone for
-        // less long than a dependency that suffers from being asked.
-        let tuning = BreakerTuning {
-            open_ms: 500,
-            window_ms: 30_000,
-            half_open_max: 20,
-            permit_ms: 1_000,
-            ..BreakerTuning::default()
-        };
+        let tuning = RedisBreakerTuning::default().into();
         let groups = if dialer.is_cluster() { SLOT_GROUPS } else { 1 };
         let breaker = || Breaker::new("redis", tuning, Arc::clone(&clock));
         let breakers = std::iter::repeat_with(breaker).take(groups).collect();
@@ -126,9 +121,15 @@ impl Supervisor {
         Self {
             state: Arc::new(state),
             breakers,
+            tuning: OnceLock::new(),
             dialing: Flight::new(tasks),
             connect_budget,
         }
+    }
+
+    /// From now on the breakers go by the document in force; the first that is named stays.
+    pub fn follow(&self, tuning: Arc<LiveTuning>) {
+        self.tuning.get_or_init(|| tuning);
     }
 
     /// Where the breaker stands; of a cluster's the best off, because the rest is still used.
@@ -162,6 +163,9 @@ impl Supervisor {
         }
         let group = usize::from(slot(key)) * self.breakers.len() / SLOTS;
         let breaker = self.breakers.get(group).ok_or(Lapse::Unavailable)?;
+        if let Some(tuning) = self.tuning.get() {
+            breaker.tune(tuning.snapshot().guard.redis_breaker.into());
+        }
         let permit = breaker.acquire().map_err(|_| Lapse::Open)?;
         let answered = self.attempt(command, &deadline.child(CALL_MAX)).await;
         permit.report(match &answered {
@@ -353,14 +357,4 @@ fn is_fatal(error: &RedisError, is_cluster: bool) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slot_is_that_of_what_stands_in_braces() {
-        // The example of the specification of clusters.
-        assert_eq!(slot("123456789"), 0x31c3);
-        assert_eq!(slot("rw1:{123456789}:v"), 0x31c3);
-        assert_ne!(slot("{}:v"), slot("{}:w"));
-    }
-}
+mod tests;

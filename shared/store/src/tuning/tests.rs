@@ -49,6 +49,8 @@ fn a_bad_document_is_refused_whole_and_the_last_good_one_stays() {
         r#"{"store":{"generation_every_ms":"soon"}}"#,
         r#"{"store":{"generation_evry_ms":5000}}"#,
         r#"{"shop":{}}"#,
+        // Was taken once, and did nothing.
+        r#"{"engine":{"budgets":{"features_ms":30}}}"#,
         r#"{"store":{"generation_every_ms":2000},"guard":{"breaker":{"calls_min":0}}}"#,
         &huge,
     ];
@@ -73,6 +75,19 @@ fn the_schema_describes_every_section() {
     ] {
         assert!(text.contains(name), "{name}");
     }
+}
+
+#[test]
+fn what_a_section_on_redis_does_not_name_stays_as_it_is_for_redis() {
+    let tuning = Tuning::parse(r#"{"guard":{"redis_breaker":{"open_ms":1000}}}"#).unwrap();
+    let redis = tuning.guard.redis_breaker;
+    assert_eq!(
+        (redis.open_ms, redis.window_ms, redis.permit_ms),
+        (1_000, 30_000, 1_000)
+    );
+    assert_eq!(tuning.guard.breaker, Tuning::default().guard.breaker);
+    let schema = serde_json::to_value(Tuning::schema()).unwrap().to_string();
+    assert!(schema.contains("redis_breaker"), "{schema}");
 }
 
 struct Watched {

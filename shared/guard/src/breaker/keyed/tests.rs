@@ -177,16 +177,35 @@ fn a_crowd_does_not_displace_who_is_left_alone_and_the_table_is_bounded() {
     assert_eq!(users.check(7), Ok(()));
 }
 
+/// Every table of a process that reads and takes events in, with every place taken.
 #[test]
 fn a_hundred_thousand_users_and_networks_weigh_less_than_64_mib() {
     const KEYS: usize = 100_000;
-    let limits = crate::KeyedLimiter::bytes_max(KEYS);
-    let breakers = KeyedBreaker::bytes_max(KEYS);
-    assert!(limits > KEYS * 32 && breakers > KEYS * 32);
-    let bytes = 2 * (limits + breakers);
+    /// Networks that the way in for events remembers.
+    const NETWORKS: usize = 65_536;
+    let limiter = |keys: usize| {
+        let limiter = crate::KeyedLimiter::new(20.0, 40.0, keys, Arc::new(ManualClock::default()));
+        (0..keys as u64).for_each(|key| assert!(limiter.take(key).is_ok()));
+        assert_eq!(limiter.keys(), keys);
+        assert!(limiter.bytes() <= crate::KeyedLimiter::bytes_max(keys));
+        limiter.bytes()
+    };
+    let breaker = |tuning: KeyedBreakerTuning| {
+        let (breaker, _) = breaker(tuning, KEYS);
+        (0..KEYS as u64).for_each(|key| breaker.report(key, Sample::Cut(MS)));
+        assert_eq!(breaker.keys(), KEYS);
+        assert!(breaker.bytes() <= KeyedBreaker::bytes_max(KEYS));
+        breaker.bytes()
+    };
+    // Reads: users and networks; events: users and networks; breakers: users and networks.
+    let limits = 3 * limiter(KEYS) + limiter(NETWORKS);
+    let breakers = breaker(UserBreakerTuning::default().into())
+        + breaker(RegionBreakerTuning::default().into());
+    assert!(limits > 3 * KEYS * 32 && breakers > 2 * KEYS * 32);
+    let bytes = limits + breakers;
     assert!(bytes < 64 << 20, "{bytes}");
     println!(
-        "shown: limits and breakers of 100,000 users and 100,000 networks: {} KiB",
+        "shown: limits and breakers of 100,000 users and as many networks, for reads and events: {} KiB",
         bytes >> 10
     );
 }

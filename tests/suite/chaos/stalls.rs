@@ -1,0 +1,109 @@
+//! All dependencies accept and never answer.
+
+use std::time::Duration;
+
+use tests::{Fault, Mode, Rule};
+
+use super::Pace;
+use super::cloud::REOPENED;
+use super::row::{Matrix, ms};
+use super::world::World;
+
+/// What a request may take, and what the promise adds for everything around it.
+const DEADLINE: Duration = Duration::from_millis(200);
+const SLACK: Duration = Duration::from_millis(20);
+/// Connections that pools may keep open besides.
+const DESCRIPTORS_SLACK: usize = 16;
+/// Where a fault lasts no longer than a moment, a breaker does neither.
+const SHORT: &str = r#"{"guard":{"breaker":{"open_ms":500}}}"#;
+
+/// Once with nothing asked after healing, to see what is left; once with the load going on, to see
+/// when everything is as before.
+pub(super) async fn everything(world: &World, pace: Pace, matrix: &mut Matrix) {
+    if !pace.full {
+        world.retune(SHORT).await;
+    }
+    leaves_nothing(world, pace, matrix).await;
+    recovers(world, pace, matrix).await;
+}
+
+/// Every dependency of a world stops answering.
+pub(super) async fn come(world: &World) {
+    let (stub, proxy) = world.aws.as_ref().unwrap();
+    stub.plant(Rule::on_everything(Fault::Stall));
+    world.redis_proxy.set(Mode::Stall).await.unwrap();
+    proxy.set(Mode::Stall).await.unwrap();
+}
+
+/// They answer again.
+pub(super) async fn go(world: &World) {
+    let (stub, proxy) = world.aws.as_ref().unwrap();
+    stub.heal();
+    world.redis_proxy.set(Mode::Pass).await.unwrap();
+    proxy.set(Mode::Pass).await.unwrap();
+}
+
+async fn leaves_nothing(world: &World, pace: Pace, matrix: &mut Matrix) {
+    let at_rest = world.baseline().await;
+    let span = pace.span(30);
+    let fault = "everything accepts and never answers";
+    let stalled = world.under_until(fault, span, Duration::ZERO, || come(world), || go(world));
+    let (mut row, timer) = tokio::join!(stalled, bare_timer(span));
+    // Everything was healed a moment ago.
+    let after = world.baseline().await;
+    assert!(after.tasks <= at_rest.tasks + 1.0, "{after:?} {at_rest:?}");
+    assert_eq!(after.flights, 0.0);
+    assert!(
+        after.descriptors <= at_rest.descriptors + DESCRIPTORS_SLACK,
+        "{after:?} {at_rest:?}"
+    );
+    let (p99, bound) = (row.report.latency(99.0), DEADLINE + timer);
+    row.note = format!(
+        "p99 {:.1} ms against {:.1} ms, the deadline of 200 ms and a bare timer's own p99 beside it ({}); {} answers later than 220 ms; within a second of healing tasks {} (before {}), loads {}, descriptors {} (before {})",
+        ms(p99),
+        ms(bound),
+        if p99 <= bound { "met" } else { "missed" },
+        row.report.later_than(DEADLINE + SLACK),
+        after.tasks,
+        at_rest.tasks,
+        after.flights,
+        after.descriptors,
+        at_rest.descriptors
+    );
+    matrix.add(row);
+}
+
+async fn recovers(world: &World, pace: Pace, matrix: &mut Matrix) {
+    let (fault, after) = ("the same, and asked on", pace.span(REOPENED));
+    let row = world.under_until(fault, pace.span(10), after, || come(world), || go(world));
+    let mut row = row.await;
+    let after = row.traffic.after;
+    assert!(
+        after.redis > 0 && after.aws > 0,
+        "both are asked again: {after:?}"
+    );
+    if pace.full {
+        assert!(
+            row.recovered_after().is_some(),
+            "not as before after {REOPENED} s"
+        );
+    }
+    row.note = format!(
+        "once it was over {} round trips to Redis and {} calls of AWS",
+        after.redis, after.aws
+    );
+    matrix.add(row);
+}
+
+/// How late a wait of 200 ms ends where nothing else is done, at the 99th percentile.
+async fn bare_timer(span: Duration) -> Duration {
+    let load = tests::Load {
+        rate_per_s: 50,
+        span,
+    };
+    let report = load.run(|_| async {
+        tokio::time::sleep(DEADLINE).await;
+        tests::Sample::Valid(String::new())
+    });
+    report.await.unwrap().latency(99.0).saturating_sub(DEADLINE)
+}
