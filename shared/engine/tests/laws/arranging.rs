@@ -52,7 +52,9 @@ fn diverse(asked: &Prepared<'_>, mut left: Vec<Candidate>) -> Vec<Candidate> {
             let by_creator = own == NONE || alike.count() < scene.creator_max as usize;
             by_creator
                 && categories(asked, one).iter().all(|own| {
-                    let alike = before.iter().filter(|other| categories(asked, other).contains(own));
+                    let alike = before
+                        .iter()
+                        .filter(|other| categories(asked, other).contains(own));
                     alike.count() < scene.category_max as usize
                 })
         };
