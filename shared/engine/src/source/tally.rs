@@ -73,14 +73,14 @@ impl Tally {
                 continue;
             };
             let new = cell.epoch != epoch;
-            let before = if_not(new, cell.score, 0.0);
-            let most = if_not(new, cell.most, f32::NEG_INFINITY);
-            let strongest = score > most;
+            let before = f32::from_bits(either(new, 0, cell.score.to_bits()));
+            let most = either(new, f32::NEG_INFINITY.to_bits(), cell.most.to_bits());
+            let most = f32::from_bits(most);
             *cell = Cell {
                 epoch,
                 score: before + score,
-                most: if strongest { score } else { most },
-                because: if strongest { because } else { cell.because },
+                most: if score > most { score } else { most },
+                because: either(score > most, because, cell.because),
             };
             if let Some(next) = touched.get_mut(count) {
                 *next = item;
@@ -125,9 +125,9 @@ impl Tally {
     }
 }
 
-/// `value`, or `other` where `not` holds, without a branch.
+/// `one` where `first` holds, else `other`; without a branch.
 #[inline(always)]
-fn if_not(not: bool, value: f32, other: f32) -> f32 {
-    let mask = u32::from(not).wrapping_sub(1);
-    f32::from_bits((value.to_bits() & mask) | (other.to_bits() & !mask))
+fn either(first: bool, one: u32, other: u32) -> u32 {
+    let mask = u32::from(first).wrapping_neg();
+    (one & mask) | (other & !mask)
 }

@@ -17,6 +17,9 @@ const LAST_MAX: usize = 8;
 /// Most sessions that are looked at, whatever the knobs say.
 const SESSIONS_MAX: usize = 5_000;
 
+/// Sessions whose votes are looked up together.
+const VOTES_AT_ONCE: usize = 16;
+
 /// A session that shares something with the user.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Met {
@@ -42,43 +45,70 @@ pub(super) fn vote(
     let last = (knobs.last.get() as usize).clamp(1, LAST_MAX);
     let seeds = seeds.get(..last.min(seeds.len())).unwrap_or_default();
     let most = (knobs.sessions.get() as usize).clamp(1, SESSIONS_MAX);
-    meet(index, seeds, most, met);
-    let close = Closeness::new(seeds, met, (knobs.voters.get() as usize).max(1));
+    let voters = (knobs.voters.get() as usize).max(1);
+    meet(index, seeds, most, voters, met);
+    let close = Closeness::new(seeds, met, voters);
     let sessions = index.sessions();
     let age = Age {
         sessions: sessions.len() as f32,
         half_life: knobs.session_half_life.get() as f32,
     };
     let mut undecided = close.undecided;
-    for Met { session, shared } in met.iter().copied() {
-        let similarity = close.of(shared);
+    let mut closest = met.iter().filter_map(|Met { session, shared }| {
+        let similarity = close.of(*shared);
         if similarity < close.least {
-            continue;
+            return None;
         }
         if similarity == close.least {
-            if undecided == 0 {
-                continue;
-            }
-            undecided -= 1;
+            undecided = undecided.checked_sub(1)?;
         }
         let newest = shared.trailing_zeros();
-        let weight = similarity * match_weight(newest) * age.of(session);
-        let because = seeds.get(newest as usize).map_or(NONE, |seed| seed.item);
-        let items = sessions.row(session).iter();
-        tally.add(items.map(|item| (item.get(), weight)), because);
+        Some(Vote {
+            items: sessions.row(*session),
+            weight: similarity * match_weight(newest) * age.of(*session),
+            because: seeds.get(newest as usize).map_or(NONE, |seed| seed.item),
+        })
+    });
+    // Where the votes lie is found out for some sessions together, so that these waits for memory
+    // overlap; with each before its own counting they would follow one another.
+    loop {
+        let mut votes = [Vote::default(); VOTES_AT_ONCE];
+        let mut count = 0;
+        for (vote, own) in votes.iter_mut().zip(closest.by_ref()) {
+            *vote = own;
+            count += 1;
+        }
+        for vote in votes.iter().take(count) {
+            let items = vote.items.iter();
+            tally.add(items.map(|item| (item.get(), vote.weight)), vote.because);
+        }
+        if count < VOTES_AT_ONCE {
+            return;
+        }
     }
 }
 
-/// Collects the `most` newest sessions that share a video with the seeds, newest first.
-fn meet(index: &Index, seeds: &[Seed], most: usize, met: &mut Vec<Met>) {
+/// What a session says.
+#[derive(Debug, Clone, Copy, Default)]
+struct Vote<'a> {
+    items: &'a [U32],
+    weight: f32,
+    because: u32,
+}
+
+/// Collects the `most` newest sessions that share a video with the seeds, newest first; no more once
+/// there are enough `voters` that share all of them, because none can be closer.
+fn meet(index: &Index, seeds: &[Seed], most: usize, voters: usize, met: &mut Vec<Met>) {
     met.clear();
+    let all = (1 << seeds.len()) - 1;
+    let mut share_all = 0;
     let postings = index.postings();
     let mut lists: [&[U32]; LAST_MAX] = [&[]; LAST_MAX];
     for (list, seed) in lists.iter_mut().zip(seeds) {
         *list = postings.row(seed.item);
     }
     let lists = lists.get_mut(..seeds.len()).unwrap_or_default();
-    while met.len() < most {
+    while met.len() < most && share_all < voters {
         let heads = lists.iter().filter_map(|list| list.first());
         let Some(session) = heads.map(|head| head.get()).max() else {
             return;
@@ -92,6 +122,7 @@ fn meet(index: &Index, seeds: &[Seed], most: usize, met: &mut Vec<Met>) {
                 shared |= 1 << position;
             }
         }
+        share_all += usize::from(shared == all);
         met.push(Met { session, shared });
     }
 }
