@@ -8,9 +8,9 @@ mod findings;
 mod judge;
 mod lists;
 mod neighbours;
-mod parallel;
 mod profiles;
 mod rehearsal;
+mod rows;
 mod sessions;
 mod shelf;
 mod sums;
@@ -29,7 +29,7 @@ use crate::BuildOptions;
 use crate::options::Window;
 use crate::train::{Rows, Trained};
 use counts::{Counts, newest_ms};
-use diary::{Diary, History, Once};
+use diary::{Diary, History};
 use rehearsal::Rehearsal;
 use shelf::{Catalogue, Shelf};
 use trends::Trends;
@@ -181,7 +181,7 @@ fn build(
         events: history.events,
         unknown_videos: history.unknown_videos,
         too_late: history.too_late,
-        interactions: history.interactions(&mut Once::new(catalogue.len())),
+        interactions: counts.interactions(),
         ..BuildReport::default()
     };
     let tastes = profiles::tastes(catalogue, history, options);
@@ -198,7 +198,7 @@ fn build(
     report.sessions = sessions::put(&mut index, catalogue, history, cf, options);
     neighbours::put(&mut index, catalogue, history, options);
     index.put(Kind::Findings, &[found]);
-    index.put_list(Kind::ContentStarts, Kind::Content, content.iter());
+    content.put(&mut index, Kind::ContentStarts, Kind::Content);
     let window = Window {
         half_life_ms: found.half_life_ms.get(),
         longest_ms: found.window_ms.get(),
@@ -209,7 +209,7 @@ fn build(
     let cohorts = cohorts::put(&mut index, catalogue, history, &tastes, options);
     report.cohorts = cohorts.len();
     catalogue.put(&mut index, &counts, &trends);
-    let profiles = profiles::finish(catalogue, history, tastes, &cohorts, options);
+    let profiles = profiles::finish(catalogue, history, &tastes, &cohorts, options);
     Built {
         index,
         profiles,

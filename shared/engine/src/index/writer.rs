@@ -14,7 +14,8 @@ use super::format::{Entry, Header, Kind, MAGIC, NAME_BYTES_MAX, SCHEMA, SECTION_
 pub struct IndexWriter {
     generation: SmolStr,
     as_of_ms: i64,
-    sections: Vec<(Kind, Vec<u8>)>,
+    /// A section's parts are written one behind the other.
+    sections: Vec<(Kind, Vec<Vec<u8>>)>,
 }
 
 impl IndexWriter {
@@ -40,8 +41,13 @@ impl IndexWriter {
 
     /// Adds or replaces a section of plain bytes.
     pub fn put_bytes(&mut self, kind: Kind, bytes: Vec<u8>) {
+        self.put_parts(kind, vec![bytes]);
+    }
+
+    /// Adds or replaces a section of plain bytes that lie in several pieces.
+    pub fn put_parts(&mut self, kind: Kind, parts: Vec<Vec<u8>>) {
         self.sections.retain(|(other, _)| *other != kind);
-        self.sections.push((kind, bytes));
+        self.sections.push((kind, parts));
     }
 
     /// Adds texts as a list.
@@ -92,11 +98,14 @@ impl IndexWriter {
         out.write_all(header.as_bytes())?;
         out.write_all(table.as_bytes())?;
         let mut at = size_of::<Header>() + size_of_val(table.as_slice());
-        for (_, bytes) in &self.sections {
+        for (_, parts) in &self.sections {
             let start = at.next_multiple_of(SECTION_ALIGN);
             out.write_all(zeros(start - at))?;
-            out.write_all(bytes)?;
-            at = start + bytes.len();
+            at = start;
+            for part in parts {
+                out.write_all(part)?;
+                at += part.len();
+            }
         }
         Ok(())
     }
@@ -104,7 +113,13 @@ impl IndexWriter {
     /// The generation in memory.
     #[must_use]
     pub fn to_bytes(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let sections = self
+            .sections
+            .iter()
+            .map(|(_, parts)| length(parts) + SECTION_ALIGN);
+        let entries = self.sections.len() * size_of::<Entry>();
+        let room = size_of::<Header>() + entries + sections.sum::<usize>();
+        let mut bytes = Vec::with_capacity(room);
         // Writing to memory cannot fail; were it to, the empty result is refused on open.
         match self.write_to(&mut bytes) {
             Ok(()) => bytes,
@@ -115,16 +130,16 @@ impl IndexWriter {
     fn table(&self) -> Vec<Entry> {
         let mut at = size_of::<Header>() + self.sections.len() * size_of::<Entry>();
         let mut table = Vec::with_capacity(self.sections.len());
-        for (kind, bytes) in &self.sections {
+        for (kind, parts) in &self.sections {
             at = at.next_multiple_of(SECTION_ALIGN);
             table.push(Entry {
                 kind: U32::new(kind.number()),
                 reserved: U32::ZERO,
                 offset: U64::new(at as u64),
-                bytes: U64::new(bytes.len() as u64),
-                checksum: U64::new(xxh3_64(bytes)),
+                bytes: U64::new(length(parts) as u64),
+                checksum: U64::new(checksum(parts)),
             });
-            at += bytes.len();
+            at += length(parts);
         }
         table
     }
@@ -154,6 +169,20 @@ pub(super) fn header_checksum(header: &Header, table: &[Entry]) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(header.as_bytes().get(16..).unwrap_or_default());
     hash.update(table.as_bytes());
+    hash.digest()
+}
+
+fn length(parts: &[Vec<u8>]) -> usize {
+    parts.iter().map(Vec::len).sum()
+}
+
+/// The checksum of the parts as one.
+fn checksum(parts: &[Vec<u8>]) -> u64 {
+    if let [whole] = parts {
+        return xxh3_64(whole);
+    }
+    let mut hash = Xxh3::new();
+    parts.iter().for_each(|part| hash.update(part));
     hash.digest()
 }
 

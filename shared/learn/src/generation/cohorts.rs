@@ -9,19 +9,26 @@ use smol_str::SmolStr;
 use super::counts::{half, newest_ms};
 use super::diary::{History, Once, Reader};
 use super::neighbours::{best, key};
-use super::profiles::Taste;
+use super::profiles::{Taste, Tastes};
 use super::shelf::Catalogue;
 use crate::BuildOptions;
 
 /// Likings of everybody that are mixed into a cohort's own, in likings.
 const PRIOR_LIKINGS: f64 = 200.0;
-/// Root by which a video's lift over everybody's list counts.
-const LIFT: f64 = 0.5;
 
 /// The cohorts of a generation, numbered by the order of their keys.
 #[derive(Debug)]
 pub(super) struct Cohorts {
     keys: Vec<SmolStr>,
+    users: Vec<u32>,
+}
+
+/// What names a cohort: the two strongest categories of a taste, as far as it has them.
+type Strongest = [Option<u32>; 2];
+
+fn strongest(taste: &Taste) -> Strongest {
+    let nth = |n: usize| taste.get(n).map(|(category, _)| *category);
+    [nth(0), nth(1)]
 }
 
 impl Cohorts {
@@ -29,21 +36,28 @@ impl Cohorts {
         self.keys.len()
     }
 
-    /// The cohort of a taste: the most specific one that exists.
-    pub(super) fn of(&self, taste: &Taste) -> u32 {
-        let number = |key: &SmolStr| self.keys.binary_search(key).ok();
-        keys_of(taste)
-            .iter()
-            .find_map(number)
-            .map_or(0, |number| number as u32)
+    /// The cohort of every user, in the users' order.
+    pub(super) fn of_users(&self) -> &[u32] {
+        &self.users
     }
 
-    /// Keys that enough users share, the largest first, and the one for everybody.
-    fn choose(tastes: &[Taste], options: &BuildOptions) -> Self {
+    /// Keys that enough users share, the largest first, and the one for everybody. Each user is in
+    /// the most specific cohort that exists.
+    fn choose(catalogue: &Catalogue, tastes: &Tastes, options: &BuildOptions) -> Self {
+        // There are far fewer pairs of categories than users, so keys are made once per pair.
+        let mut pairs: FxHashMap<Strongest, usize> = FxHashMap::default();
+        for taste in tastes.iter() {
+            *pairs.entry(strongest(taste)).or_default() += 1;
+        }
+        let name = |category: u32| catalogue.categories.get(category as usize).cloned();
+        let keys = |pair: &Strongest| {
+            let names = pair.iter().flatten().filter_map(|category| name(*category));
+            keys_of(&names.map(|name| (name, 0.0)).collect::<Vec<_>>())
+        };
         let mut sizes: FxHashMap<SmolStr, usize> = FxHashMap::default();
-        for taste in tastes {
-            for key in keys_of(taste) {
-                *sizes.entry(key).or_default() += 1;
+        for (pair, users) in &pairs {
+            for key in keys(pair) {
+                *sizes.entry(key).or_default() += users;
             }
         }
         let mut large: Vec<(SmolStr, usize)> = sizes
@@ -52,10 +66,22 @@ impl Cohorts {
             .collect();
         large.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         large.truncate(options.cohorts_max.saturating_sub(1));
-        let mut keys: Vec<SmolStr> = large.into_iter().map(|(key, _)| key).collect();
-        keys.push(SmolStr::new_static(EVERYBODY));
-        keys.sort_unstable();
-        Self { keys }
+        let mut chosen: Vec<SmolStr> = large.into_iter().map(|(key, _)| key).collect();
+        chosen.push(SmolStr::new_static(EVERYBODY));
+        chosen.sort_unstable();
+        for (pair, cohort) in &mut pairs {
+            let number = |key: &SmolStr| chosen.binary_search(key).ok();
+            *cohort = keys(pair).iter().find_map(number).unwrap_or(0);
+        }
+        let cohort = |taste| {
+            pairs
+                .get(&strongest(taste))
+                .map_or(0, |cohort| *cohort as u32)
+        };
+        Self {
+            users: tastes.iter().map(cohort).collect(),
+            keys: chosen,
+        }
     }
 }
 
@@ -64,13 +90,13 @@ pub(super) fn put(
     index: &mut IndexWriter,
     catalogue: &Catalogue,
     history: &History,
-    tastes: &[Taste],
+    tastes: &Tastes,
     options: &BuildOptions,
 ) -> Cohorts {
-    let cohorts = Cohorts::choose(tastes, options);
+    let cohorts = Cohorts::choose(catalogue, tastes, options);
     let mut members: Vec<Vec<&Reader>> = vec![Vec::new(); cohorts.len()];
-    for (user, taste) in history.users.iter().zip(tastes) {
-        if let Some(own) = members.get_mut(cohorts.of(taste) as usize) {
+    for (user, cohort) in history.users.iter().zip(cohorts.of_users()) {
+        if let Some(own) = members.get_mut(*cohort as usize) {
             own.push(user);
         }
     }
@@ -140,7 +166,7 @@ fn slate(
         .map(|(item, sum)| {
             let common = everybody.get(item as usize).copied().unwrap_or(0.0) / total;
             let chance = (sum + PRIOR_LIKINGS * common) / (likings + PRIOR_LIKINGS);
-            let lift = (chance / common.max(f64::MIN_POSITIVE)).powf(LIFT);
+            let lift = (chance / common.max(f64::MIN_POSITIVE)).sqrt();
             key(item, (chance * lift) as f32)
         });
     best(&mut scored.collect(), options.list_max)

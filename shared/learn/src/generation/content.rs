@@ -3,9 +3,9 @@
 use engine::index::format::{NONE, Scored};
 
 use super::counts::Counts;
-use super::parallel;
+use super::rows::Rows;
 use super::shelf::{Book, Catalogue};
-use super::sums::{Best, Sums};
+use super::sums::{Best, Marks};
 use crate::BuildOptions;
 
 /// Videos looked at per feature: the most liked ones, then the newest.
@@ -13,6 +13,10 @@ const LIKED_MAX: usize = 1_500;
 const NEWEST_MAX: usize = 500;
 /// How far popularity may lift a neighbour among equals: twice as high at the most.
 const POPULAR_LIFT: f32 = 1.0;
+/// Videos to choose from, as a multiple of those that are kept, before any is left out.
+const ENOUGH: usize = 4;
+/// What rounding may add to a score.
+const SLACK: f32 = 1.0001;
 
 /// One thing a video may share with another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,17 +44,18 @@ impl Feature {
 
 /// Each video's content neighbours: cosine over its features weighted by how rare they are, lifted
 /// a little by popularity so that equals are not in the order of their ids.
-pub(super) fn neighbours(
-    catalogue: &Catalogue,
-    counts: &Counts,
-    options: &BuildOptions,
-) -> Vec<Vec<Scored>> {
+pub(super) fn neighbours(catalogue: &Catalogue, counts: &Counts, options: &BuildOptions) -> Rows {
     let table = Table::new(catalogue, counts);
-    parallel::rows(
+    Rows::new(
         options.threads,
         catalogue.len(),
+        options.content_max,
         || Scratch {
-            sums: Sums::new(catalogue.len()),
+            sums: table.lift.iter().map(|lift| (0.0, *lift)).collect(),
+            met: Marks::new(catalogue.len()),
+            new: Marks::new(catalogue.len()),
+            found: Vec::new(),
+            ways: Vec::new(),
             best: Best::new(options.content_max),
         },
         |scratch, item| table.row(scratch, item),
@@ -58,21 +63,43 @@ pub(super) fn neighbours(
 }
 
 struct Scratch {
-    sums: Sums,
+    /// Per video: its sum, and the lift that follows.
+    sums: Vec<(f32, f32)>,
+    /// Videos found in any round, and in this one.
+    met: Marks,
+    new: Marks,
+    found: Vec<u32>,
+    ways: Vec<Way>,
     best: Best,
 }
 
+/// A feature of the video whose row is made.
+#[derive(Clone, Copy)]
+struct Way {
+    feature: u32,
+    /// No video scores more by this feature alone.
+    most: f32,
+}
+
+/// A video that is found by a feature, and its normalised weight.
+type Holder = (u32, f32);
+
 struct Table {
-    /// Per video: (feature, normalised weight).
+    /// Per video: (feature, normalised weight), in the order of the features.
     videos: Vec<Vec<(u32, f32)>>,
-    /// Per feature: videos worth looking at and their normalised weight.
-    holders: Vec<Vec<(u32, f32)>>,
+    /// Per feature: videos worth looking at.
+    holders: Vec<Vec<Holder>>,
+    /// Per feature: the highest of its holders' weights times their lifts.
+    most: Vec<f32>,
     lift: Vec<f32>,
 }
 
 impl Table {
     fn new(catalogue: &Catalogue, counts: &Counts) -> Self {
-        let of: Vec<Vec<Feature>> = catalogue.books.iter().map(features).collect();
+        let books = (0u32..).zip(&catalogue.books);
+        let of: Vec<Vec<Feature>> = books
+            .map(|(item, book)| features(book, catalogue.categories_of(item)))
+            .collect();
         let mut all: Vec<Feature> = of.iter().flatten().copied().collect();
         all.sort_unstable();
         let mut distinct: Vec<(Feature, usize)> = Vec::new();
@@ -89,7 +116,7 @@ impl Table {
             Some((place as u32, feature.weight() * idf))
         };
         let mut videos = Vec::with_capacity(of.len());
-        let mut holders: Vec<Vec<(u32, f32)>> = vec![Vec::new(); distinct.len()];
+        let mut holders: Vec<Vec<Holder>> = vec![Vec::new(); distinct.len()];
         for (item, own) in (0u32..).zip(&of) {
             let mut row: Vec<(u32, f32)> = own.iter().filter_map(weigh).collect();
             let norm = row
@@ -111,48 +138,142 @@ impl Table {
         holders
             .iter_mut()
             .for_each(|row| cut(row, catalogue, counts));
-        let popularity: Vec<f32> = (0..of.len() as u32).map(|i| counts.popularity(i)).collect();
-        let highest = popularity
+        let lift = lifts(counts, of.len() as u32);
+        let lifted = |(item, weight): &Holder| weight * lift.get(*item as usize).unwrap_or(&1.0);
+        let most = holders
             .iter()
-            .copied()
-            .fold(0.0, f32::max)
-            .ln_1p()
-            .max(1.0);
-        let lift = popularity
-            .iter()
-            .map(|p| 1.0 + POPULAR_LIFT * p.ln_1p() / highest)
-            .collect();
+            .map(|row| row.iter().map(lifted).fold(0.0, f32::max));
         Self {
             videos,
+            most: most.collect(),
             holders,
             lift,
         }
     }
 
-    fn row(&self, scratch: &mut Scratch, item: usize) -> Vec<Scored> {
-        let own = self.videos.get(item).map_or(&[][..], Vec::as_slice);
-        for (feature, weight) in own {
-            let holders = self.holders.get(*feature as usize);
-            for (other, theirs) in holders.into_iter().flatten() {
-                scratch.sums.add(*other, weight * theirs);
+    /// The exact best. Videos are looked for by the features that can make the highest scores, and
+    /// no further once the rest together cannot make one of the best (as the threshold algorithm of
+    /// Fagin, Lotem and Naor stops).
+    fn row(&self, scratch: &mut Scratch, item: u32) -> Vec<Scored> {
+        let own = self
+            .videos
+            .get(item as usize)
+            .map_or(&[][..], Vec::as_slice);
+        self.find_ways(&mut scratch.ways, own);
+        let ways = std::mem::take(&mut scratch.ways);
+        let (mut later, mut first) = (ways.as_slice(), true);
+        while !later.is_empty() {
+            let count = if first {
+                self.enough(later, scratch.best.most())
+            } else {
+                1
+            };
+            let (now, rest) = later.split_at(count);
+            later = rest;
+            self.round(scratch, item, own, now, later);
+            let rest: f32 = later.iter().map(|way| way.most).sum();
+            scratch.best.cut();
+            if rest * SLACK < scratch.best.least() {
+                break;
+            }
+            first = false;
+        }
+        for other in scratch.found.drain(..) {
+            scratch.met.forget(other);
+        }
+        scratch.ways = ways;
+        scratch.best.take()
+    }
+
+    /// The video's features, those that can make the highest scores first.
+    fn find_ways(&self, ways: &mut Vec<Way>, own: &[(u32, f32)]) {
+        ways.clear();
+        ways.extend(own.iter().map(|(feature, weight)| Way {
+            feature: *feature,
+            most: weight * self.most.get(*feature as usize).unwrap_or(&0.0),
+        }));
+        ways.sort_by(|a, b| b.most.total_cmp(&a.most));
+    }
+
+    /// How many ways lead to enough videos to choose from.
+    fn enough(&self, ways: &[Way], most: usize) -> usize {
+        let mut found = 0;
+        let short = ways.iter().take_while(|way| {
+            let short = found < ENOUGH * most;
+            found += self.holders(way.feature).len();
+            short
+        });
+        short.count().clamp(1, ways.len())
+    }
+
+    /// Offers whom the ways of now lead to and no way before did.
+    fn round(
+        &self,
+        scratch: &mut Scratch,
+        item: u32,
+        own: &[(u32, f32)],
+        now: &[Way],
+        later: &[Way],
+    ) {
+        let before = scratch.found.len();
+        for way in now {
+            for (other, _) in self.holders(way.feature) {
+                if !scratch.met.has(*other) {
+                    scratch.met.set(*other);
+                    scratch.new.set(*other);
+                    scratch.found.push(*other);
+                }
             }
         }
-        let best = &mut scratch.best;
-        scratch.sums.drain(|other, sum| {
-            let lift = self.lift.get(other as usize).copied().unwrap_or(1.0);
-            if other as usize != item {
-                best.offer(other, sum * lift);
+        // In the order of the features, so that sums do not depend on which way led to a video.
+        // Whom no way before led to has none of their features.
+        let open = |feature: u32| now.iter().chain(later).any(|way| way.feature == feature);
+        for (feature, weight) in own.iter().filter(|(feature, _)| open(*feature)) {
+            for (other, theirs) in self.holders(*feature) {
+                if scratch.new.has(*other)
+                    && let Some((sum, _)) = scratch.sums.get_mut(*other as usize)
+                {
+                    *sum += weight * theirs;
+                }
             }
-        });
-        best.take()
+        }
+        for other in scratch.found.get(before..).unwrap_or_default() {
+            scratch.new.forget(*other);
+            if let Some((sum, lift)) = scratch.sums.get_mut(*other as usize) {
+                let sum = std::mem::take(sum);
+                if *other != item {
+                    scratch.best.offer(*other, sum * *lift);
+                }
+            }
+        }
+    }
+
+    fn holders(&self, feature: u32) -> &[Holder] {
+        let holders = self.holders.get(feature as usize);
+        holders.map_or(&[], Vec::as_slice)
     }
 }
 
-fn features(book: &Book) -> Vec<Feature> {
+/// What each video's popularity lifts its scores by.
+fn lifts(counts: &Counts, videos: u32) -> Vec<f32> {
+    let popularity: Vec<f32> = (0..videos).map(|item| counts.popularity(item)).collect();
+    let highest = popularity
+        .iter()
+        .copied()
+        .fold(0.0, f32::max)
+        .ln_1p()
+        .max(1.0);
+    popularity
+        .iter()
+        .map(|p| 1.0 + POPULAR_LIFT * p.ln_1p() / highest)
+        .collect()
+}
+
+fn features(book: &Book, categories: &[u32]) -> Vec<Feature> {
     let some = |number: u32| (number != NONE).then_some(number);
     let mut all: Vec<Feature> = Vec::new();
     all.extend(book.tags.iter().copied().map(Feature::Tag));
-    all.extend(book.categories.iter().copied().map(Feature::Category));
+    all.extend(categories.iter().copied().map(Feature::Category));
     all.extend(some(book.creator).map(Feature::Creator));
     all.extend(some(book.language).map(Feature::Language));
     all.extend(book.duration_ms.checked_ilog2().map(Feature::Duration));

@@ -62,6 +62,11 @@ impl Counts {
         Self { videos, rate }
     }
 
+    /// Liked videos, one per user and video.
+    pub(super) fn interactions(&self) -> usize {
+        self.videos.iter().map(|count| count.users as usize).sum()
+    }
+
     /// The smoothed chance that who meets the video watches it long.
     pub(super) fn quality(&self, item: u32) -> f32 {
         let total = self

@@ -144,18 +144,22 @@ impl Diary {
         });
         history.unknown_videos += (before - known.len()) as u64;
         history.events = self.events - history.unknown_videos;
-        let (mut known, starts) = by_user(known, user_texts.len());
+        let (places, starts) = by_user(&known, user_texts.len())?;
         let mut judge = Judge::new(catalogue, options, history.rated_from_ms);
         history.liked.reserve(known.len());
+        let mut own: Vec<Record> = Vec::new();
         for ((text, met), span) in user_texts.iter().zip(&met).zip(starts.windows(2)) {
             let (Ok(id), &[start, end]) = (UserId::parse(text), span) else {
                 continue;
             };
-            let Some(records) = known.get_mut(start..end).filter(|own| !own.is_empty()) else {
+            let places = places.get(start..end).unwrap_or_default().iter();
+            own.clear();
+            own.extend(places.filter_map(|place| known.get(*place as usize).copied()));
+            if own.is_empty() {
                 continue;
-            };
-            records.sort_unstable_by_key(Record::order);
-            judge.read(&mut history, id, *met, records);
+            }
+            own.sort_unstable_by_key(Record::order);
+            judge.read(&mut history, id, *met, &own);
         }
         Ok(history)
     }
@@ -169,10 +173,13 @@ impl Record {
     }
 }
 
-/// Records grouped by user in one pass each way, and where each user's begin and the last one's end.
-fn by_user(records: Vec<Record>, users: usize) -> (Vec<Record>, Vec<usize>) {
+/// The places of each user's records, and where each user's begin and the last one's end.
+///
+/// Places are an eighth of the records: moving those instead would need memory for all of them twice.
+fn by_user(records: &[Record], users: usize) -> Result<(Vec<u32>, Vec<usize>), BuildError> {
+    u32::try_from(records.len()).map_err(|_| BuildError::TooMany("events"))?;
     let mut starts = vec![0usize; users + 1];
-    for record in &records {
+    for record in records {
         if let Some(count) = starts.get_mut(record.user as usize + 1) {
             *count += 1;
         }
@@ -183,19 +190,16 @@ fn by_user(records: Vec<Record>, users: usize) -> (Vec<Record>, Vec<usize>) {
         *start = end;
     }
     let mut free = starts.clone();
-    let mut grouped = match records.first() {
-        Some(first) => vec![*first; records.len()],
-        None => Vec::new(),
-    };
-    for record in records {
+    let mut places = vec![0; records.len()];
+    for (place, record) in (0u32..).zip(records) {
         if let Some(free) = free.get_mut(record.user as usize)
-            && let Some(slot) = grouped.get_mut(*free)
+            && let Some(slot) = places.get_mut(*free)
         {
-            *slot = record;
+            *slot = place;
             *free += 1;
         }
     }
-    (grouped, starts)
+    Ok((places, starts))
 }
 
 /// What happened to one video.
@@ -305,12 +309,6 @@ impl History {
         once.begin();
         let newest_first = self.liked(user).iter().rev();
         newest_first.filter(|liked| once.first(liked.item))
-    }
-
-    /// Liked videos, one per user and video.
-    pub(super) fn interactions(&self, once: &mut Once) -> usize {
-        let distinct = |user| self.distinct(user, once).count();
-        self.users.iter().map(distinct).sum()
     }
 
     fn take_shown(

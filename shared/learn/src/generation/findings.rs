@@ -18,6 +18,7 @@ use zerocopy::little_endian::{F32, I64};
 
 use super::counts::newest_ms;
 use super::diary::{History, Liked, Reader};
+use super::rows::Rows;
 use super::shelf::Catalogue;
 use super::trends::{Trends, by_window};
 use super::trial::{PLACES, SEEDS_MAX, USERS_MAX, mean, small};
@@ -70,7 +71,7 @@ struct Exam<'a> {
 pub(super) fn find(
     catalogue: &Catalogue,
     history: &History,
-    content: &[Vec<Scored>],
+    content: &Rows,
     knobs: CfKnobs,
     options: &BuildOptions,
 ) -> Findings {
@@ -89,19 +90,19 @@ pub(super) fn find(
         return with(options.trending);
     };
     let found = with(window);
-    let Some(index) = before(catalogue, history, content, &exams, options) else {
+    let Some(index) = before(catalogue, history, &exams, options) else {
         return found;
     };
     let mut scratch = Scratch::default();
     let proposed: Vec<[Vec<Proposal>; 3]> = exams
         .iter()
-        .map(|exam| exam.found(&index, &knobs, &shown, &mut scratch))
+        .map(|exam| exam.found(&index, content, &knobs, &shown, &mut scratch))
         .collect();
     let found = Findings {
         worth: worth(&exams, &proposed).map(F32::new),
         ..found
     };
-    let trends = Trends::new(history, catalogue.len(), window, cut_ms);
+    let trends = Trends::everywhere_only(history, catalogue.len(), window, cut_ms);
     let share = common_share(&exams, &proposed, &found, &trends);
     Findings {
         common_share: share.map_or(found.common_share, F32::new),
@@ -220,11 +221,15 @@ fn common_share(
     found: &Findings,
     trends: &Trends,
 ) -> Option<f32> {
-    let judged = COMMON_SHARES.iter().map(|share| {
-        let gains = exams.iter().zip(proposed);
-        let gains = gains.map(|(exam, own)| exam.blended(own, *share, found, trends));
-        (*share, mean(&gains.collect::<Vec<f64>>()))
-    });
+    let mut gains = COMMON_SHARES.map(|_| Vec::with_capacity(exams.len()));
+    for (exam, own) in exams.iter().zip(proposed) {
+        let mut shares = exam.shares(own, found);
+        for (share, gains) in COMMON_SHARES.iter().zip(&mut gains) {
+            gains.push(exam.blended(&mut shares, *share, trends));
+        }
+    }
+    let judged = COMMON_SHARES.iter().zip(&gains);
+    let judged = judged.map(|(share, gains)| (*share, mean(gains)));
     judged
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .map(|(share, _)| share)
@@ -234,7 +239,6 @@ fn common_share(
 fn before(
     catalogue: &Catalogue,
     history: &History,
-    content: &[Vec<Scored>],
     exams: &[Exam<'_>],
     options: &BuildOptions,
 ) -> Option<Index> {
@@ -264,7 +268,7 @@ fn before(
             sample.push(user, liked);
         }
     }
-    small(catalogue, &sample, content, options)
+    small(catalogue, &sample, options)
 }
 
 impl Exam<'_> {
@@ -272,6 +276,7 @@ impl Exam<'_> {
     fn found(
         &self,
         index: &Index,
+        content: &Rows,
         knobs: &CfKnobs,
         shown: &[Scored],
         scratch: &mut Scratch,
@@ -290,54 +295,58 @@ impl Exam<'_> {
         let mut sums: FxHashMap<u32, f32> = FxHashMap::default();
         let mut decay = 1.0;
         for seed in seeds.iter().take(CONTENT_SEEDS) {
-            for row in index.content().row(seed.item) {
+            for row in content.row(seed.item) {
                 *sums.entry(row.item.get()).or_default() += decay * row.score.get();
             }
             decay *= CONTENT_DECAY;
         }
-        let mut content: Vec<Proposal> = sums
+        let mut alike: Vec<Proposal> = sums
             .into_iter()
             .filter(|(item, _)| new(item))
             .map(|(item, sum)| proposal(item, sum))
             .collect();
-        content.sort_unstable_by(|a, b| {
+        alike.sort_unstable_by(|a, b| {
             b.score
                 .total_cmp(&a.score)
                 .then_with(|| a.item.cmp(&b.item))
         });
-        content.truncate(ROWS);
+        alike.truncate(ROWS);
         let all = shown
             .iter()
             .map(|row| proposal(row.item.get(), row.score.get()));
-        [cf, content, all.filter(|row| new(&row.item)).collect()]
+        [cf, alike, all.filter(|row| new(&row.item)).collect()]
     }
 
-    /// The gain of a slate with that share, in the order that the first ranker would give it.
-    fn blended(
-        &self,
-        proposed: &[Vec<Proposal>; 3],
-        share: f32,
-        found: &Findings,
-        trends: &Trends,
-    ) -> f64 {
-        let personal = PERSONAL.map(|weight| weight * (1.0 - share) / PERSONAL.iter().sum::<f32>());
-        let weights = personal.into_iter().chain([share]);
-        let shares: Vec<Share> = proposed
-            .iter()
-            .zip(weights.zip(SOURCES))
-            .enumerate()
-            .map(|(source, (proposals, (weight, name)))| Share {
+    /// What is proposed, as it is merged; its weights are still open.
+    fn shares(&self, proposed: &[Vec<Proposal>; 3], found: &Findings) -> Vec<Share> {
+        let shares = proposed.iter().zip(SOURCES).enumerate();
+        shares
+            .map(|(source, (proposals, name))| Share {
                 source,
-                weight,
+                weight: 0.0,
                 worth: found.worth(name),
                 personal: source < PERSONAL.len(),
                 proposals: proposals.clone(),
             })
-            .collect();
-        let mut merged = merge(&shares);
+            .collect()
+    }
+
+    /// The gain of a slate with that share, in the order that the first ranker would give it.
+    fn blended(&self, shares: &mut [Share], share: f32, trends: &Trends) -> f64 {
+        let personal = PERSONAL.map(|weight| weight * (1.0 - share) / PERSONAL.iter().sum::<f32>());
+        let weights = personal.into_iter().chain([share]);
+        for (share, weight) in shares.iter_mut().zip(weights) {
+            share.weight = weight;
+        }
+        let mut merged = merge(shares);
         for candidate in &mut merged {
             let momentum = trends.momentum(candidate.item);
             candidate.score = PriorRanker::lifted(candidate, momentum);
+        }
+        // All of them are new to the user, so the first places decide.
+        if merged.len() > PLACES {
+            merged.select_nth_unstable_by(PLACES - 1, engine::pipeline::Candidate::by_score);
+            merged.truncate(PLACES);
         }
         merged.sort_unstable_by(engine::pipeline::Candidate::by_score);
         self.gain(merged.iter().map(|candidate| candidate.item))

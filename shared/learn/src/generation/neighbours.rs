@@ -1,11 +1,14 @@
 //! Videos liked by the same people.
 
+use std::hint::black_box;
+use std::ops::Range;
+
 use engine::index::IndexWriter;
 use engine::index::format::{Kind, Scored};
 
 use super::counts::{half, newest_ms};
 use super::diary::{History, Liked, Once};
-use super::parallel;
+use super::rows::Rows;
 use super::shelf::Catalogue;
 use super::sums::{Best, Sums};
 use crate::BuildOptions;
@@ -13,6 +16,14 @@ use crate::options::LikingWeight;
 
 /// A pair seen together in this much evidence counts half of what it would with all of it.
 const SHRINK: f32 = 2.0;
+/// Fans whose likings are asked for at once.
+const FANS: usize = 16;
+/// Videos in a line of the processor's cache.
+const LINE: usize = 16;
+/// Pairs are few where there are fewer than this part of the videos.
+const FEW: usize = 4;
+/// What rounding may take from a score.
+const ROUNDED: f32 = 0.999_99;
 /// Least weight of a liking.
 const WEIGHT_MIN: f32 = 1e-6;
 
@@ -28,16 +39,17 @@ pub(super) fn put(
     options: &BuildOptions,
 ) {
     let table = Table::new(catalogue, history, options);
-    let rows = parallel::rows(
+    let rows = Rows::new(
         options.threads,
         catalogue.len(),
+        options.neighbours_max,
         || Scratch {
             sums: Sums::new(catalogue.len()),
             best: Best::new(options.neighbours_max),
         },
-        |scratch, item| table.row(scratch, item as u32),
+        |scratch, item| table.row(scratch, item),
     );
-    index.put_list(Kind::NeighbourStarts, Kind::Neighbours, rows.into_iter());
+    rows.put(index, Kind::NeighbourStarts, Kind::Neighbours);
 }
 
 struct Scratch {
@@ -45,21 +57,23 @@ struct Scratch {
     best: Best,
 }
 
-/// A video and what its liking weighs, or a user and what a liking of theirs weighs.
+/// A user and what a liking of theirs weighs over √n.
 #[derive(Debug, Clone, Copy, Default)]
-struct Weighed {
-    number: u32,
+struct Fan {
+    user: u32,
     weight: f32,
 }
 
 /// Who liked what, both ways, row behind row.
 struct Table {
     user_starts: Vec<usize>,
-    /// Per user: videos and the likings' weights.
-    liked: Vec<Weighed>,
+    /// Per user: videos.
+    liked: Vec<u32>,
+    /// What each of those likings weighs; empty where all weigh 1.
+    weights: Vec<f32>,
     fan_starts: Vec<usize>,
-    /// Per video: users and their liking's weight over √n.
-    fans: Vec<Weighed>,
+    /// Per video.
+    fans: Vec<Fan>,
     /// Per video: the root of what it gives with itself.
     norms: Vec<f32>,
 }
@@ -67,6 +81,8 @@ struct Table {
 impl Table {
     fn new(catalogue: &Catalogue, history: &History, options: &BuildOptions) -> Self {
         let newest = newest_ms(history, options);
+        let alike = options.neighbour_weight == LikingWeight::Flat
+            && options.neighbour_half_life_ms == i64::MAX;
         let weigh = |liked: &Liked| {
             let watched = match options.neighbour_weight {
                 LikingWeight::Flat => 1.0,
@@ -78,7 +94,7 @@ impl Table {
             weight.max(WEIGHT_MIN)
         };
         let mut once = Once::new(catalogue.len());
-        let (mut liked, mut user_starts) = (Vec::new(), vec![0]);
+        let (mut liked, mut weights, mut user_starts) = (Vec::new(), Vec::new(), vec![0]);
         let mut fan_starts = vec![0usize; catalogue.len() + 1];
         for user in &history.users {
             let newest_first = history.distinct(user, &mut once);
@@ -86,10 +102,10 @@ impl Table {
                 if catalogue.hidden(one.item) {
                     continue;
                 }
-                liked.push(Weighed {
-                    number: one.item,
-                    weight: weigh(one),
-                });
+                liked.push(one.item);
+                if !alike {
+                    weights.push(weigh(one));
+                }
                 if let Some(count) = fan_starts.get_mut(one.item as usize + 1) {
                     *count += 1;
                 }
@@ -103,8 +119,9 @@ impl Table {
         }
         let mut table = Self {
             user_starts,
-            fans: vec![Weighed::default(); liked.len()],
+            fans: vec![Fan::default(); liked.len()],
             liked,
+            weights,
             fan_starts,
             norms: vec![0.0; catalogue.len()],
         };
@@ -115,20 +132,21 @@ impl Table {
     /// Fills in the fans from what the users liked.
     fn turn(&mut self) {
         let mut free = self.fan_starts.clone();
-        for (user, span) in (0u32..).zip(self.user_starts.windows(2)) {
-            let own = span_of(&self.liked, span);
+        let mut weights = self.weights.iter();
+        for user in 0..self.user_starts.len().saturating_sub(1) as u32 {
+            let own = span_of(&self.liked, span(&self.user_starts, user));
             let share = 1.0 / (own.len().max(1) as f32).sqrt();
-            for one in own {
-                let item = one.number as usize;
-                if let Some(norm) = self.norms.get_mut(item) {
-                    *norm += one.weight * one.weight * share;
+            for item in own {
+                let weight = weights.next().copied().unwrap_or(1.0);
+                if let Some(norm) = self.norms.get_mut(*item as usize) {
+                    *norm += weight * weight * share;
                 }
-                if let Some(free) = free.get_mut(item)
+                if let Some(free) = free.get_mut(*item as usize)
                     && let Some(slot) = self.fans.get_mut(*free)
                 {
-                    *slot = Weighed {
-                        number: user,
-                        weight: one.weight * share,
+                    *slot = Fan {
+                        user,
+                        weight: weight * share,
                     };
                     *free += 1;
                 }
@@ -138,39 +156,56 @@ impl Table {
     }
 
     fn row(&self, scratch: &mut Scratch, item: u32) -> Vec<Scored> {
-        let fans = row(&self.fans, &self.fan_starts, item);
-        let liked = |fan: &Weighed| row(&self.liked, &self.user_starts, fan.number);
-        let pairs: usize = fans.iter().map(|fan| liked(fan).len()).sum();
-        // Where there are as many pairs as videos, looking at every video costs less than noting which.
-        if pairs >= self.norms.len() {
-            self.add_all(scratch.sums.all(), fans);
-            self.offer_all(scratch, item);
-        } else {
-            for fan in fans {
-                for other in liked(fan) {
-                    scratch.sums.add(other.number, fan.weight * other.weight);
-                }
-            }
-            let own = self.norm(item);
-            let best = &mut scratch.best;
-            scratch.sums.drain(|other, sum| {
-                let score = sum / (own * self.norm(other) + SHRINK);
-                if other != item && score.is_finite() {
-                    best.offer(other, score);
+        let fans = span_of(&self.fans, span(&self.fan_starts, item));
+        let own = |fan: &Fan| span(&self.user_starts, fan.user).len();
+        let pairs: usize = fans.iter().map(own).sum();
+        let sums = &mut scratch.sums;
+        // Where there are many pairs, looking at every video costs less than noting which.
+        if pairs >= self.norms.len() / FEW {
+            self.add(fans, |other, more| {
+                if let Some(sum) = sums.all().get_mut(other as usize) {
+                    *sum += more;
                 }
             });
+            self.offer_all(scratch, item);
+        } else {
+            self.add(fans, |other, more| sums.add(other, more));
+            self.offer(scratch, item);
         }
         scratch.best.take()
     }
 
-    fn add_all(&self, sums: &mut [f32], fans: &[Weighed]) {
-        for fan in fans {
-            for other in row(&self.liked, &self.user_starts, fan.number) {
-                if let Some(sum) = sums.get_mut(other.number as usize) {
-                    *sum += fan.weight * other.weight;
+    /// Adds what fans liked.
+    fn add(&self, fans: &[Fan], mut add: impl FnMut(u32, f32)) {
+        for fans in fans.chunks(FANS) {
+            let mut spans = [const { 0..0 }; FANS];
+            for (slot, fan) in spans.iter_mut().zip(fans) {
+                *slot = span(&self.user_starts, fan.user);
+            }
+            // Their rows lie anywhere in memory. Whoever asks for all of them first waits once.
+            let lines = spans.iter().flat_map(|span| span.clone().step_by(LINE));
+            black_box(lines.fold(0, |all, place| all ^ self.liked.get(place).unwrap_or(&0)));
+            for (span, fan) in spans.into_iter().zip(fans) {
+                let liked = span_of(&self.liked, span.clone());
+                if self.weights.is_empty() {
+                    liked.iter().for_each(|other| add(*other, fan.weight));
+                } else {
+                    let likings = liked.iter().zip(span_of(&self.weights, span));
+                    likings.for_each(|(other, weight)| add(*other, fan.weight * weight));
                 }
             }
         }
+    }
+
+    /// Offers what was noted in the sums.
+    fn offer(&self, scratch: &mut Scratch, item: u32) {
+        let (own, best) = (self.norm(item), &mut scratch.best);
+        scratch.sums.drain(|other, sum| {
+            let most = own * self.norm(other) + SHRINK;
+            if sum > best.least() * ROUNDED * most && other != item {
+                offer(best, other, sum / most);
+            }
+        });
     }
 
     /// Offers what stands in the sums and clears them, a few at a time.
@@ -183,18 +218,17 @@ impl Table {
             .chunks_mut(LANES)
             .zip(self.norms.chunks(LANES));
         for (first, (sums, norms)) in (0u32..).step_by(LANES).zip(lanes) {
-            let mut scores = [0.0f32; LANES];
-            for (score, (sum, theirs)) in scores.iter_mut().zip(sums.iter().zip(norms)) {
-                *score = sum / (own * theirs + SHRINK);
-            }
-            let least = best.least();
-            if scores
-                .iter()
-                .fold(false, |any, score| any | (*score >= least))
-            {
-                for (other, (score, sum)) in (first..).zip(scores.iter().zip(&*sums)) {
-                    if *sum > 0.0 && other != item && score.is_finite() {
-                        best.offer(other, *score);
+            // Most have nothing to offer, and a product tells it without a division.
+            let least = best.least() * ROUNDED;
+            let pairs = || sums.iter().zip(norms);
+            let offers = pairs().fold(false, |any, (sum, theirs)| {
+                any | (*sum > least * (own * theirs + SHRINK))
+            });
+            if offers {
+                for (other, (sum, theirs)) in (first..).zip(pairs()) {
+                    let most = own * theirs + SHRINK;
+                    if *sum > least * most && other != item {
+                        offer(best, other, sum / most);
                     }
                 }
             }
@@ -207,16 +241,21 @@ impl Table {
     }
 }
 
-fn row<'a>(of: &'a [Weighed], starts: &[usize], number: u32) -> &'a [Weighed] {
-    let number = number as usize;
-    span_of(of, starts.get(number..number + 2).unwrap_or_default())
+fn offer(best: &mut Best, other: u32, score: f32) {
+    if score.is_finite() {
+        best.offer(other, score);
+    }
 }
 
-fn span_of<'a, T>(of: &'a [T], span: &[usize]) -> &'a [T] {
-    match *span {
-        [start, end] => of.get(start..end).unwrap_or_default(),
-        _ => &[],
+fn span(starts: &[usize], number: u32) -> Range<usize> {
+    match starts.get(number as usize..number as usize + 2) {
+        Some(&[start, end]) => start..end,
+        _ => 0..0,
     }
+}
+
+fn span_of<T>(of: &[T], span: Range<usize>) -> &[T] {
+    of.get(span).unwrap_or_default()
 }
 
 /// A row as one integer that sorts best first, ties by id. Scores below 0 count as 0.

@@ -1,7 +1,6 @@
 //! What is known of every user in the long run.
 
 use engine::{Profile, UserId};
-use smol_str::SmolStr;
 
 use super::cohorts::Cohorts;
 use super::diary::{History, Once, Reader};
@@ -13,22 +12,35 @@ const DECAY: f32 = 0.98;
 /// Impressions that a user's own rate has to outweigh.
 const PRIOR_IMPRESSIONS: f32 = 10.0;
 
-/// Categories a user likes more than others do, strongest first, summing to at most 1.
-pub(super) type Taste = Vec<(SmolStr, f32)>;
+/// Categories a user likes more than others do, strongest first, with weights that sum to at most 1.
+pub(super) type Taste = [(u32, f32)];
 
-/// The taste of every user, in the users' order.
+/// The taste of every user.
+#[derive(Debug, Default)]
+pub(super) struct Tastes {
+    rows: Vec<(u32, f32)>,
+    ends: Vec<usize>,
+}
+
+impl Tastes {
+    /// Each user's, in the users' order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Taste> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        let spans = starts.zip(&self.ends);
+        spans.map(|(start, end)| self.rows.get(*start..*end).unwrap_or_default())
+    }
+}
+
+/// The taste of every user.
 ///
 /// A category counts for its share of the user's likings times the logarithm of how rare it is
 /// among everybody's: what all watch is nobody's taste.
-pub(super) fn tastes(
-    catalogue: &Catalogue,
-    history: &History,
-    options: &BuildOptions,
-) -> Vec<Taste> {
+pub(super) fn tastes(catalogue: &Catalogue, history: &History, options: &BuildOptions) -> Tastes {
     let rarity = rarity(catalogue, history);
     let mut weights = vec![0.0f32; catalogue.categories.len()];
     let mut rows: Vec<(u32, f32)> = Vec::new();
-    let taste = |user: &Reader| {
+    let mut tastes = Tastes::default();
+    for user in &history.users {
         let mut weight = 1.0;
         rows.clear();
         for liked in history.liked(user).iter().rev() {
@@ -50,14 +62,14 @@ pub(super) fn tastes(
         }
         rows.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let total: f32 = rows.iter().map(|(_, weight)| weight).sum();
-        rows.truncate(options.profile_categories_max);
-        let named = rows.iter().filter_map(|(category, weight)| {
-            let name = catalogue.categories.get(*category as usize)?.clone();
-            Some((name, weight / total.max(f32::MIN_POSITIVE)))
-        });
-        named.collect()
-    };
-    history.users.iter().map(taste).collect()
+        let total = total.max(f32::MIN_POSITIVE);
+        let strongest = rows.iter().take(options.profile_categories_max);
+        tastes
+            .rows
+            .extend(strongest.map(|(category, weight)| (*category, weight / total)));
+        tastes.ends.push(tastes.rows.len());
+    }
+    tastes
 }
 
 fn rarity(catalogue: &Catalogue, history: &History) -> Vec<f32> {
@@ -83,7 +95,7 @@ fn rarity(catalogue: &Catalogue, history: &History) -> Vec<f32> {
 pub(super) fn finish(
     catalogue: &Catalogue,
     history: &History,
-    tastes: Vec<Taste>,
+    tastes: &Tastes,
     cohorts: &Cohorts,
     options: &BuildOptions,
 ) -> Vec<(UserId, Profile)> {
@@ -98,7 +110,7 @@ pub(super) fn finish(
         });
     let rate = if met > 0.0 { long / met } else { 0.0 };
     let (mut once, mut items) = (Once::new(catalogue.len()), Vec::new());
-    let profile = |(user, categories): (&Reader, Taste)| {
+    let profile = |(user, (taste, cohort)): (&Reader, (&Taste, &u32))| {
         items.clear();
         let newest_first = history.distinct(user, &mut once);
         items.extend(
@@ -106,19 +118,24 @@ pub(super) fn finish(
                 .take(options.long_term_max)
                 .map(|liked| liked.item),
         );
-        let long_term = items
-            .iter()
-            .rev()
-            .filter_map(|item| Some(catalogue.book(*item)?.id.clone()));
+        let mut long_term = Vec::with_capacity(items.len());
+        let books = items.iter().rev().filter_map(|item| catalogue.book(*item));
+        long_term.extend(books.map(|book| book.id.clone()));
+        let mut categories = Vec::with_capacity(taste.len());
+        categories.extend(taste.iter().filter_map(|(category, weight)| {
+            let name = catalogue.categories.get(*category as usize)?;
+            Some((name.clone(), *weight))
+        }));
         let met = user.impressions.max(user.long_views) as f32;
         let own = (user.long_views as f32 + PRIOR_IMPRESSIONS * rate) / (met + PRIOR_IMPRESSIONS);
         let profile = Profile {
-            cohort: cohorts.of(&categories),
+            cohort: *cohort,
             categories,
-            long_term: long_term.collect(),
+            long_term,
             long_view_rate: own,
         };
         (user.id.clone(), profile)
     };
-    history.users.iter().zip(tastes).map(profile).collect()
+    let known = tastes.iter().zip(cohorts.of_users());
+    history.users.iter().zip(known).map(profile).collect()
 }

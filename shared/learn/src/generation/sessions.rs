@@ -48,14 +48,11 @@ pub(super) fn put(
     index.put(Kind::CfKnobs, &[knobs]);
     all.put_postings(index, catalogue.len(), options.postings_max);
     let mut starts = Vec::with_capacity(all.sessions.len() + 1);
-    let mut items = Vec::with_capacity(all.items.len());
     starts.push(U32::ZERO);
-    for session in &all.sessions {
-        items.extend(all.items_of(session).iter().copied().map(U32::new));
-        starts.push(place(items.len()));
-    }
+    starts.extend(all.sessions.iter().map(|session| place(session.end)));
     index.put(Kind::SessionStarts, &starts);
-    index.put(Kind::SessionItems, &items);
+    let items: Vec<[u8; 4]> = all.items.iter().map(|item| item.to_le_bytes()).collect();
+    index.put_bytes(Kind::SessionItems, items.into_flattened());
     all.sessions.len()
 }
 
@@ -122,13 +119,20 @@ impl Sessions {
                 .cmp(&b.ended_ms)
                 .then_with(|| self.items_of(a).cmp(self.items_of(b)))
         });
-        self.sessions = sessions;
+        // What they hold goes the same way, so that from here on it is read from front to back.
+        let mut items = Vec::with_capacity(self.items.len());
+        for session in &mut sessions {
+            let start = items.len();
+            items.extend_from_slice(self.items_of(session));
+            (session.start, session.end) = (start, items.len());
+        }
+        (self.sessions, self.items) = (sessions, items);
     }
 
     /// Writes idf, counted over every session, and each video's newest ones, newest first.
     fn put_postings(&self, index: &mut IndexWriter, videos: usize, most: usize) {
         let mut held = vec![0u32; videos];
-        for item in self.sessions.iter().flat_map(|s| self.items_of(s)) {
+        for item in &self.items {
             if let Some(held) = held.get_mut(*item as usize) {
                 *held += 1;
             }

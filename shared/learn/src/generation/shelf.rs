@@ -73,7 +73,8 @@ pub(super) struct Book {
     pub(super) id: VideoId,
     pub(super) creator: u32,
     pub(super) language: u32,
-    pub(super) categories: Vec<u32>,
+    /// Until arranged; the catalogue has them then.
+    categories: Vec<u32>,
     pub(super) tags: Vec<u32>,
     markets: Vec<u32>,
     market_set: u32,
@@ -81,7 +82,7 @@ pub(super) struct Book {
     pub(super) published_ms: i64,
     from_ms: i64,
     until_ms: i64,
-    pub(super) hidden: bool,
+    hidden: bool,
     fragment: Box<[u8]>,
 }
 
@@ -163,10 +164,19 @@ impl Shelf {
         }
         let market_sets = number_sets(&mut books);
         let durations_ms = books.iter().map(|book| book.duration_ms).collect();
+        let hidden = books.iter().map(|book| book.hidden).collect();
+        let (mut category_starts, mut category_numbers) = (vec![0], Vec::new());
+        for book in &mut books {
+            category_numbers.append(&mut book.categories);
+            category_starts.push(category_numbers.len());
+        }
         Catalogue {
             books,
             dense,
             durations_ms,
+            hidden,
+            category_starts,
+            category_numbers,
             creators,
             languages,
             categories,
@@ -219,8 +229,11 @@ fn number_sets(books: &mut [Book]) -> Vec<Vec<u32>> {
 pub(super) struct Catalogue {
     pub(super) books: Vec<Book>,
     dense: Vec<u32>,
-    /// What is asked once per event, apart from the rest of the books.
+    /// What is asked once per event, apart from the rest of the books; categories row behind row.
     durations_ms: Vec<u32>,
+    hidden: Vec<bool>,
+    category_starts: Vec<usize>,
+    category_numbers: Vec<u32>,
     creators: Vec<SmolStr>,
     languages: Vec<SmolStr>,
     pub(super) categories: Vec<SmolStr>,
@@ -250,11 +263,15 @@ impl Catalogue {
     }
 
     pub(super) fn categories_of(&self, item: u32) -> &[u32] {
-        self.book(item).map_or(&[], |book| &book.categories)
+        let starts = self.category_starts.get(item as usize..item as usize + 2);
+        let Some(&[start, end]) = starts else {
+            return &[];
+        };
+        self.category_numbers.get(start..end).unwrap_or_default()
     }
 
     pub(super) fn hidden(&self, item: u32) -> bool {
-        self.book(item).is_none_or(|book| book.hidden)
+        self.hidden.get(item as usize).copied().unwrap_or(true)
     }
 
     /// Writes what the catalogue and its counts say about each video.
@@ -283,7 +300,7 @@ impl Catalogue {
         put_texts(Kind::MarketNameStarts, Kind::MarketNameBytes, &self.markets);
         let sets = self.market_sets.iter().map(|set| numbers(set));
         index.put_list(Kind::MarketSetStarts, Kind::MarketSets, sets);
-        let categories = self.books.iter().map(|book| numbers(&book.categories));
+        let categories = (0..self.len() as u32).map(|item| numbers(self.categories_of(item)));
         index.put_list(Kind::ItemCategoryStarts, Kind::ItemCategories, categories);
         self.put_fragments(index);
     }

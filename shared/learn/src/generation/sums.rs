@@ -52,6 +52,39 @@ impl Sums {
     }
 }
 
+/// Which videos are marked: so small that it stays next to the processor.
+pub(super) struct Marks {
+    words: Vec<u64>,
+}
+
+impl Marks {
+    pub(super) fn new(videos: usize) -> Self {
+        Self {
+            words: vec![0; videos.div_ceil(64)],
+        }
+    }
+
+    #[inline]
+    pub(super) fn has(&self, item: u32) -> bool {
+        let word = self.words.get(item as usize / 64);
+        word.is_some_and(|word| word >> (item % 64) & 1 == 1)
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, item: u32) {
+        if let Some(word) = self.words.get_mut(item as usize / 64) {
+            *word |= 1 << (item % 64);
+        }
+    }
+
+    #[inline]
+    pub(super) fn forget(&mut self, item: u32) {
+        if let Some(word) = self.words.get_mut(item as usize / 64) {
+            *word &= !(1 << (item % 64));
+        }
+    }
+}
+
 /// The best of rows that come one by one, in room for a few times as many.
 pub(super) struct Best {
     keys: Vec<u64>,
@@ -71,6 +104,11 @@ impl Best {
 
     fn room(most: usize) -> usize {
         4 * most.max(16)
+    }
+
+    /// How many are kept.
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     /// Scores below it need not be offered.
@@ -93,9 +131,12 @@ impl Best {
         }
     }
 
+    /// Forgets what is not among the best so far, so that [`Best::least`] is as high as it can be.
     #[cold]
-    fn cut(&mut self) {
-        if let Some(last) = self.most.checked_sub(1) {
+    pub(super) fn cut(&mut self) {
+        if let Some(last) = self.most.checked_sub(1)
+            && self.keys.len() > last
+        {
             let (_, limit, _) = self.keys.select_nth_unstable(last);
             self.limit = *limit;
         }

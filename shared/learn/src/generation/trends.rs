@@ -13,6 +13,8 @@ use crate::options::Window;
 const HOUR_MS: i64 = 3_600_000;
 /// Decayed impressions that a video's own rate has to outweigh.
 const PRIOR_IMPRESSIONS: f64 = 20.0;
+/// Hours whose weights are remembered: eleven years.
+const HOURS_MAX: usize = 100_000;
 /// An hour that counts for less does not count.
 const WEIGHT_MIN: f64 = 1e-9;
 /// Less than this is no trend, only history.
@@ -35,32 +37,43 @@ pub(super) struct Trends {
     names: Vec<SmolStr>,
 }
 
-/// What an hour counts for.
-#[derive(Debug, Clone, Copy)]
-struct Hours {
-    window: Window,
+/// What an hour counts for in each of some windows, by its age.
+#[derive(Debug)]
+struct Hours<const N: usize> {
+    windows: [Window; N],
     now_hour: i64,
-    last: (i64, f64),
+    known: Vec<[f64; N]>,
 }
 
-impl Hours {
-    fn new(window: Window, now_ms: i64) -> Self {
+impl<const N: usize> Hours<N> {
+    fn new(windows: [Window; N], now_ms: i64) -> Self {
         Self {
-            window,
+            windows,
             now_hour: now_ms.div_euclid(HOUR_MS),
-            last: (i64::MAX, 0.0),
+            known: Vec::new(),
         }
     }
 
-    fn weight(&mut self, hour: i64) -> f64 {
-        if self.last.0 != hour {
-            let age_ms = self.now_hour.saturating_sub(hour).saturating_mul(HOUR_MS);
-            let counts = hour <= self.now_hour && age_ms < self.window.longest_ms;
-            let weight = half(age_ms, self.window.half_life_ms);
-            let counts = counts && weight > WEIGHT_MIN;
-            self.last = (hour, if counts { weight } else { 0.0 });
+    fn weights(&mut self, hour: i64) -> [f64; N] {
+        let Ok(age) = usize::try_from(self.now_hour.saturating_sub(hour)) else {
+            return [0.0; N];
+        };
+        if age >= HOURS_MAX {
+            return self.weights_at(age);
         }
-        self.last.1
+        while self.known.len() <= age {
+            self.known.push(self.weights_at(self.known.len()));
+        }
+        self.known.get(age).copied().unwrap_or([0.0; N])
+    }
+
+    fn weights_at(&self, age: usize) -> [f64; N] {
+        let age_ms = (age as i64).saturating_mul(HOUR_MS);
+        self.windows.map(|window| {
+            let weight = half(age_ms, window.half_life_ms);
+            let counts = age_ms < window.longest_ms && weight > WEIGHT_MIN;
+            if counts { weight } else { 0.0 }
+        })
     }
 }
 
@@ -115,16 +128,27 @@ pub(super) fn by_window<const N: usize>(
     now_ms: i64,
     most: usize,
 ) -> Vec<Vec<Scored>> {
-    let mut hours = windows.map(|window| Hours::new(window, now_ms));
-    let mut trends = vec![[Trend::default(); N]; catalogue.len()];
+    let mut hours = Hours::new(*windows, now_ms);
+    let mut likes = vec![[0.0; N]; catalogue.len()];
+    let mut shown = vec![[0.0; N]; catalogue.len()];
     tell(history, catalogue.len(), now_ms, |one| {
-        let own = trends.get_mut(one.item as usize);
-        for (trend, hours) in own.into_iter().flatten().zip(&mut hours) {
-            trend.grow(one, hours.weight(one.hour));
+        let sums = if one.likes > 0.0 {
+            &mut likes
+        } else {
+            &mut shown
+        };
+        let count = one.likes.max(one.shown);
+        let own = sums.get_mut(one.item as usize).into_iter().flatten();
+        for (sum, weight) in own.zip(hours.weights(one.hour)) {
+            *sum += weight * count;
         }
     });
     let of_window = |window: usize| {
-        let own = trends.iter().filter_map(|all| all.get(window).copied());
+        let at = |sums: &[f64; N]| sums.get(window).copied().unwrap_or(0.0);
+        let own = likes.iter().zip(&shown).map(|(likes, shown)| Trend {
+            likes: at(likes),
+            shown: at(shown),
+        });
         let rows = (0u32..).zip(own).filter(|(_, trend)| trend.happened());
         list(catalogue, rows.collect(), most)
     };
@@ -135,25 +159,46 @@ impl Trends {
     /// What has happened by `now_ms`, as `window` counts it. One user counts once per video and
     /// hour; an hour counts by its age.
     pub(super) fn new(history: &History, videos: usize, window: Window, now_ms: i64) -> Self {
-        let mut hours = Hours::new(window, now_ms);
         let mut trends = Self {
             everywhere: vec![Trend::default(); videos],
             markets: vec![FxHashMap::default(); history.markets.len()],
             names: history.markets.clone(),
         };
+        trends.count(history, window, now_ms);
+        trends
+    }
+
+    /// The same without any market.
+    pub(super) fn everywhere_only(
+        history: &History,
+        videos: usize,
+        window: Window,
+        now_ms: i64,
+    ) -> Self {
+        let mut trends = Self {
+            everywhere: vec![Trend::default(); videos],
+            markets: Vec::new(),
+            names: Vec::new(),
+        };
+        trends.count(history, window, now_ms);
+        trends
+    }
+
+    fn count(&mut self, history: &History, window: Window, now_ms: i64) {
+        let mut hours = Hours::new([window], now_ms);
+        let videos = self.everywhere.len();
         tell(history, videos, now_ms, |one| {
-            let weight = hours.weight(one.hour);
+            let [weight] = hours.weights(one.hour);
             if weight <= 0.0 {
                 return;
             }
-            if let Some(own) = trends.everywhere.get_mut(one.item as usize) {
+            if let Some(own) = self.everywhere.get_mut(one.item as usize) {
                 own.grow(one, weight);
             }
-            if let Some(own) = trends.markets.get_mut(one.market as usize) {
+            if let Some(own) = self.markets.get_mut(one.market as usize) {
                 own.entry(one.item).or_default().grow(one, weight);
             }
         });
-        trends
     }
 
     /// Decayed likings of a video, everywhere.

@@ -11,8 +11,7 @@ use engine::Index;
 use engine::index::IndexWriter;
 use engine::index::format::{CfKnobs, Kind, Scored};
 use engine::pipeline::prepared::Seed;
-use engine::source::Proposal;
-use engine::source::cf::{Scratch, predict};
+use engine::source::cf::{Scratch, predict_best};
 use rustc_hash::FxHashSet;
 use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::little_endian::{F32, U32};
@@ -55,7 +54,7 @@ pub(super) fn choose(catalogue: &Catalogue, history: &History, options: &BuildOp
     if exams.len() < JUDGED_MIN {
         return options.cf;
     }
-    let Some(index) = small(catalogue, &sample, &[], options) else {
+    let Some(index) = small(catalogue, &sample, options) else {
         return options.cf;
     };
     let mut scratch = Scratch::default();
@@ -185,44 +184,31 @@ impl Exam {
         if self.known.contains(&self.wanted) {
             return 0.0;
         }
-        let rows: Vec<Proposal> = predict(index, knobs, &self.seeds, scratch).collect();
-        let Some(own) = rows.iter().find(|row| row.item == self.wanted) else {
-            return 0.0;
-        };
-        let before = |row: &&Proposal| {
-            let higher = row.score.total_cmp(&own.score);
-            let ahead = higher.is_gt() || (higher.is_eq() && row.item < own.item);
-            ahead && !self.known.contains(&row.item)
-        };
-        let rank = rows.iter().filter(before).count() + 1;
-        if rank > PLACES {
-            0.0
-        } else {
-            1.0 / (rank as f64 + 1.0).log2()
-        }
+        let new = |item: u32| !self.known.contains(&item);
+        let first = predict_best(index, knobs, &self.seeds, PLACES, new, scratch);
+        let place = first.iter().position(|row| row.item == self.wanted);
+        place.map_or(0.0, |place| 1.0 / (place as f64 + 2.0).log2())
     }
 }
 
-/// A generation with sessions, neighbours, content neighbours as given, and nothing else.
+/// A generation with sessions and neighbours and nothing else.
 pub(super) fn small(
     catalogue: &Catalogue,
     history: &History,
-    content: &[Vec<Scored>],
     options: &BuildOptions,
 ) -> Option<Index> {
     let mut index = IndexWriter::new("trial", options.as_of_ms);
     let counts = Counts::new(catalogue, history, options);
     let now_ms = newest_ms(history, options);
-    let trends = Trends::new(history, catalogue.len(), options.trending, now_ms);
+    let trends = Trends::everywhere_only(history, catalogue.len(), options.trending, now_ms);
     catalogue.put(&mut index, &counts, &trends);
     sessions::put(&mut index, catalogue, history, options.cf, options);
     neighbours::put(&mut index, catalogue, history, options);
     let empty = |index: &mut IndexWriter, starts, values, rows: usize| {
         index.put_list::<Scored>(starts, values, std::iter::repeat_n([], rows));
     };
-    let none = Vec::new();
-    let content = (0..catalogue.len()).map(|item| content.get(item).unwrap_or(&none));
-    index.put_list::<Scored>(Kind::ContentStarts, Kind::Content, content);
+    let videos = catalogue.len();
+    empty(&mut index, Kind::ContentStarts, Kind::Content, videos);
     empty(
         &mut index,
         Kind::TrendingStarts,

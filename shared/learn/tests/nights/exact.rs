@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::index::Index;
 use engine::{Event, EventKind, Video};
 use learn::{BuildOptions, LikingWeight};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use smol_str::format_smolstr;
 
-use crate::town::{HOUR_MS, START_MS, build, event, open, options, video, watch};
+use crate::town::{HOUR_MS, START_MS, build, by, event, open, options, video, watch};
 
 /// Who liked or watched what, when: user, film, hour, milliseconds watched of 60 s.
 type Liking = (usize, usize, i64, u32);
@@ -159,6 +161,41 @@ proptest! {
             let with = (0..films.len() as u32).rev().filter(|s| films[*s as usize].contains(&film));
             let postings: Vec<u32> = index.postings().row(film).iter().map(|s| s.get()).collect();
             prop_assert_eq!(postings, with.collect::<Vec<_>>());
+        }
+    }
+
+    /// Looking no further than where the best can lie changes nothing.
+    #[test]
+    fn a_short_row_of_content_is_the_beginning_of_the_long_one(
+        films in vec((0usize..3, 0usize..5, vec(0usize..12, 0..4)), 1..60),
+        liked in vec((0usize..5, 0usize..60), 0..40),
+        most in 1usize..5,
+    ) {
+        let films: Vec<Video> = (0..)
+            .zip(&films)
+            .map(|(film, (topic, creator, tags))| {
+                let topic = format!("topic{topic}");
+                let mut film = by(&format!("creator{creator}"), video(&name(film), &[&topic]));
+                film.tags = tags.iter().map(|tag| format_smolstr!("tag{tag}")).collect();
+                film
+            })
+            .collect();
+        let likes: Vec<Event> = liked
+            .iter()
+            .filter(|(_, film)| *film < films.len())
+            .map(|(user, film)| event(EventKind::Like, &format!("u{user}"), &name(*film), 1))
+            .collect();
+        let of_length = |content_max| {
+            let options = BuildOptions { content_max, ..options() };
+            open(&mut build(options, &films, &likes))
+        };
+        let (short, long) = (of_length(most), of_length(1_000));
+        let row = |index: &Index, film: u32| -> Vec<(u32, u32)> {
+            let row = index.content().row(film).iter().take(most);
+            row.map(|other| (other.item.get(), other.score.get().to_bits())).collect()
+        };
+        for film in 0..films.len() as u32 {
+            prop_assert_eq!(row(&short, film), row(&long, film));
         }
     }
 }
