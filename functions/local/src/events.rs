@@ -52,6 +52,8 @@ pub async fn run(settings: &Settings, command: &cli::Events, out: Output) -> any
 /// The log, and the consumers' offsets where nobody else has the tables open.
 struct Log {
     stream: Arc<dyn Stream>,
+    /// The same, where it lies on this machine.
+    embedded: Option<EmbeddedStream>,
     control: Option<Control>,
     clock: Arc<dyn Clock>,
     _backend: Option<Backend>,
@@ -65,6 +67,7 @@ impl Log {
                 let tables = Arc::clone(&backend.ports.tables);
                 return Ok(Self {
                     stream: Arc::clone(&backend.ports.stream),
+                    embedded: backend.log().cloned(),
                     control: Some(Control::new(tables, Arc::clone(&clock))),
                     clock,
                     _backend: Some(backend),
@@ -81,12 +84,16 @@ impl Log {
     /// The log as it is at this moment, in nobody's way.
     async fn look(settings: &Settings) -> anyhow::Result<Self> {
         match &settings.storage {
-            Storage::Embedded => Ok(Self {
-                stream: Arc::new(EmbeddedStream::open_to_read(&settings.folder("log"))?),
-                control: None,
-                clock: Arc::new(RealClock::new()),
-                _backend: None,
-            }),
+            Storage::Embedded => {
+                let log = EmbeddedStream::open_to_read(&settings.folder("log"))?;
+                Ok(Self {
+                    stream: Arc::new(log.clone()),
+                    embedded: Some(log),
+                    control: None,
+                    clock: Arc::new(RealClock::new()),
+                    _backend: None,
+                })
+            }
             #[cfg(feature = "aws")]
             Storage::Aws(_) => Box::pin(Self::open(settings)).await,
         }
@@ -187,6 +194,8 @@ struct Stats {
     bytes: u64,
     /// Records or payloads that cannot be decoded.
     poison: u64,
+    /// Records that a damaged disk took.
+    lost: u64,
     kinds: BTreeMap<&'static str, u64>,
     shards: Vec<ShardStats>,
     /// Whether `behind` is known; not while a server has the tables open.
@@ -213,10 +222,15 @@ async fn stats(settings: &Settings, out: Output) -> anyhow::Result<()> {
         let of_shard = stats_of(&log, shard, &mut stats).await?;
         stats.shards.push(of_shard);
     }
+    // Known now that everything was read.
+    stats.lost = log.embedded.as_ref().map_or(0, EmbeddedStream::lost);
     let mut text = format!(
         "{} events in {} records, {} bytes, {} that cannot be read",
         stats.events, stats.records, stats.bytes, stats.poison
     );
+    if stats.lost > 0 {
+        text.push_str(&format!("\ndamage took {} records", stats.lost));
+    }
     for (kind, count) in &stats.kinds {
         text.push_str(&format!("\n  {kind:<12} {count}"));
     }

@@ -107,7 +107,10 @@ fn event_log(reader: &mut Reader<'_>) -> StreamOptions {
             "REELWAY_LOG_RETENTION_HOURS is not 1 to {RETENTION_HOURS_MAX}"
         ));
     }
-    let gib: u64 = reader.parse("REELWAY_LOG_GIB_MAX", StreamOptions::default().bytes_max / GIB);
+    let gib: u64 = reader.parse(
+        "REELWAY_LOG_GIB_MAX",
+        StreamOptions::default().bytes_max / GIB,
+    );
     if !(1..=LOG_GIB_MAX).contains(&gib) {
         reader.problem(format!("REELWAY_LOG_GIB_MAX is not 1 to {LOG_GIB_MAX}"));
     }

@@ -94,7 +94,10 @@ async fn a_full_log_gives_up_what_is_applied_and_refuses_before_it_loses_the_res
     assert!(refused >= 14, "{refused} of 20 refused");
     let kept = left(&stream).await;
     assert_eq!(kept.last(), Some(&taken));
-    assert!((21..=taken).all(|sequence| kept.contains(&sequence)), "{kept:?}");
+    assert!(
+        (21..=taken).all(|sequence| kept.contains(&sequence)),
+        "{kept:?}"
+    );
     // It goes on, and so do appends.
     applied(&stream, taken, 1).await;
     assert_eq!(append(&stream, 1).await.unwrap(), (taken + 1).to_string());
