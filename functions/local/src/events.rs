@@ -6,7 +6,7 @@
 //! replay ──► Service ─► the consumers, up to where they are
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +33,6 @@ const CALL_BUDGET: Duration = Duration::from_secs(60);
 const RECORDS_MAX: usize = 1_000;
 /// How often `tail --follow` looks again.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
-/// Newest records of a shard that `tail` keeps while it reads to the end.
-const TAIL_RECORDS_MAX: usize = 2_000;
 
 /// Runs one of the commands.
 ///
@@ -141,15 +139,16 @@ async fn tail(settings: &Settings, args: &cli::Tail) -> anyhow::Result<()> {
     let mut ends = BTreeMap::new();
     let mut newest: Vec<(i64, Event)> = Vec::new();
     for shard in log.stream.shards(&log.soon()).await? {
-        let mut kept: Vec<StreamRecord> = Vec::new();
+        // The newest that are wanted: those may lie far behind others.
+        let mut kept = VecDeque::new();
         let keep = |records: Vec<StreamRecord>| {
-            kept.extend(records);
-            let surplus = kept.len().saturating_sub(TAIL_RECORDS_MAX);
+            kept.extend(arrived(&records).filter(|(_, event)| wanted(event)));
+            let surplus = kept.len().saturating_sub(args.limit);
             kept.drain(..surplus);
             Ok(())
         };
         let end = log.read_on(&shard, None, keep).await?;
-        newest.extend(arrived(&kept).filter(|(_, event)| wanted(event)));
+        newest.extend(kept);
         ends.insert(shard, end);
     }
     // What was sent first is printed first; arrival decides, because shards know nothing of each other.
