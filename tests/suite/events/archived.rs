@@ -33,7 +33,7 @@ fn archive_of(feed: &Feed) -> Archive {
 async fn an_archive_killed_in_the_middle_of_batches_has_every_event_once_after_deduplication() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let mut feed = Feed::new(Ports {
+    let feed = Feed::new(Ports {
         tables: Arc::new(EmbeddedTables::open(&at("tables")).unwrap()),
         stream: Arc::new(EmbeddedStream::open(&at("log"), 4).unwrap()),
         objects: Arc::new(EmbeddedObjects::open(&at("objects")).unwrap()),
@@ -65,7 +65,6 @@ async fn an_archive_killed_in_the_middle_of_batches_has_every_event_once_after_d
             }
         }
     }
-    feed.killed = killed;
     let (lake, mut seen) = (Lake::new(Arc::clone(&feed.ports.objects)), Dedupe::new());
     let (mut rows, mut once) = (0, BTreeMap::<SmolStr, Event>::new());
     for meta in feed

@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use embedded::EmbeddedStream;
 use engine::Event;
 use guard::{Clock, Deadline};
@@ -33,7 +32,7 @@ async fn append(log: &EmbeddedStream, events: &[Event]) {
     let soon = Deadline::after(clock, Duration::from_secs(60));
     let record = |event: &Event| Record {
         partition_key: "k".to_owned(),
-        data: Bytes::from(store::events::encode(event)),
+        data: store::events::encode(event),
     };
     let records = events.iter().map(record).collect();
     let answers = log.append(records, &soon).await.unwrap();

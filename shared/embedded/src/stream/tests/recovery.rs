@@ -156,7 +156,7 @@ async fn damage_before_the_tail_is_reported_and_skipped() {
     nine(folder.path()).await;
     let segment_bytes = fs::metadata(&segments(folder.path())[0]).unwrap().len() as usize;
     let frame = (segment_bytes - 8) / 3;
-    let at = |record: usize| 8 + (record - 1) * frame;
+    let at = move |record: usize| 8 + (record - 1) * frame;
     // Which segment, what becomes of it, which records that costs.
     type Harm = Box<dyn Fn(&mut Vec<u8>)>;
     let cases: [(usize, Harm, &[u8]); 9] = [
@@ -193,8 +193,8 @@ async fn damage_before_the_tail_is_reported_and_skipped() {
                 assert_eq!(stream.lost(), lost.len() as u64, "case {number}");
             }
             for after in 1..9 {
-                let soon = deadline();
-                let read = stream.read("shard-000", Some(&after.to_string()), 1, &soon);
+                let (sequence, soon) = (after.to_string(), deadline());
+                let read = stream.read("shard-000", Some(&sequence), 1, &soon);
                 let next = left.iter().find(|n| u64::from(**n) > after);
                 assert_eq!(read.await.unwrap()[0].data[0], *next.unwrap());
             }
