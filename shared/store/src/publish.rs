@@ -49,7 +49,7 @@ pub async fn publish_events(
     let mut open = pack_events(events);
     let mut kinds = vec![Err(ErrorKind::Unavailable); events.len()];
     let (mut attempt, mut attempts_max) = (0, ATTEMPTS_MAX);
-    loop {
+    while !open.is_empty() {
         let all = open.len();
         open = append_once(stream, open, &mut kinds, deadline).await;
         attempt += 1;
