@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Who waits for the answers of many users together is not kept by one shard that takes nothing:
-//! beside records that were taken, failed ones are tried again shortly only, then named. What has
-//! nobody waiting for it goes through the outbox, which tries each record once per flush.
+//! beside records that were taken, failed ones are tried again after the shortest pause each time,
+//! then named. What has nobody waiting for it goes through the outbox, which tries each record once per flush.
 //!
 //! A user's events share a bucket, and a bucket is a partition key: they stay in order on one
 //! shard. `Ok` for an event means durable; an `Err` may still have arrived, which event ids make
@@ -29,9 +29,6 @@ use crate::{Error, ErrorKind};
 pub const BUCKETS: u64 = NONCES.len() as u64;
 /// Appends of one record, the first included.
 pub const ATTEMPTS_MAX: u32 = 6;
-/// Appends of a record beside which others were taken: their answer waits for at most the two
-/// shortest pauses.
-pub const ATTEMPTS_BESIDE_TAKEN_MAX: u32 = 3;
 
 const PAUSE_MIN: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_millis(800);
@@ -39,24 +36,22 @@ const PAUSE_MAX: Duration = Duration::from_millis(800);
 /// Appends events; answers in their order.
 ///
 /// Records that fail for a reason that may pass are appended again within the deadline, up to
-/// [`ATTEMPTS_MAX`] times, or [`ATTEMPTS_BESIDE_TAKEN_MAX`] where others were taken, after growing,
-/// jittered pauses.
+/// [`ATTEMPTS_MAX`] times, after jittered pauses that grow while the stream takes nothing at all.
 pub async fn publish_events(
     stream: &dyn Stream,
     events: &[Event],
     deadline: &Deadline,
 ) -> Vec<Result<(), Error>> {
     let mut open = pack_events(events);
+    let all = open.len();
     let mut kinds = vec![Err(ErrorKind::Unavailable); events.len()];
-    let (mut attempt, mut attempts_max) = (0, ATTEMPTS_MAX);
+    let (mut attempt, mut pauses) = (0, 0);
     while !open.is_empty() {
-        let all = open.len();
         open = append_once(stream, open, &mut kinds, deadline).await;
         attempt += 1;
-        if open.len() < all {
-            attempts_max = ATTEMPTS_BESIDE_TAKEN_MAX;
-        }
-        if open.is_empty() || attempt >= attempts_max || !rest(attempt, &open, deadline).await {
+        // The others were taken, and their answer waits for these.
+        pauses = if open.len() < all { 1 } else { pauses + 1 };
+        if open.is_empty() || attempt >= ATTEMPTS_MAX || !rest(pauses, &open, deadline).await {
             break;
         }
     }
