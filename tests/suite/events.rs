@@ -4,6 +4,9 @@
 //! kpl ───── AWS's own libraries take our aggregates apart, and we theirs
 //! kills ─── the consumers, killed at any await, over the embedded stores and over the emulators
 //! process ─ the local process, killed for real while clients send
+//! served ── what a killed process takes along of what it served
+//! archived ─ the archive, killed in the middle of batches
+//! commands ─ what `reelway events tail` finds and follows
 //! fresh ─── what a user does, and what explodes, shows in answers
 //! forget ── a deleted user, until `complete_at`
 //! lake ──── what other tools read of it
@@ -11,6 +14,8 @@
 //! limits ── what one user may send, over all processes
 //! ```
 
+mod archived;
+mod commands;
 mod delivery;
 mod forget;
 mod fresh;
@@ -20,4 +25,5 @@ mod lake;
 mod limits;
 mod process;
 mod raises;
+mod served;
 mod truth;

@@ -96,6 +96,12 @@ impl Backend {
         }
     }
 
+    /// The embedded log, where that is the stream.
+    #[must_use]
+    pub fn log(&self) -> Option<&EmbeddedStream> {
+        self.swept.as_ref().map(|swept| &swept.stream)
+    }
+
     /// Tells the embedded log what every consumer has applied; it removes of that what it need not
     /// keep, and takes in again what it had no room for.
     pub async fn expire_records(&self, deadline: &Deadline) {

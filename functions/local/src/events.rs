@@ -6,7 +6,7 @@
 //! replay ──► Service ─► the consumers, up to where they are
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +33,6 @@ const CALL_BUDGET: Duration = Duration::from_secs(60);
 const RECORDS_MAX: usize = 1_000;
 /// How often `tail --follow` looks again.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
-/// Newest records of a shard that `tail` keeps while it reads to the end.
-const TAIL_RECORDS_MAX: usize = 2_000;
 
 /// Runs one of the commands.
 ///
@@ -52,6 +50,8 @@ pub async fn run(settings: &Settings, command: &cli::Events, out: Output) -> any
 /// The log, and the consumers' offsets where nobody else has the tables open.
 struct Log {
     stream: Arc<dyn Stream>,
+    /// The same, where it lies on this machine.
+    embedded: Option<EmbeddedStream>,
     control: Option<Control>,
     clock: Arc<dyn Clock>,
     _backend: Option<Backend>,
@@ -65,6 +65,7 @@ impl Log {
                 let tables = Arc::clone(&backend.ports.tables);
                 return Ok(Self {
                     stream: Arc::clone(&backend.ports.stream),
+                    embedded: backend.log().cloned(),
                     control: Some(Control::new(tables, Arc::clone(&clock))),
                     clock,
                     _backend: Some(backend),
@@ -81,12 +82,16 @@ impl Log {
     /// The log as it is at this moment, in nobody's way.
     async fn look(settings: &Settings) -> anyhow::Result<Self> {
         match &settings.storage {
-            Storage::Embedded => Ok(Self {
-                stream: Arc::new(EmbeddedStream::open_to_read(&settings.folder("log"))?),
-                control: None,
-                clock: Arc::new(RealClock::new()),
-                _backend: None,
-            }),
+            Storage::Embedded => {
+                let log = EmbeddedStream::open_to_read(&settings.folder("log"))?;
+                Ok(Self {
+                    stream: Arc::new(log.clone()),
+                    embedded: Some(log),
+                    control: None,
+                    clock: Arc::new(RealClock::new()),
+                    _backend: None,
+                })
+            }
             #[cfg(feature = "aws")]
             Storage::Aws(_) => Box::pin(Self::open(settings)).await,
         }
@@ -134,15 +139,16 @@ async fn tail(settings: &Settings, args: &cli::Tail) -> anyhow::Result<()> {
     let mut ends = BTreeMap::new();
     let mut newest: Vec<(i64, Event)> = Vec::new();
     for shard in log.stream.shards(&log.soon()).await? {
-        let mut kept: Vec<StreamRecord> = Vec::new();
+        // The newest that are wanted: those may lie far behind others.
+        let mut kept = VecDeque::new();
         let keep = |records: Vec<StreamRecord>| {
-            kept.extend(records);
-            let surplus = kept.len().saturating_sub(TAIL_RECORDS_MAX);
+            kept.extend(arrived(&records).filter(|(_, event)| wanted(event)));
+            let surplus = kept.len().saturating_sub(args.limit);
             kept.drain(..surplus);
             Ok(())
         };
         let end = log.read_on(&shard, None, keep).await?;
-        newest.extend(arrived(&kept).filter(|(_, event)| wanted(event)));
+        newest.extend(kept);
         ends.insert(shard, end);
     }
     // What was sent first is printed first; arrival decides, because shards know nothing of each other.
@@ -187,6 +193,8 @@ struct Stats {
     bytes: u64,
     /// Records or payloads that cannot be decoded.
     poison: u64,
+    /// Records that a damaged disk took.
+    lost: u64,
     kinds: BTreeMap<&'static str, u64>,
     shards: Vec<ShardStats>,
     /// Whether `behind` is known; not while a server has the tables open.
@@ -213,10 +221,15 @@ async fn stats(settings: &Settings, out: Output) -> anyhow::Result<()> {
         let of_shard = stats_of(&log, shard, &mut stats).await?;
         stats.shards.push(of_shard);
     }
+    // Known now that everything was read.
+    stats.lost = log.embedded.as_ref().map_or(0, EmbeddedStream::lost);
     let mut text = format!(
         "{} events in {} records, {} bytes, {} that cannot be read",
         stats.events, stats.records, stats.bytes, stats.poison
     );
+    if stats.lost > 0 {
+        text.push_str(&format!("\ndamage took {} records", stats.lost));
+    }
     for (kind, count) in &stats.kinds {
         text.push_str(&format!("\n  {kind:<12} {count}"));
     }

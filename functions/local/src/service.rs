@@ -93,7 +93,7 @@ impl Service {
         Deadline::after(Arc::clone(&self.clock), budget)
     }
 
-    /// Writes down what is running, and where the breakers stand.
+    /// Writes down what is running, where the breakers stand, and what the log lost.
     pub fn measure(&self) {
         metrics::gauge!(metric::TASKS).set(self.tasks.running() as f64);
         metrics::gauge!(metric::FLIGHTS).set(self.serving.tiered.in_flight() as f64);
@@ -107,6 +107,9 @@ impl Service {
                 BreakerState::Open => 2.0,
             };
             metrics::gauge!(metric::BREAKER_STATE, "breaker" => name).set(level);
+        }
+        if let Some(log) = self.backend.log() {
+            metrics::counter!(metric::LOG_LOST).absolute(log.lost());
         }
         let counts = self.serving.breaker.counts();
         metrics::counter!(metric::BREAKER_OPENED, "breaker" => "users").absolute(counts.opened);

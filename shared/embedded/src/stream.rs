@@ -174,6 +174,12 @@ impl EmbeddedStream {
         self.blocking.run("expire records", deadline, work).await
     }
 
+    /// How many records damage took from all shards, as far as they were read since the log was opened.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.lost()).sum()
+    }
+
     fn shard(&self, name: &str) -> Result<&Arc<Shard>, Error> {
         let found = self.shards.iter().find(|known| known.name() == name);
         found.ok_or_else(|| Error::new(ErrorKind::NotFound, "use an unknown shard"))

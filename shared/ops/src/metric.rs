@@ -77,6 +77,7 @@ declare! {
     SERVED_BUFFERED Gauge "reelway_served_buffered" "`served` events waiting to be sent."
     SERVED_SENT Counter "reelway_served_sent_total" "`served` events acknowledged by the stream."
     SERVED_LOST Counter "reelway_served_lost_total" "`served` events given up, by `cause`."
+    LOG_LOST Counter "reelway_log_lost_total" "Records of the embedded log that damage took, as far as they were read."
     CONSUMED Counter "reelway_consumed_total" "Stream records consumed, by `consumer` and `outcome`."
     CONSUMER_LAG_SECONDS Seconds "reelway_consumer_lag_seconds" "Age of records when applied, by `consumer`."
     DEAD_LETTERS Counter "reelway_dead_letters_total" "Records set aside with their payload, by `consumer`."

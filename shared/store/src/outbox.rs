@@ -2,8 +2,13 @@
 //!
 //! ```text
 //! offer() ──► buffer (≤ 10,000 events) ──► due()? ──► flush() ──► stream
-//!    └ full: refused, counted          └ failed: put back, or given up and counted
+//!    └ full: refused, counted                ▲           └ refused for now: held by partition key,
+//!                                            └──────────── tried again after a pause of its own
 //! ```
+//!
+//! A flush tries everything once and never waits for a shard to take more. While a key is held its
+//! later events queue up behind, and in a full buffer the held give way to those whose keys are not:
+//! a throttled shard can only ever cost its own events.
 //!
 //! An answer waits as it was given and becomes events when it is sent: what a request pays is one
 //! short list. Invariant: accepted = sent + dropped + waiting, at every moment nobody flushes.
@@ -26,7 +31,10 @@ use smol_str::{SmolStr, format_smolstr};
 
 use crate::due::elapsed;
 use crate::ports::Stream;
-use crate::publish::publish_counting;
+use crate::publish::{publish_once, slot};
+use held::Held;
+
+mod held;
 
 /// Events that wait at most; more are refused.
 pub const OUTBOX_EVENTS_MAX: usize = 10_000;
@@ -37,8 +45,9 @@ pub const OUTBOX_ANSWERS_MAX: u64 = 50;
 /// Events sent by one flush.
 pub const FLUSH_EVENTS_MAX: usize = 2_000;
 
-/// Between two attempts to send the last of it.
-const FINISH_PAUSE: Duration = Duration::from_millis(10);
+/// Between two attempts to send the last of it, at first; it doubles.
+const FINISH_PAUSE_MIN: Duration = Duration::from_millis(10);
+const FINISH_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// A bounded buffer of `served` events.
 pub struct Outbox {
@@ -126,8 +135,10 @@ impl ServedAnswer {
 
 #[derive(Default)]
 struct Inside {
-    /// What came back from the stream, oldest first; goes out before the answers.
+    /// What an abandoned flush had taken, oldest first; goes out before the answers.
     again: VecDeque<Event>,
+    /// What the stream refused for now.
+    held: Held,
     waiting: VecDeque<Waiting>,
     answers: u64,
     /// The last answer did not fit.
@@ -136,6 +147,21 @@ struct Inside {
     finished: bool,
     oldest: Option<Now>,
     counts: OutboxCounts,
+}
+
+impl Inside {
+    /// Makes room at the cost of what is held; answers how many events it cost.
+    fn give_up(&mut self, events: usize) -> usize {
+        let given_up = self.held.give_up(events);
+        self.counts.dropped += given_up as u64;
+        self.counts.waiting = self.counts.waiting.saturating_sub(given_up as u64);
+        given_up
+    }
+
+    /// Events that no pause keeps from the next flush.
+    fn ready(&self) -> usize {
+        (self.counts.waiting as usize).saturating_sub(self.held.len())
+    }
 }
 
 impl Outbox {
@@ -155,11 +181,14 @@ impl Outbox {
     pub fn offer(&self, answer: ServedAnswer) -> usize {
         let items = answer.page.items.len();
         let mut inside = self.lock();
-        let room = if inside.finished {
-            0
-        } else {
-            OUTBOX_EVENTS_MAX.saturating_sub(inside.counts.waiting as usize)
-        };
+        let mut room = OUTBOX_EVENTS_MAX.saturating_sub(inside.counts.waiting as usize);
+        let mut given_up = 0;
+        if inside.finished {
+            room = 0;
+        } else if room < items && !inside.held.has(slot(&answer.page.user_id)) {
+            given_up = inside.give_up(items - room);
+            room += given_up;
+        }
         let (taken, refused) = (items.min(room), items.saturating_sub(room));
         // Said once for a whole outage: every answer of it would say the same.
         let news = refused > 0 && !inside.full;
@@ -176,6 +205,9 @@ impl Outbox {
         if refused > 0 {
             counter!(metric::SERVED_LOST, "cause" => "full").increment(refused as u64);
         }
+        if given_up > 0 {
+            counter!(metric::SERVED_LOST, "cause" => "throttled").increment(given_up as u64);
+        }
         if news {
             tracing::warn!("the outbox is full, served events are lost until there is room");
         }
@@ -190,38 +222,36 @@ impl Outbox {
         let old = inside
             .oldest
             .is_some_and(|oldest| elapsed(oldest, now) >= OUTBOX_AGE_MAX);
-        old || inside.answers >= OUTBOX_ANSWERS_MAX
+        old || inside.answers >= OUTBOX_ANSWERS_MAX || inside.held.due(now.mono)
     }
 
     /// Sends what waits, about [`FLUSH_EVENTS_MAX`]; returns how many the stream acknowledged.
     ///
-    /// What fails for a reason that may pass waits for the next flush, also when this one is
-    /// abandoned half way; the rest is given up. A second flush at the same time does nothing.
+    /// What fails for a reason that may pass is tried again by a flush after its pause, and what an
+    /// abandoned flush had taken by the next one; the rest is given up. A second flush at the same
+    /// time does nothing.
     pub async fn flush(&self, deadline: &Deadline) -> usize {
         let Some(mut taken) = self.take() else {
             return 0;
         };
-        let published = publish_counting(&*self.stream, &taken.events, deadline).await;
-        let mut again = Vec::new();
+        let answers = publish_once(&*self.stream, &taken.events, deadline).await;
+        let mut refused = Vec::new();
         let (mut sent, mut dropped) = (0, 0);
-        for (event, answer) in std::mem::take(&mut taken.events)
-            .into_iter()
-            .zip(published.answers)
-        {
+        for (event, answer) in std::mem::take(&mut taken.events).into_iter().zip(answers) {
             match answer {
                 Ok(()) => sent += 1,
-                Err(error) if error.kind.retryable() => again.push(event),
+                Err(kind) if kind.retryable() => refused.push(event),
                 Err(_) => dropped += 1,
             }
         }
-        taken.events = again;
         {
             let mut inside = self.lock();
+            inside.held.refused(refused, self.clock.now().mono);
             let counts = &mut inside.counts;
             counts.sent += sent as u64;
             counts.dropped += dropped as u64;
             counts.waiting = counts.waiting.saturating_sub((sent + dropped) as u64);
-            counts.retried += published.retried;
+            counts.retried += taken.tried as u64;
             gauge!(metric::SERVED_BUFFERED).set(counts.waiting as f64);
         }
         counter!(metric::SERVED_SENT).increment(sent as u64);
@@ -238,7 +268,7 @@ impl Outbox {
         let mut more = self.due();
         while more {
             let sent = self.flush(deadline).await;
-            more = sent > 0 && self.counts().waiting >= FLUSH_EVENTS_MAX as u64;
+            more = sent > 0 && self.lock().ready() >= FLUSH_EVENTS_MAX;
         }
     }
 
@@ -246,15 +276,19 @@ impl Outbox {
     /// events that were. For the end of a process: what does not leave now is lost, and what is offered
     /// later is refused and counted.
     pub async fn finish(&self, deadline: &Deadline) -> u64 {
+        let mut pause = FINISH_PAUSE_MIN;
         while self.counts().waiting > 0 && !deadline.expired() {
+            self.lock().held.hurry();
             if self.flush(deadline).await == 0 {
                 // Another flush may be under way.
-                let pause = tokio::time::sleep(FINISH_PAUSE);
-                let _ = deadline.limit(pause).await;
+                let _ = deadline.limit(tokio::time::sleep(pause)).await;
+                pause = (pause * 2).min(FINISH_PAUSE_MAX);
             }
         }
         let mut inside = self.lock();
-        let left = inside.again.len() + inside.waiting.iter().map(|one| one.taken).sum::<usize>();
+        let mut left =
+            inside.again.len() + inside.waiting.iter().map(|one| one.taken).sum::<usize>();
+        left += inside.held.clear();
         inside.again.clear();
         inside.waiting.clear();
         inside.finished = true;
@@ -285,28 +319,38 @@ impl Outbox {
         let mut taken = Taken {
             outbox: self,
             events: Vec::new(),
+            tried: 0,
         };
+        let now = self.clock.now();
         let mut inside = self.lock();
-        // What a throttled shard sends back must not keep new events from the others.
+        let again = inside.again.len().min(FLUSH_EVENTS_MAX);
+        taken.events.extend(inside.again.drain(..again));
+        // What is tried again must not keep new events from the stream.
         let share = if inside.waiting.is_empty() {
             FLUSH_EVENTS_MAX
         } else {
             FLUSH_EVENTS_MAX / 2
         };
-        let again = inside.again.len().min(share);
-        taken.events.extend(inside.again.drain(..again));
-        let (mut answers, mut events) = (Vec::new(), again);
+        let due = inside.held.take_due(now.mono, share.saturating_sub(again));
+        taken.tried = due.tried;
+        taken.events.extend(due.events);
+        let (mut answers, mut events) = (Vec::new(), taken.events.len());
         // An answer larger than a flush goes alone.
         while let Some(next) = inside
             .waiting
             .pop_front_if(|next| events == 0 || events + next.taken <= FLUSH_EVENTS_MAX)
         {
+            if inside.held.blocks(slot(&next.answer.page.user_id)) {
+                let queued = next.answer.events().take(next.taken);
+                inside.held.queue(queued);
+                continue;
+            }
             events += next.taken;
             answers.push(next);
         }
         inside.answers = 0;
         let empty = inside.again.is_empty() && inside.waiting.is_empty();
-        inside.oldest = (!empty).then(|| self.clock.now());
+        inside.oldest = (!empty).then_some(now);
         drop(inside);
         // Made out of the way of those who offer.
         let made = answers
@@ -325,6 +369,8 @@ impl Outbox {
 struct Taken<'a> {
     outbox: &'a Outbox,
     events: Vec<Event>,
+    /// How many of them were appended before.
+    tried: usize,
 }
 
 impl Drop for Taken<'_> {
@@ -337,6 +383,7 @@ impl Drop for Taken<'_> {
         for event in self.events.drain(..).rev() {
             inside.again.push_front(event);
         }
+        inside.held.settle();
         drop(inside);
         self.outbox.flushing.store(false, Ordering::Release);
     }

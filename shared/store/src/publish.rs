@@ -5,6 +5,10 @@
 //!                                                ▲─────────────────────────────────────────┘
 //! ```
 //!
+//! Who waits for the answers of many users together is not kept by one shard that takes nothing:
+//! beside records that were taken, failed ones are tried again after the shortest pause each time,
+//! then named. What has nobody waiting for it goes through the outbox, which tries each record once per flush.
+//!
 //! A user's events share a bucket, and a bucket is a partition key: they stay in order on one
 //! shard. `Ok` for an event means durable; an `Err` may still have arrived, which event ids make
 //! harmless.
@@ -32,63 +36,63 @@ const PAUSE_MAX: Duration = Duration::from_millis(800);
 /// Appends events; answers in their order.
 ///
 /// Records that fail for a reason that may pass are appended again within the deadline, up to
-/// [`ATTEMPTS_MAX`] times, after growing, jittered pauses.
+/// [`ATTEMPTS_MAX`] times, after jittered pauses that grow while the stream takes nothing at all.
 pub async fn publish_events(
     stream: &dyn Stream,
     events: &[Event],
     deadline: &Deadline,
 ) -> Vec<Result<(), Error>> {
-    publish_counting(stream, events, deadline).await.answers
+    let mut open = pack_events(events);
+    let all = open.len();
+    let mut kinds = vec![Err(ErrorKind::Unavailable); events.len()];
+    let (mut attempt, mut pauses) = (0, 0);
+    while !open.is_empty() {
+        open = append_once(stream, open, &mut kinds, deadline).await;
+        attempt += 1;
+        // The others were taken, and their answer waits for these.
+        pauses = if open.len() < all { 1 } else { pauses + 1 };
+        if open.is_empty() || attempt >= ATTEMPTS_MAX || !rest(pauses, &open, deadline).await {
+            break;
+        }
+    }
+    let answers = kinds.into_iter();
+    answers
+        .map(|answer| answer.map_err(|kind| Error::new(kind, "append events")))
+        .collect()
 }
 
-/// How publishing went.
-pub(crate) struct Published {
-    /// Per event, in their order.
-    pub(crate) answers: Vec<Result<(), Error>>,
-    /// Events appended once more, counted each time.
-    pub(crate) retried: u64,
-}
-
-/// As [`publish_events`], counting the repetitions.
-pub(crate) async fn publish_counting(
+/// Appends events once; answers in their order.
+pub(crate) async fn publish_once(
     stream: &dyn Stream,
     events: &[Event],
     deadline: &Deadline,
-) -> Published {
-    let mut open = pack_events(events);
-    let mut answers: Vec<Result<(), Error>> = events
-        .iter()
-        .map(|_| Err(Error::new(ErrorKind::Unavailable, "append events")))
-        .collect();
-    let (mut retried, mut attempt) = (0, 0);
-    while !open.is_empty() {
-        let outcome = append(stream, &open, deadline).await;
-        attempt += 1;
-        let mut failed = Vec::new();
-        for (packed, answer) in open.into_iter().zip(outcome) {
-            let again = answer.as_ref().is_err_and(|kind| kind.retryable());
-            for place in &packed.items {
-                if let Some(slot) = answers.get_mut(*place) {
-                    *slot = answer.map_err(|kind| Error::new(kind, "append events"));
-                }
+) -> Vec<Result<(), ErrorKind>> {
+    let mut kinds = vec![Err(ErrorKind::Unavailable); events.len()];
+    append_once(stream, pack_events(events), &mut kinds, deadline).await;
+    kinds
+}
+
+/// Appends records once and notes what became of their events; answers those that failed for a reason
+/// that may pass.
+async fn append_once(
+    stream: &dyn Stream,
+    open: Vec<Packed>,
+    kinds: &mut [Result<(), ErrorKind>],
+    deadline: &Deadline,
+) -> Vec<Packed> {
+    let outcome = append(stream, &open, deadline).await;
+    let mut failed = Vec::new();
+    for (packed, answer) in open.into_iter().zip(outcome) {
+        for place in &packed.items {
+            if let Some(kind) = kinds.get_mut(*place) {
+                *kind = answer;
             }
-            if again {
-                failed.push(packed);
-            }
         }
-        open = failed;
-        if open.is_empty() || attempt >= ATTEMPTS_MAX {
-            break;
+        if answer.is_err_and(ErrorKind::retryable) {
+            failed.push(packed);
         }
-        if !rest(attempt, &open, deadline).await {
-            break;
-        }
-        retried += open
-            .iter()
-            .map(|packed| packed.items.len() as u64)
-            .sum::<u64>();
     }
-    Published { answers, retried }
+    failed
 }
 
 /// Packs events into the stream's records, each user's in their order on one partition key.
@@ -110,7 +114,8 @@ pub fn bucket(user_id: &UserId) -> String {
     key_of(slot(user_id))
 }
 
-fn slot(user_id: &UserId) -> u64 {
+/// The number of a user's partition key.
+pub(crate) fn slot(user_id: &UserId) -> u64 {
     UserState::user_hash(user_id) % BUCKETS
 }
 
@@ -145,19 +150,24 @@ async fn append(
 /// Waits between half and all of a doubling pause; false when the deadline does not allow another
 /// attempt.
 async fn rest(attempt: u32, open: &[Packed], deadline: &Deadline) -> bool {
-    let pause = PAUSE_MIN
-        .saturating_mul(1 << (attempt - 1).min(16))
-        .min(PAUSE_MAX);
     // The payload differs between processes, so their pauses do, without a source of randomness.
     let seed = open.first().map_or(0, |packed| {
         let mono = deadline.clock().now().mono.as_nanos() as u64;
         xxh3_64_with_seed(&packed.record.data, mono ^ u64::from(attempt))
     });
-    let share = 0.5 + 0.5 * (seed >> 11) as f64 / (1_u64 << 53) as f64;
     let slept = deadline
-        .limit(tokio::time::sleep(pause.mul_f64(share)))
+        .limit(tokio::time::sleep(pause(attempt, seed)))
         .await;
     slept.is_ok() && deadline.allows_stage()
+}
+
+/// How long to wait after so many attempts: doubling, and between half and all of that.
+pub(crate) fn pause(attempt: u32, seed: u64) -> Duration {
+    let whole = PAUSE_MIN
+        .saturating_mul(1 << attempt.saturating_sub(1).min(16))
+        .min(PAUSE_MAX);
+    let share = 0.5 + 0.5 * (seed >> 11) as f64 / (1_u64 << 53) as f64;
+    whole.mul_f64(share)
 }
 
 /// Behind each bucket's number, so that the MD5 of its key, by which Kinesis chooses the shard, begins

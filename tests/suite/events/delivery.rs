@@ -186,7 +186,7 @@ pub fn consumer(ports: &Ports, clock: &Arc<dyn Clock>) -> Clickstream {
 }
 
 /// Polls work so many times, then drops it where it stands: what a killed process leaves behind.
-async fn dropped_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
+pub async fn dropped_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut polled = 0;
     std::future::poll_fn(move |context| {

@@ -19,7 +19,7 @@ use tests::runtime_api::binary;
 use super::delivery::Dice;
 use super::truth::{Truth, event};
 
-const KILLS: usize = 6;
+const KILLS: usize = 20;
 const BATCHES_BETWEEN: usize = 4;
 const BATCH: usize = 50;
 /// A kill comes at some moment within this after a request has left.
@@ -27,16 +27,16 @@ const DOOM_MAX_US: usize = 12_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 const TRIES_MAX: usize = 200;
 
-struct Reelway {
+pub(super) struct Reelway {
     child: Child,
-    addr: SocketAddr,
+    pub(super) addr: SocketAddr,
     /// Kept open: it prints a greeting, and a closed pipe would be an error.
     _out: BufReader<ChildStdout>,
 }
 
 impl Reelway {
     /// Starts it on a free port; what it prints names the port.
-    fn start(data: &Path) -> Self {
+    pub(super) fn start(data: &Path) -> Self {
         let mut child = Command::new(binary("reelway").unwrap())
             .args([
                 "serve",
@@ -70,7 +70,7 @@ impl Reelway {
         }
     }
 
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -91,12 +91,21 @@ impl Drop for Reelway {
     }
 }
 
-/// A request over a connection of its own; nothing when it got no whole answer.
 fn post(addr: SocketAddr, body: &str, sent: impl FnOnce()) -> Option<(u16, Value)> {
+    exchange(addr, "POST /events", body, sent)
+}
+
+/// A request over a connection of its own; nothing when it got no whole answer.
+pub(super) fn exchange(
+    addr: SocketAddr,
+    what: &str,
+    body: &str,
+    sent: impl FnOnce(),
+) -> Option<(u16, Value)> {
     let mut connection = TcpStream::connect(addr).ok()?;
     connection.set_read_timeout(Some(PATIENCE)).ok()?;
     let head = format!(
-        "POST /events HTTP/1.1\r\nhost: reelway\r\ncontent-type: application/json\r\n\
+        "{what} HTTP/1.1\r\nhost: reelway\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );

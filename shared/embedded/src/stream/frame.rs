@@ -1,6 +1,7 @@
 //! A record as it lies in a segment.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use bytes::Bytes;
 use store::Record;
@@ -15,12 +16,8 @@ const FIXED_BYTES: usize = 18;
 const SEQUENCE_AT: usize = PREFIX_BYTES + 8;
 const BODY_BYTES_MAX: usize = FIXED_BYTES + RECORD_BYTES_MAX + 4 * KEY_CHARS_MAX;
 
-/// A frame without a key, which no record is: says that the records up to its sequence are lost, or
-/// never were.
-const GAP: Record = Record {
-    partition_key: String::new(),
-    data: Bytes::new(),
-};
+/// What a gap holds whose records a broken disk took; otherwise they never were.
+const LOST: &[u8] = b"lost";
 /// Where a search stops to believe a sequence: no log loses as many records at once.
 const GAP_RECORDS_MAX: u64 = 1 << 40;
 
@@ -60,14 +57,20 @@ pub(super) fn encode(out: &mut Vec<u8>, arrived_ms: i64, sequence: u64, record: 
     out.extend_from_slice(&body);
 }
 
-/// Adds a frame that stands for the records up to a sequence, which are not there.
-pub(super) fn encode_gap(out: &mut Vec<u8>, arrived_ms: i64, up_to: u64) {
-    encode(out, arrived_ms, up_to, &GAP);
+/// Adds a frame without a key, which no record is: it stands for the records up to a sequence, which
+/// are lost, or never were.
+pub(super) fn encode_gap(out: &mut Vec<u8>, arrived_ms: i64, up_to: u64, lost: bool) {
+    let gap = Record {
+        partition_key: String::new(),
+        data: Bytes::from_static(if lost { LOST } else { b"" }),
+    };
+    encode(out, arrived_ms, up_to, &gap);
 }
 
-/// The first whole frame in `bytes` whose sequence is `next` or later, and where it begins.
-pub(super) fn find(bytes: &[u8], next: u64) -> Option<(usize, Frame)> {
-    let believed = next..next.saturating_add(GAP_RECORDS_MAX);
+/// The first whole frame in `bytes` with one of these sequences, and where it begins.
+pub(super) fn find(bytes: &[u8], sequences: Range<u64>) -> Option<(usize, Frame)> {
+    let believable = sequences.start.saturating_add(GAP_RECORDS_MAX);
+    let believed = sequences.start..sequences.end.min(believable);
     (0..bytes.len()).find_map(|at| {
         let rest = bytes.get(at..)?;
         let sequence = rest.get(SEQUENCE_AT..)?.first_chunk::<8>()?;
@@ -93,6 +96,11 @@ impl Frame {
     /// Whether it stands for records that are not there.
     pub(super) fn is_gap(&self) -> bool {
         self.partition_key.is_empty()
+    }
+
+    /// Whether the records it stands for were there once.
+    pub(super) fn is_loss(&self) -> bool {
+        self.is_gap() && self.data == LOST
     }
 
     /// Whether it may come where the sequence `next` is expected.

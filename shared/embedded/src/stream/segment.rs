@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use store::{Error, ErrorKind};
 
-use super::frame::{FrameReader, Next};
+use super::frame::{Frame, FrameReader, Next, find};
 use crate::durable::{io_error, sync_dir};
 use salvage::Salvaged;
 
@@ -130,7 +131,7 @@ impl Segment {
     pub(super) fn look(&self) -> Result<(File, Scanned), Error> {
         let failed = |source| io_error(format!("read {}", self.path.display()), source);
         let file = File::open(&self.path).map_err(failed)?;
-        let scanned = if self.check_header(&file)? {
+        let mut scanned = if self.check_header(&file)? {
             self.scan(&file).map_err(failed)?
         } else {
             Scanned {
@@ -138,7 +139,23 @@ impl Segment {
                 next: self.first,
             }
         };
+        // Behind damage there may be more; the reader finds its way.
+        if let Some(salvaged) = self.salvage(&file, scanned).map_err(failed)? {
+            scanned.next = salvaged.next;
+        }
         Ok((file, scanned))
+    }
+
+    /// Where behind `offset` the first whole frame with one of these sequences begins, if there is one.
+    pub(super) fn find(
+        &self,
+        offset: u64,
+        sequences: Range<u64>,
+    ) -> io::Result<Option<(u64, Frame)>> {
+        let (mut file, mut rest) = (File::open(&self.path)?, Vec::new());
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_to_end(&mut rest)?;
+        Ok(find(&rest, sequences).map(|(at, frame)| (offset + at as u64, frame)))
     }
 
     /// Reads frames from `offset` on.
@@ -153,16 +170,24 @@ impl Segment {
 
     /// Whether the header is there; `false` when a crash came before it was written.
     fn check_header(&self, file: &File) -> Result<bool, Error> {
+        let failed = |source| io_error(format!("open {}", self.path.display()), source);
         let mut header = Vec::new();
         (&mut &*file)
             .take(HEADER_BYTES + 1)
             .read_to_end(&mut header)
-            .map_err(|source| io_error(format!("open {}", self.path.display()), source))?;
+            .map_err(failed)?;
         if header.starts_with(HEADER) {
             return Ok(true);
         }
         if header.len() <= HEADER.len() {
             return Ok(false);
+        }
+        let mut frames = self.reader(HEADER_BYTES).map_err(failed)?;
+        if let Next::Frame(frame) = frames.next().map_err(failed)?
+            && frame.follows(self.first)
+        {
+            // No other version has such a frame: the header alone is harmed.
+            return Ok(true);
         }
         let what = format!(
             "open {}: not a segment of this version",

@@ -1,6 +1,6 @@
 //! One shard: appended to by many, synced together, read up to what is durable.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -36,6 +36,8 @@ pub(super) struct Shard {
     /// The newest sequence that survives a crash; readers go no further.
     durable: AtomicU64,
     cursors: Mutex<VecDeque<Cursor>>,
+    /// What damage took, as far as was read: the first sequence of every place, and how many.
+    lost: Mutex<BTreeMap<u64, u64>>,
     #[cfg(test)]
     pub(super) syncs: AtomicU64,
 }
@@ -138,6 +140,7 @@ impl Shard {
             tail: Mutex::new(tail),
             syncing: Mutex::new(()),
             cursors: Mutex::new(VecDeque::new()),
+            lost: Mutex::new(BTreeMap::new()),
             #[cfg(test)]
             syncs: AtomicU64::default(),
         }
@@ -149,6 +152,11 @@ impl Shard {
 
     pub(super) fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// How many records damage took, as far as was read.
+    pub(super) fn lost(&self) -> u64 {
+        lock(&self.lost).values().sum()
     }
 
     /// Appends records in order and waits until they are durable; one answer per record.
@@ -207,7 +215,7 @@ impl Shard {
             }
             self.ready(&mut tail, now_ms)?;
             let mut bytes = Vec::new();
-            encode_gap(&mut bytes, now_ms, sequence);
+            encode_gap(&mut bytes, now_ms, sequence, false);
             tail.write(&bytes, sequence + 1, now_ms)
                 .map_err(|failed| io_error("leave out sequences", failed))?;
         }

@@ -171,54 +171,6 @@ async fn appends_from_many_sides_are_all_there_once() {
     }
 }
 
-#[tokio::test]
-async fn damage_before_the_tail_is_reported_not_skipped() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = StreamOptions {
-        segment_bytes: 100,
-        ..StreamOptions::default()
-    };
-    let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
-    for _ in 0..3 {
-        stream
-            .append(vec![record("k", vec![7; 100])], &deadline())
-            .await
-            .unwrap();
-    }
-    drop(stream);
-    let second = segment::Segment::all(&folder.path().join("shard-000"))
-        .unwrap()
-        .remove(1)
-        .path;
-    let mut bytes = fs::read(&second).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&second, bytes).unwrap();
-
-    let stream = EmbeddedStream::open_with(folder.path(), 1, &options).unwrap();
-    assert_eq!(
-        stream
-            .read("shard-000", None, 1, &deadline())
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
-    let damaged = stream
-        .read("shard-000", Some("1"), 9, &deadline())
-        .await
-        .unwrap_err();
-    assert_eq!(damaged.kind, ErrorKind::Corrupt);
-    assert!(damaged.what.contains("record 2 is damaged"), "{damaged}");
-    assert_eq!(
-        stream
-            .read("shard-000", Some("2"), 9, &deadline())
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
-}
-
 /// Writes records, each acknowledged; answers where each one's frame ends.
 async fn acknowledged(dir: &Path, payloads: &[Vec<u8>]) -> Vec<u64> {
     let stream = EmbeddedStream::open(dir, 1).unwrap();

@@ -125,3 +125,20 @@ fn buckets_lie_evenly_in_kinesis_hash_space() {
         assert_eq!(u64::from(first), slot, "{}", key_of(slot));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_throttled_shard_keeps_the_answer_of_the_others_for_short_pauses_only() {
+    let clock = ops::RealClock::new();
+    let began = guard::Clock::now(&clock).mono;
+    let failing = |places| Step::FailRecords(places, ErrorKind::Throttled);
+    let again = (0..100).map(|_| failing(vec![0]));
+    let stream = MemoryStream::following([failing(vec![1])].into_iter().chain(again));
+    let events = events(3, 2);
+    let answers = published(&stream, &events, Duration::from_secs(60)).await;
+    let throttled = Err(ErrorKind::Throttled);
+    let one = [Ok(()), throttled, Ok(())];
+    assert_eq!(answers, [one, one].concat());
+    assert_eq!(*stream.calls.lock().unwrap(), [3, 1, 1, 1, 1, 1]);
+    let waited = guard::Clock::now(&clock).mono - began;
+    assert!(waited <= 5 * PAUSE_MIN, "{waited:?}");
+}

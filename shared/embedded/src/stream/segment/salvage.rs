@@ -26,10 +26,15 @@ impl Salvaged {
                 ..Self::default()
             },
         );
-        while let Some((lost_bytes, frame)) = find(rest, salvaged.next) {
+        while let Some((lost_bytes, frame)) = find(rest, salvaged.next..u64::MAX) {
             // A gap that was kept stands for what was lost before it, too.
             if frame.sequence > salvaged.next && !frame.is_gap() {
-                encode_gap(&mut salvaged.frames, frame.arrived_ms, frame.sequence - 1);
+                encode_gap(
+                    &mut salvaged.frames,
+                    frame.arrived_ms,
+                    frame.sequence - 1,
+                    true,
+                );
             }
             salvaged.lost_records += frame.sequence - salvaged.next;
             salvaged.lost_bytes += lost_bytes;

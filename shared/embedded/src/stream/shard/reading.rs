@@ -1,5 +1,7 @@
 //! One read of a shard.
 
+use std::ops::Range;
+
 use store::{Error, ErrorKind, Position, StreamRecord};
 
 use super::super::READ_BYTES_MAX;
@@ -104,18 +106,29 @@ impl Shard {
         let (mut sequence, offset) = known.unwrap_or((segment.first, HEADER_BYTES));
         let mut frames = segment.reader(offset).map_err(failed)?;
         while sequence < end && sequence <= reading.durable && !reading.full() {
+            let at = frames.offset();
             match frames.next().map_err(failed)? {
                 Next::Frame(frame) if frame.follows(sequence) => {
+                    if frame.is_loss() {
+                        lock(&self.lost).insert(sequence, frame.sequence + 1 - sequence);
+                    }
                     sequence = frame.sequence + 1;
                     reading.take(&self.name, frame);
                 }
                 _ => {
-                    let what = format!(
-                        "read {} at byte {}: record {sequence} is damaged",
-                        segment.path.display(),
-                        frames.offset()
-                    );
-                    return Err(Error::new(ErrorKind::Corrupt, what));
+                    let behind = sequence..end.min(reading.durable + 1);
+                    let found = segment.find(at, behind).map_err(failed)?;
+                    let (offset, next) = match found {
+                        // It says itself what it stands for.
+                        Some((offset, gap)) if gap.is_gap() => (offset, sequence),
+                        Some((offset, frame)) => (offset, frame.sequence),
+                        None if end < u64::MAX => (at, end),
+                        // What is appended next ends the place.
+                        None => break,
+                    };
+                    self.report(segment, at, sequence..next);
+                    sequence = next;
+                    frames = segment.reader(offset).map_err(failed)?;
                 }
             }
         }
@@ -126,6 +139,21 @@ impl Shard {
             offset: frames.offset(),
         });
         Ok(())
+    }
+
+    /// Says once that records are lost, however many read past the place.
+    fn report(&self, segment: &Segment, offset: u64, lost: Range<u64>) {
+        let records = lost.end - lost.start;
+        if records == 0 || lock(&self.lost).insert(lost.start, records).is_some() {
+            return;
+        }
+        tracing::error!(
+            log.segment = %segment.path.display(),
+            log.offset = offset,
+            log.first_lost = lost.start,
+            log.lost_records = records,
+            "the event log is damaged: these records are lost, those behind them are read"
+        );
     }
 
     /// The sequence to expect, and where.

@@ -115,3 +115,112 @@ async fn no_sequence_that_a_consumer_holds_is_given_again() {
     }
     assert_eq!(read_all(&stream, "shard-000", 1).await.len(), 3);
 }
+
+/// Where the segments of the only shard are.
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let all = segment::Segment::all(&dir.join("shard-000")).unwrap();
+    all.into_iter().map(|segment| segment.path).collect()
+}
+
+fn three_a_segment() -> StreamOptions {
+    StreamOptions {
+        segment_bytes: 300,
+        ..StreamOptions::default()
+    }
+}
+
+/// Nine records in three segments.
+async fn nine(dir: &Path) -> EmbeddedStream {
+    let stream = EmbeddedStream::open_with(dir, 1, &three_a_segment()).unwrap();
+    for number in 1..=9_u8 {
+        let records = vec![record("k", vec![number; 100])];
+        let answers = stream.append(records, &deadline()).await.unwrap();
+        assert!(answers[0].is_ok());
+    }
+    assert_eq!(segments(dir).len(), 3);
+    stream
+}
+
+async fn numbers(stream: &EmbeddedStream, limit: usize) -> Vec<u8> {
+    let read = read_all(stream, "shard-000", limit).await;
+    let number = |record: &StreamRecord| {
+        assert_eq!(record.position.sequence, record.data[0].to_string());
+        record.data[0]
+    };
+    read.iter().map(number).collect()
+}
+
+#[tokio::test]
+async fn damage_before_the_tail_is_reported_and_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    nine(folder.path()).await;
+    let segment_bytes = fs::metadata(&segments(folder.path())[0]).unwrap().len() as usize;
+    let frame = (segment_bytes - 8) / 3;
+    let at = move |record: usize| 8 + (record - 1) * frame;
+    // Which segment, what becomes of it, which records that costs.
+    type Harm = Box<dyn Fn(&mut Vec<u8>)>;
+    let cases: [(usize, Harm, &[u8]); 9] = [
+        (0, Box::new(move |b| b[at(1) + 50] ^= 1), &[1]),
+        (0, Box::new(move |b| b[at(1)..at(3)].fill(0xff)), &[1, 2]),
+        (0, Box::new(|b| b[3] ^= 1), &[]),
+        (1, Box::new(move |b| b[at(2)] ^= 1), &[5]),
+        (1, Box::new(move |b| b[at(3) + 60] ^= 1), &[6]),
+        (1, Box::new(move |b| b.truncate(at(2) + 9)), &[5, 6]),
+        (1, Box::new(|b| b.clear()), &[4, 5, 6]),
+        (2, Box::new(move |b| b[at(2) + 50] ^= 1), &[8]),
+        (2, Box::new(|b| b[3] ^= 1), &[]),
+    ];
+    for (number, (segment, harm, lost)) in cases.into_iter().enumerate() {
+        for restarted in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut stream = nine(folder.path()).await;
+            let path = segments(folder.path()).remove(segment);
+            let mut bytes = fs::read(&path).unwrap();
+            harm(&mut bytes);
+            fs::write(&path, bytes).unwrap();
+
+            let looking = EmbeddedStream::open_to_read(folder.path()).unwrap();
+            let left: Vec<u8> = (1..=9).filter(|n| !lost.contains(n)).collect();
+            assert_eq!(numbers(&looking, 2).await, left, "case {number}, looked at");
+            assert_eq!(looking.lost(), lost.len() as u64);
+            if restarted {
+                drop(stream);
+                stream = EmbeddedStream::open_with(folder.path(), 1, &three_a_segment()).unwrap();
+            }
+            // Two consumers and different strides: the loss is counted once.
+            for limit in [1, 4, 9] {
+                assert_eq!(numbers(&stream, limit).await, left, "case {number}");
+                assert_eq!(stream.lost(), lost.len() as u64, "case {number}");
+            }
+            for after in 1..9 {
+                let (sequence, soon) = (after.to_string(), deadline());
+                let read = stream.read("shard-000", Some(&sequence), 1, &soon);
+                let next = left.iter().find(|n| u64::from(**n) > after);
+                assert_eq!(read.await.unwrap()[0].data[0], *next.unwrap());
+            }
+            let next = stream
+                .append(vec![record("k", vec![10])], &deadline())
+                .await;
+            assert_eq!(next.unwrap()[0].as_ref().unwrap().sequence, "10");
+            assert_eq!(numbers(&stream, 3).await, [left, vec![10]].concat());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_end_is_told_once_something_follows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let stream = nine(folder.path()).await;
+    let path = segments(folder.path()).remove(2);
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(numbers(&stream, 9).await, [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(stream.lost(), 0, "nobody can know yet");
+    let next = stream
+        .append(vec![record("k", vec![10])], &deadline())
+        .await;
+    assert_eq!(next.unwrap()[0].as_ref().unwrap().sequence, "10");
+    assert_eq!(numbers(&stream, 9).await, [1, 2, 3, 4, 5, 6, 7, 8, 10]);
+    assert_eq!(stream.lost(), 1);
+}
