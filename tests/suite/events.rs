@@ -5,6 +5,7 @@
 //! kills ─── the consumers, killed at any await, over the embedded stores and over the emulators
 //! process ─ the local process, killed for real while clients send
 //! fresh ─── what a user does, and what explodes, shows in answers
+//! stale ─── the same over HTTP, of the local process
 //! forget ── a deleted user, until `complete_at`
 //! lake ──── what other tools read of it
 //! raises ── what Redis missed while it was away
@@ -20,4 +21,5 @@ mod lake;
 mod limits;
 mod process;
 mod raises;
+mod stale;
 mod truth;

@@ -27,28 +27,28 @@ const DOOM_MAX_US: usize = 12_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 const TRIES_MAX: usize = 200;
 
-struct Reelway {
+pub(super) struct Reelway {
     child: Child,
-    addr: SocketAddr,
+    pub(super) addr: SocketAddr,
     /// Kept open: it prints a greeting, and a closed pipe would be an error.
     _out: BufReader<ChildStdout>,
 }
 
 impl Reelway {
-    /// Starts it on a free port; what it prints names the port.
+    /// Starts it without a catalogue.
     fn start(data: &Path) -> Self {
+        Self::start_with(data, &["--no-demo"], None)
+    }
+
+    /// Starts it on a free port; what it prints names the port.
+    pub(super) fn start_with(data: &Path, options: &[&str], redis: Option<String>) -> Self {
         let mut child = Command::new(binary("reelway").unwrap())
-            .args([
-                "serve",
-                "--no-demo",
-                "--profile-at",
-                "off",
-                "--addr",
-                "127.0.0.1:0",
-                "--data",
-            ])
+            .args(["serve", "--profile-at", "off", "--addr", "127.0.0.1:0"])
+            .args(options)
+            .arg("--data")
             .arg(data)
             .env("REELWAY_LOG", "error")
+            .envs(redis.map(|url| ("REELWAY_REDIS_URL", url)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -76,7 +76,7 @@ impl Reelway {
     }
 
     /// Asks it to end, as an operator does.
-    fn stop(mut self) {
+    pub(super) fn stop(mut self) {
         let id = self.child.id().to_string();
         let told = Command::new("kill").args(["-TERM", &id]).status().unwrap();
         assert!(told.success());
@@ -91,12 +91,22 @@ impl Drop for Reelway {
     }
 }
 
+/// Sends events; nothing when it got no whole answer.
+pub(super) fn post(addr: SocketAddr, body: &str, sent: impl FnOnce()) -> Option<(u16, Value)> {
+    request(addr, "POST /events", body, sent)
+}
+
 /// A request over a connection of its own; nothing when it got no whole answer.
-fn post(addr: SocketAddr, body: &str, sent: impl FnOnce()) -> Option<(u16, Value)> {
+pub(super) fn request(
+    addr: SocketAddr,
+    what: &str,
+    body: &str,
+    sent: impl FnOnce(),
+) -> Option<(u16, Value)> {
     let mut connection = TcpStream::connect(addr).ok()?;
     connection.set_read_timeout(Some(PATIENCE)).ok()?;
     let head = format!(
-        "POST /events HTTP/1.1\r\nhost: reelway\r\ncontent-type: application/json\r\n\
+        "{what} HTTP/1.1\r\nhost: reelway\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
