@@ -8,6 +8,7 @@
 //! archived ─ the archive, killed in the middle of batches
 //! commands ─ what `reelway events tail` finds and follows
 //! fresh ─── what a user does, and what explodes, shows in answers
+//! stale ─── the same over HTTP, of the local process
 //! forget ── a deleted user, until `complete_at`
 //! lake ──── what other tools read of it
 //! raises ── what Redis missed while it was away
@@ -26,4 +27,5 @@ mod limits;
 mod process;
 mod raises;
 mod served;
+mod stale;
 mod truth;

@@ -35,20 +35,20 @@ pub(super) struct Reelway {
 }
 
 impl Reelway {
-    /// Starts it on a free port; what it prints names the port.
+    /// Starts it without a catalogue.
     pub(super) fn start(data: &Path) -> Self {
+        Self::start_with(data, &["--no-demo"], None)
+    }
+
+    /// Starts it on a free port; what it prints names the port.
+    pub(super) fn start_with(data: &Path, options: &[&str], redis: Option<String>) -> Self {
         let mut child = Command::new(binary("reelway").unwrap())
-            .args([
-                "serve",
-                "--no-demo",
-                "--profile-at",
-                "off",
-                "--addr",
-                "127.0.0.1:0",
-                "--data",
-            ])
+            .args(["serve", "--profile-at", "off", "--addr", "127.0.0.1:0"])
+            .args(options)
+            .arg("--data")
             .arg(data)
             .env("REELWAY_LOG", "error")
+            .envs(redis.map(|url| ("REELWAY_REDIS_URL", url)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -76,7 +76,7 @@ impl Reelway {
     }
 
     /// Asks it to end, as an operator does.
-    fn stop(mut self) {
+    pub(super) fn stop(mut self) {
         let id = self.child.id().to_string();
         let told = Command::new("kill").args(["-TERM", &id]).status().unwrap();
         assert!(told.success());
@@ -91,12 +91,13 @@ impl Drop for Reelway {
     }
 }
 
-fn post(addr: SocketAddr, body: &str, sent: impl FnOnce()) -> Option<(u16, Value)> {
-    exchange(addr, "POST /events", body, sent)
+/// Sends events; nothing when it got no whole answer.
+pub(super) fn post(addr: SocketAddr, body: &str, sent: impl FnOnce()) -> Option<(u16, Value)> {
+    request(addr, "POST /events", body, sent)
 }
 
 /// A request over a connection of its own; nothing when it got no whole answer.
-pub(super) fn exchange(
+pub(super) fn request(
     addr: SocketAddr,
     what: &str,
     body: &str,

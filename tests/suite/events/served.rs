@@ -14,7 +14,7 @@ use store::Stream;
 use store::intake::Intake;
 use store::outbox::{OUTBOX_AGE_MAX, OUTBOX_ANSWERS_MAX};
 
-use super::process::{Reelway, exchange};
+use super::process::{Reelway, request};
 
 /// Between two questions: fewer than fifty a second, so that age decides, and as many as it can.
 const PACES: [Duration; 2] = [Duration::from_millis(60), Duration::ZERO];
@@ -34,7 +34,7 @@ async fn load(
     while clock.now().mono - began < LOAD {
         let user = format!("{names}-{}", given.len());
         let what = format!("GET /recommend?user_id={user}&limit=20");
-        let answer = exchange(reelway.addr, &what, "", || ());
+        let answer = request(reelway.addr, &what, "", || ());
         let (status, page) = answer.expect("it answers until it is killed");
         if status == 200 {
             let items = page["items"].as_array().map_or(0, Vec::len);

@@ -15,6 +15,7 @@ use world::{Process, VIDEOS, World, anyone, by, has_cause, ids, profile, v};
 mod callers;
 mod canonical;
 mod crowds;
+mod mutated;
 mod outages;
 mod shared;
 mod storms;

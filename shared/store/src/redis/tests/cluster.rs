@@ -103,45 +103,54 @@ fn group(number: u128, clock: &Arc<dyn Clock>) -> (Vec<Stored>, Vec<SharedKey>) 
     (group, keys)
 }
 
+/// Reads and writes what one request does, for this user, and takes the lease of one slate.
+async fn one_request(shared: &Shared, number: u128, clock: &Arc<dyn Clock>) {
+    let (group, keys) = group(number, clock);
+    let deadline = soon(clock);
+    let stored = shared.set_together(&group, &deadline).await.unwrap();
+    assert_eq!(stored.stored, 2);
+    let found = shared.mget(&keys, &deadline).await.unwrap();
+    assert_eq!(found[0].as_ref().unwrap().payload, "mine");
+    assert_eq!(found[1].as_ref().unwrap().rank.user_version, 3);
+    let count = UserCount::new(&user_of(number), 1, 2);
+    let (found, total) = shared
+        .mget_counting(&keys, &count, &deadline)
+        .await
+        .unwrap();
+    assert_eq!((found.len(), total), (2, 2));
+    let lease = SharedKey::lease(SlateKey(number), None, false);
+    let life = Duration::from_secs(5);
+    assert_eq!(shared.lease(&lease, life, &deadline).await, Ok(true));
+    assert_eq!(shared.lease(&lease, life, &deadline).await, Ok(false));
+    let slate = Stored {
+        key: SharedKey::slate(SlateKey(number), None),
+        ..value(number, 0, "all", clock)
+    };
+    let released = shared.set_and_release(&[slate], &lease, &deadline).await;
+    assert_eq!(released.unwrap().stored, 1, "a lease lies beside its slate");
+    assert_eq!(shared.lease(&lease, life, &deadline).await, Ok(true));
+}
+
 #[tokio::test]
 async fn what_one_request_reads_is_one_round_trip_to_one_of_three_masters() {
     let (cluster, clock) = (Cluster::start().await, clock());
     let shared = cluster.shared(&clock).await;
-    for number in 0..60 {
-        let (group, keys) = group(number, &clock);
-        let deadline = soon(&clock);
-        let stored = shared.set_together(&group, &deadline).await.unwrap();
-        assert_eq!(stored.stored, 2);
-        let found = shared.mget(&keys, &deadline).await.unwrap();
-        assert_eq!(found[0].as_ref().unwrap().payload, "mine");
-        assert_eq!(found[1].as_ref().unwrap().rank.user_version, 3);
-        let count = UserCount::new(&user_of(number), 1, 2);
-        let (found, total) = shared
-            .mget_counting(&keys, &count, &deadline)
-            .await
-            .unwrap();
-        assert_eq!((found.len(), total), (2, 2));
-        let lease = SharedKey::lease(SlateKey(number), None, false);
-        let life = Duration::from_secs(5);
-        assert_eq!(shared.lease(&lease, life, &deadline).await, Ok(true));
-        assert_eq!(shared.lease(&lease, life, &deadline).await, Ok(false));
-        let slate = Stored {
-            key: SharedKey::slate(SlateKey(number), None),
-            ..value(number, 0, "all", &clock)
-        };
-        let released = shared.set_and_release(&[slate], &lease, &deadline).await;
-        assert_eq!(released.unwrap().stored, 1, "a lease lies beside its slate");
-        assert_eq!(shared.lease(&lease, life, &deadline).await, Ok(true));
+    let numbers: Vec<u128> = (0..128).collect();
+    let (alone, together) = numbers.split_at(64);
+    for number in alone {
+        one_request(&shared, *number, &clock).await;
     }
+    let requests = together.iter().map(|n| one_request(&shared, *n, &clock));
+    join_all(requests).await;
     // Commands that scripts call are counted too, so a read by script counts as both.
     let (scripts, reads) = (
         cluster.calls(&["eval"]).await,
         cluster.calls(&["mget"]).await,
     );
-    assert_eq!(scripts.iter().sum::<u64>(), 3 * 60, "{scripts:?}");
-    assert_eq!(reads.iter().sum::<u64>(), 2 * 60, "{reads:?}");
+    assert_eq!(scripts.iter().sum::<u64>(), 3 * 128, "{scripts:?}");
+    assert_eq!(reads.iter().sum::<u64>(), 2 * 128, "{reads:?}");
     assert!(
-        reads.iter().all(|reads| *reads > 10),
+        reads.iter().all(|reads| *reads > 20),
         "not spread: {reads:?}"
     );
 }
@@ -158,7 +167,7 @@ async fn a_lost_master_costs_only_its_own_keys_and_hands_out_no_other_value() {
             .unwrap();
     }
     let shared = cluster.shared(&clock).await;
-    let texts: Vec<&'static str> = (0..60).map(|i| &*format!("value {i}").leak()).collect();
+    let texts: Vec<&'static str> = (0..64).map(|i| &*format!("value {i}").leak()).collect();
     for (number, text) in (0..).zip(&texts) {
         let value = Stored {
             key: SharedKey::slate(SlateKey(number), None),
@@ -168,29 +177,37 @@ async fn a_lost_master_costs_only_its_own_keys_and_hands_out_no_other_value() {
     }
     cluster.masters[2].kill();
     // Far more calls than its breaker needs to judge by their share.
-    let mut lost = HashSet::new();
-    let mut lapses = 0;
-    for round in 0..40 {
-        for (number, text) in (0..).zip(&texts) {
-            let key = SharedKey::slate(SlateKey(number), None);
-            match shared.mget(&[key], &soon(&clock)).await.as_deref() {
-                Ok([Some(found)]) if found.payload == text.as_bytes() => {}
-                Ok([Some(found)]) => panic!("{found:?} instead of {text}"),
-                _ => {
-                    lapses += 1;
-                    lost.insert(number);
-                }
+    for at_once in [1, 64] {
+        let (mut lost, mut lapses) = (HashSet::new(), 0);
+        let numbered: Vec<(u128, &str)> = (0..).zip(texts.iter().copied()).collect();
+        for round in 0..40 {
+            for some in numbered.chunks(at_once) {
+                let reads = some.iter().map(|(number, text)| {
+                    let (shared, clock) = (&shared, &clock);
+                    async move {
+                        let key = SharedKey::slate(SlateKey(*number), None);
+                        match shared.mget(&[key], &soon(clock)).await.as_deref() {
+                            Ok([Some(found)]) if found.payload == text.as_bytes() => None,
+                            Ok([Some(found)]) => panic!("{found:?} instead of {text}"),
+                            _ => Some(*number),
+                        }
+                    }
+                });
+                let missed: Vec<u128> = join_all(reads).await.into_iter().flatten().collect();
+                lapses += missed.len();
+                lost.extend(missed);
             }
+            let read = texts.len() - lost.len();
+            assert!(
+                read >= 20,
+                "{read} of 64 keys were always read, {at_once} at once, round {round}"
+            );
         }
-        let read = texts.len() - lost.len();
-        assert!(
-            read >= 20,
-            "{read} of 60 keys were always read, round {round}"
+        let lost = lost.len();
+        println!(
+            "shown: without one of three masters {lost} of 64 keys are lost, {lapses} of 2560 calls, \
+             {at_once} at once"
         );
+        assert!(lost > 0, "no key was on the lost master");
     }
-    let lost = lost.len();
-    println!(
-        "shown: without one of three masters {lost} of 60 keys are lost, {lapses} of 2400 calls"
-    );
-    assert!(lost > 0, "no key was on the lost master");
 }

@@ -10,145 +10,175 @@ use super::*;
 
 /// Most tries until it works again: two seconds of them, 20 ms apart.
 const TRIES_MAX: usize = 100;
+/// Calls at once: what breaks one must not be mended only because nobody else is under way.
+const AT_ONCE: [usize; 2] = [1, 64];
 
-/// Calls until it works; returns how often it did not, and prints how long that took.
-async fn recovery(shared: &Shared, clock: &Arc<dyn Clock>, what: &str) -> Vec<Lapse> {
+/// Calls, so many at once, until all of them work; prints how long that took.
+async fn recovery(shared: &Shared, clock: &Arc<dyn Clock>, at_once: usize, what: &str) {
     #[expect(clippy::disallowed_methods, reason = "measures, decides nothing")]
     let start = Instant::now();
     let mut lapses = Vec::new();
-    while lapses.len() <= TRIES_MAX {
-        let deadline = Deadline::after(Arc::clone(clock), Duration::from_millis(30));
-        match shared
-            .set_together(&[value(99, 1, "x", clock)], &deadline)
-            .await
-        {
-            Ok(_) => {
-                let (tries, ms) = (lapses.len(), start.elapsed().as_millis());
-                println!("shown: redis {what}: used again after {tries} lapses, {ms} ms");
-                return lapses;
-            }
-            Err(lapse) => lapses.push(lapse),
+    for tries in 0..=TRIES_MAX {
+        lapses = write_all(shared, clock, at_once, 30).await;
+        if lapses.is_empty() {
+            let ms = start.elapsed().as_millis();
+            println!(
+                "shown: redis {what}, {at_once} at once: used again after {tries} tries, {ms} ms"
+            );
+            return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("no recovery: {lapses:?}");
+    panic!("no recovery of {at_once}: {lapses:?}");
+}
+
+/// Writes so many values at once; what failed.
+async fn write_all(shared: &Shared, clock: &Arc<dyn Clock>, at_once: usize, ms: u64) -> Vec<Lapse> {
+    let writes = (0..at_once as u128).map(|number| async move {
+        let deadline = Deadline::after(Arc::clone(clock), Duration::from_millis(ms));
+        let value = value(90 + number, 1, "x", clock);
+        shared.set_together(&[value], &deadline).await.err()
+    });
+    join_all(writes).await.into_iter().flatten().collect()
+}
+
+/// Reads one value so often at once; all must fail.
+async fn lapses(shared: &Shared, clock: &Arc<dyn Clock>, at_once: usize, ms: u64) -> Vec<Lapse> {
+    let reads = (0..at_once).map(|_| async move {
+        let deadline = Deadline::after(Arc::clone(clock), Duration::from_millis(ms));
+        read(shared, 1, &deadline).await.unwrap_err()
+    });
+    join_all(reads).await
 }
 
 #[tokio::test]
 async fn a_killed_server_is_a_quick_lapse_and_is_used_again_when_it_is_back() {
-    let (mut server, clock) = (RedisServer::start(&[]).await, clock());
-    let shared = server.shared(&clock).await;
-    recovery(&shared, &clock, "at the start").await;
-    server.kill();
-    #[expect(clippy::disallowed_methods, reason = "measures, decides nothing")]
-    let start = Instant::now();
-    for _ in 0..200 {
-        let deadline = Deadline::after(Arc::clone(&clock), Duration::from_millis(30));
-        let lapse = read(&shared, 1, &deadline).await.unwrap_err();
+    for at_once in AT_ONCE {
+        let (mut server, clock) = (RedisServer::start(&[]).await, clock());
+        let shared = server.shared(&clock).await;
+        recovery(&shared, &clock, at_once, "at the start").await;
+        server.kill();
+        #[expect(clippy::disallowed_methods, reason = "measures, decides nothing")]
+        let start = Instant::now();
+        for _ in 0..200_usize.div_ceil(at_once) {
+            for lapse in lapses(&shared, &clock, at_once, 30).await {
+                assert!(
+                    matches!(lapse, Lapse::Unavailable | Lapse::Open),
+                    "{lapse:?}"
+                );
+            }
+        }
         assert!(
-            matches!(lapse, Lapse::Unavailable | Lapse::Open),
-            "{lapse:?}"
+            start.elapsed() < Duration::from_secs(2),
+            "{:?} for 200 calls",
+            start.elapsed()
         );
+        server.restart().await;
+        recovery(&shared, &clock, at_once, "killed").await;
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(2),
-        "{:?} for 200 calls",
-        start.elapsed()
-    );
-    server.restart().await;
-    recovery(&shared, &clock, "killed").await;
 }
 
 #[tokio::test]
 async fn a_frozen_server_costs_its_deadline_and_three_timeouts_cost_the_connection() {
-    let (server, clock) = (RedisServer::start(&[]).await, clock());
-    let shared = server.shared(&clock).await;
-    recovery(&shared, &clock, "at the start").await;
-    server.signal("STOP");
-    for _ in 0..3 {
-        #[expect(clippy::disallowed_methods, reason = "measures, decides nothing")]
-        let start = Instant::now();
-        let deadline = Deadline::after(Arc::clone(&clock), Duration::from_millis(30));
-        assert_eq!(read(&shared, 1, &deadline).await, Err(Lapse::Timeout));
+    for at_once in AT_ONCE {
+        let (server, clock) = (RedisServer::start(&[]).await, clock());
+        let shared = server.shared(&clock).await;
+        recovery(&shared, &clock, at_once, "at the start").await;
+        server.signal("STOP");
+        for round in 0..3 {
+            #[expect(clippy::disallowed_methods, reason = "measures, decides nothing")]
+            let start = Instant::now();
+            for lapse in lapses(&shared, &clock, at_once, 30).await {
+                // Of many, those after the third find the connection given up, or the breaker open.
+                let many = at_once > 1 && matches!(lapse, Lapse::Unavailable | Lapse::Open);
+                assert!(many || lapse == Lapse::Timeout, "{lapse:?}, round {round}");
+            }
+            assert!(
+                start.elapsed() < Duration::from_millis(200),
+                "{:?}",
+                start.elapsed()
+            );
+        }
         assert!(
-            start.elapsed() < Duration::from_millis(200),
-            "{:?}",
-            start.elapsed()
+            shared.supervisor.links() == 0,
+            "a silent connection was kept"
         );
+        server.signal("CONT");
+        recovery(&shared, &clock, at_once, "frozen").await;
     }
-    assert!(
-        shared.supervisor.links() == 0,
-        "a silent connection was kept"
-    );
-    server.signal("CONT");
-    recovery(&shared, &clock, "frozen").await;
 }
 
 #[tokio::test]
 async fn a_demoted_server_costs_the_connection_and_a_promoted_one_is_used_again() {
-    let (server, clock) = (RedisServer::start(&[]).await, clock());
-    let (shared, deadline) = (server.shared(&clock).await, soon(&clock));
-    let mut client = server.client().await;
-    // A replica of nobody: reads work, writes are READONLY.
-    let _: () = redis::cmd("REPLICAOF")
-        .arg("127.0.0.1")
-        .arg(1)
-        .query_async(&mut client)
-        .await
-        .unwrap();
-    let refused = shared
-        .set_together(&[value(1, 1, "x", &clock)], &deadline)
-        .await;
-    assert_eq!(refused, Err(Lapse::Unavailable));
-    assert!(
-        shared.supervisor.links() == 0,
-        "a connection to a replica was kept"
-    );
-    let _: () = redis::cmd("REPLICAOF")
-        .arg("NO")
-        .arg("ONE")
-        .query_async(&mut client)
-        .await
-        .unwrap();
-    recovery(&shared, &clock, "READONLY").await;
+    for at_once in AT_ONCE {
+        let (server, clock) = (RedisServer::start(&[]).await, clock());
+        let shared = server.shared(&clock).await;
+        let mut client = server.client().await;
+        // A replica of nobody: reads work, writes are READONLY.
+        let _: () = redis::cmd("REPLICAOF")
+            .arg("127.0.0.1")
+            .arg(1)
+            .query_async(&mut client)
+            .await
+            .unwrap();
+        let refused = write_all(&shared, &clock, at_once, 2_000).await;
+        assert_eq!(refused.len(), at_once, "something was written");
+        assert!(refused.contains(&Lapse::Unavailable), "{refused:?}");
+        assert!(
+            refused
+                .iter()
+                .all(|lapse| matches!(lapse, Lapse::Unavailable | Lapse::Open)),
+            "{refused:?}"
+        );
+        assert!(
+            shared.supervisor.links() == 0,
+            "a connection to a replica was kept"
+        );
+        let _: () = redis::cmd("REPLICAOF")
+            .arg("NO")
+            .arg("ONE")
+            .query_async(&mut client)
+            .await
+            .unwrap();
+        recovery(&shared, &clock, at_once, "READONLY").await;
+    }
 }
 
 #[tokio::test]
 async fn a_wrong_password_is_not_fatal_and_the_right_one_recovers() {
-    let (server, clock) = (
-        RedisServer::start(&["--requirepass", "right"]).await,
-        clock(),
-    );
-    let with = |password: &str| RedisSettings {
-        password: Some(ops::Secret::new(password)),
-        ..RedisSettings::new(&server.url())
-    };
-    let wrong = connect(&with("wrong"), &clock).await;
-    assert_eq!(
-        read(&wrong, 1, &soon(&clock)).await,
-        Err(Lapse::Unavailable)
-    );
-    let right = connect(&with("right"), &clock).await;
-    right
-        .set_together(&[value(1, 1, "x", &clock)], &soon(&clock))
-        .await
-        .unwrap();
+    for at_once in AT_ONCE {
+        let (server, clock) = (
+            RedisServer::start(&["--requirepass", "right"]).await,
+            clock(),
+        );
+        let with = |password: &str| RedisSettings {
+            password: Some(ops::Secret::new(password)),
+            ..RedisSettings::new(&server.url())
+        };
+        let wrong = connect(&with("wrong"), &clock).await;
+        for lapse in lapses(&wrong, &clock, at_once, 2_000).await {
+            assert!(
+                matches!(lapse, Lapse::Unavailable | Lapse::Open),
+                "{lapse:?}"
+            );
+        }
+        let right = connect(&with("right"), &clock).await;
+        let lapsed = write_all(&right, &clock, at_once, 2_000).await;
+        assert_eq!(lapsed, Vec::new());
 
-    let url = format!("redis://:right@{}", server.addr());
-    let mut client = redis::Client::open(url)
-        .unwrap()
-        .get_multiplexed_async_connection()
-        .await
-        .unwrap();
-    let set = |password| {
-        redis::cmd("CONFIG")
-            .arg("SET")
-            .arg("requirepass")
-            .arg(password)
-            .to_owned()
-    };
-    let _: () = set("wrong").query_async(&mut client).await.unwrap();
-    recovery(&wrong, &clock, "WRONGPASS").await;
+        let url = format!("redis://:right@{}", server.addr());
+        let mut client = redis::Client::open(url)
+            .unwrap()
+            .get_multiplexed_async_connection()
+            .await
+            .unwrap();
+        let _: () = redis::cmd("CONFIG")
+            .arg(&["SET", "requirepass", "wrong"])
+            .query_async(&mut client)
+            .await
+            .unwrap();
+        recovery(&wrong, &clock, at_once, "WRONGPASS").await;
+    }
 }
 
 #[tokio::test]
@@ -212,10 +242,7 @@ async fn read_all(shared: &Shared, texts: &[&str], ms: u64, clock: &Arc<dyn Cloc
             Ok(None) | Err(_) => 0,
         }
     });
-    futures_util::future::join_all(reads)
-        .await
-        .into_iter()
-        .sum()
+    join_all(reads).await.into_iter().sum()
 }
 
 #[tokio::test]
@@ -241,7 +268,7 @@ async fn a_reset_or_silent_peer_is_given_up_and_no_foreign_value_is_handed_out()
             read_all(&shared, &texts, 30, &clock).await;
         }
         proxy.fault.store(PASS, Ordering::SeqCst);
-        recovery(&shared, &clock, what).await;
+        recovery(&shared, &clock, 1, what).await;
         let mut came = 0;
         for _ in 0..TRIES_MAX {
             came = read_all(&shared, &texts, 2_000, &clock).await;
