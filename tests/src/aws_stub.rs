@@ -53,6 +53,7 @@ struct World {
     rules: Vec<Rule>,
     calls: BTreeMap<Call, u64>,
     faults: BTreeMap<Call, u64>,
+    given_up: u64,
     dynamodb: dynamodb::Tables,
     kinesis: kinesis::Streams,
     s3: s3::Objects,
@@ -131,11 +132,18 @@ impl AwsStub {
         self.shared.world().calls.values().sum()
     }
 
+    /// How many stalled calls have ended with their connection, because their caller gave them up.
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        self.shared.world().given_up
+    }
+
     /// Counts from zero again.
     pub fn reset_counters(&self) {
         let mut world = self.shared.world();
         world.calls.clear();
         world.faults.clear();
+        world.given_up = 0;
         world.kinesis.offered = 0;
         world.kinesis.refused = 0;
     }
@@ -156,6 +164,23 @@ impl AwsStub {
     #[must_use]
     pub fn records_refused(&self) -> u64 {
         self.shared.world().kinesis.refused
+    }
+}
+
+/// A stalled call; dropped before it has landed, it was given up.
+struct InTheAir(Option<Arc<Shared>>);
+
+impl InTheAir {
+    fn landed(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for InTheAir {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            shared.world().given_up += 1;
+        }
     }
 }
 
@@ -191,7 +216,9 @@ async fn answer(
         }
         Some(Fault::Stall) => {
             // Ends by `heal`, or with the connection.
+            let in_the_air = InTheAir(Some(Arc::clone(&shared)));
             let _ = released.changed().await;
+            in_the_air.landed();
         }
         Some(Fault::Delay(span)) => tokio::time::sleep(span).await,
         Some(Fault::Partial { .. }) | None => {}

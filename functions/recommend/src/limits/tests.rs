@@ -175,7 +175,7 @@ async fn more_than_may_be_at_work_is_refused_at_once_and_a_changed_limit_holds()
         (refused.status().as_u16(), refused.code()),
         (503, "overloaded")
     );
-    desk.guard().concurrency.limit = 2;
+    Arc::make_mut(&mut desk.tuning).guard.concurrency.limit = 2;
     assert!(
         desk.limits
             .enter(&desk.tuning.guard, &deadline)

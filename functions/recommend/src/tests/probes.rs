@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use ops::metric::{LADDER_PROBE_ITEMS, LADDER_PROBES};
@@ -11,6 +12,8 @@ use super::world::World;
 
 const ANSWERS: u64 = 3_000;
 const LIMIT: u64 = 3;
+/// So that no user asks more often than one may.
+const BETWEEN: Duration = Duration::from_millis(10);
 
 /// Counters by name and labels.
 #[derive(Debug, Default)]
@@ -51,11 +54,13 @@ async fn for_more_than_one_answer_in_a_thousand_trending_is_made_and_compared() 
     let world = World::new().await;
     let counters = Counters::default();
     let _here = metrics::set_default_local_recorder(&counters);
-    for _ in 0..ANSWERS {
+    for number in 0..ANSWERS {
+        let user = 1 + number % 50;
         let reply = world
-            .get(&format!("/recommend?cohort=c1&limit={LIMIT}"))
+            .get(&format!("/recommend?user_id=u{user}&limit={LIMIT}"))
             .await;
         assert_eq!(reply.status, 200, "{}", reply.json);
+        world.clock.advance(BETWEEN);
     }
     let probes = counters.sum(LADDER_PROBES, "");
     assert!(probes * 1_000 > ANSWERS, "{probes} of {ANSWERS}");
