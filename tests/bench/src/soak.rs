@@ -247,10 +247,11 @@ mod tests {
         report.promise();
         let size = Size {
             requests: 100_000,
-            newcomer_one_in: 50,
-            users: 100,
-            strangers: 2_000,
-            videos: 300,
+            // A slate made by a debug build takes long.
+            newcomer_one_in: 500,
+            users: 20,
+            strangers: 500,
+            videos: 120,
             swaps: 10,
             tier_mib: 4,
         };
