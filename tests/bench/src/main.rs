@@ -145,13 +145,13 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Runs the chosen ones, prints and keeps what they found; a void run fails.
+/// Runs the chosen ones, prints and keeps what they found; a void run and a broken promise fail.
 fn run(chosen: &[&str], names: &[&str]) -> anyhow::Result<ExitCode> {
     ensure!(
         !cfg!(debug_assertions),
         "figures of a debug build mean nothing: run scripts/bench"
     );
-    let mut void = false;
+    let (mut void, mut broken) = (false, false);
     for name in chosen {
         let bench = BENCHES.iter().find(|bench| bench.name == *name);
         let bench = bench.with_context(|| format!("no benchmark is called {name}"))?;
@@ -165,12 +165,16 @@ fn run(chosen: &[&str], names: &[&str]) -> anyhow::Result<ExitCode> {
         }
         say(&format!("kept in {}\n\n", path.display()))?;
         void |= report.is_void();
+        for what in report.broken() {
+            say(&format!("BROKEN: {what}\n"))?;
+            broken = true;
+        }
     }
     page::write(names)?;
     if void {
         say("VOID: a control did not hold within 5 %; run it again on a quieter machine\n")?;
     }
-    Ok(if void {
+    Ok(if void || broken {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

@@ -1,8 +1,9 @@
 //! A process that serves, on stores in memory: what its requests cost is ours alone.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,6 +34,14 @@ pub struct Rows {
     pub loads: AtomicU64,
     /// The largest row that was read, in bytes.
     pub bytes_max: AtomicU64,
+    newcomers: RwLock<Newcomers>,
+}
+
+/// Users who exist without a row of their own: each has one of these.
+#[derive(Default)]
+struct Newcomers {
+    numbers: Range<usize>,
+    rows: Vec<Row>,
 }
 
 /// A stream that takes everything.
@@ -79,7 +88,29 @@ impl Town {
             processes: AtomicU64::new(0),
             tuning: unlimited(),
         };
-        let (users, deadline) = (Users::new(town.tables.clone()), town.deadline(600_000));
+        town.write(&town.tables, diaries).await?;
+        Ok(town)
+    }
+
+    /// The same town with users of these numbers, who take no room: each has one of these histories.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub async fn with_newcomers(
+        self,
+        numbers: Range<usize>,
+        histories: &[Vec<Event>],
+    ) -> anyhow::Result<Self> {
+        let written = Arc::new(Rows::default());
+        self.write(&written, histories).await?;
+        let mut rows = written.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let rows = rows.drain().map(|(_, row)| row).collect();
+        *self.tables.newcomers() = Newcomers { numbers, rows };
+        Ok(self)
+    }
+
+    async fn write(&self, tables: &Arc<Rows>, diaries: &[Vec<Event>]) -> anyhow::Result<()> {
+        let (users, deadline) = (Users::new(tables.clone()), self.deadline(600_000));
         for (number, diary) in diaries.iter().enumerate() {
             let change = |state: &mut UserState| {
                 diary.iter().for_each(|event| {
@@ -91,7 +122,16 @@ impl Town {
                 .update(&world::user(number), &deadline, change)
                 .await?;
         }
-        Ok(town)
+        Ok(())
+    }
+
+    /// The same town with budgets that no busy machine uses up: what is counted must not depend on
+    /// them.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.tuning["engine"]["budgets"] = json!({"request_ms": 10_000, "recall_ms": 10_000});
+        self.tuning["store"]["budgets"] = json!({"redis_ms": 1_000, "load_ms": 10_000});
+        self
     }
 
     /// The same town with so many tuned scenes beside `home`, each as `home` is: one that is not
@@ -214,6 +254,20 @@ impl Process {
 }
 
 impl Rows {
+    fn newcomers(&self) -> RwLockWriteGuard<'_, Newcomers> {
+        let newcomers = &self.newcomers;
+        newcomers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn newcomer(&self, id: &str) -> Option<Row> {
+        let newcomers = &self.newcomers;
+        let newcomers = newcomers.read().unwrap_or_else(PoisonError::into_inner);
+        let number = id.strip_prefix("user-")?.parse().ok()?;
+        let known = newcomers.numbers.contains(&number);
+        let rows = known.then_some(&newcomers.rows)?;
+        rows.get(number % rows.len().max(1)).cloned()
+    }
+
     fn apply(&self, table: Table, write: Write) -> Written {
         let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         let key = (table, write.id);
@@ -250,11 +304,14 @@ impl Tables for Rows {
         _: &Deadline,
     ) -> Result<Vec<Option<Row>>, Error> {
         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-        let found: Vec<Option<Row>> = ids
+        let mut found: Vec<Option<Row>> = ids
             .iter()
             .map(|id| rows.get(&(table, id.clone())).cloned())
             .collect();
         if table == Table::Users {
+            for (row, id) in found.iter_mut().zip(ids) {
+                *row = row.take().or_else(|| self.newcomer(id));
+            }
             self.loads.fetch_add(1, Ordering::Relaxed);
             let largest = found
                 .iter()

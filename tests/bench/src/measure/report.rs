@@ -58,6 +58,9 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Everything that the rows were made from.
     pub raw: BTreeMap<String, Value>,
+    /// Whether its targets are promises, not aims.
+    #[serde(skip)]
+    promises: bool,
 }
 
 impl Report {
@@ -74,6 +77,7 @@ impl Report {
             rows: Vec::new(),
             notes: Vec::new(),
             raw: BTreeMap::new(),
+            promises: false,
         }
     }
 
@@ -131,6 +135,17 @@ impl Report {
     #[must_use]
     pub fn is_void(&self) -> bool {
         self.rows.iter().any(|row| row.verdict == Verdict::Void)
+    }
+
+    /// Makes every target a promise: a row that misses it fails the command.
+    pub fn promise(&mut self) {
+        self.promises = true;
+    }
+
+    /// What is promised and not kept.
+    pub fn broken(&self) -> impl Iterator<Item = &str> {
+        let broken = |row: &&Row| self.promises && row.verdict == Verdict::Missed;
+        self.rows.iter().filter(broken).map(|row| row.what.as_str())
     }
 
     /// The rows as a table, ratios first.
