@@ -94,6 +94,7 @@ mod tests {
 
     use super::*;
 
+    #[cfg(not(feature = "interleavings"))]
     #[tokio::test]
     async fn what_runs_elsewhere_is_on_the_same_account() {
         let elsewhere = tokio::runtime::Builder::new_multi_thread()

@@ -43,7 +43,8 @@ async fn measured(report: &mut Report) -> anyhow::Result<()> {
         scene: scene(number),
         ..Ask::new(Who::Anyone, Kind::Recommend)
     };
-    let questions: [(&str, &dyn Fn(usize) -> Ask, Counts); 2] = [
+    type Question<'a> = (&'a str, &'a dyn Fn(usize) -> Ask, Counts);
+    let questions: [Question<'_>; 2] = [
         ("a user's slate", &user, [1, 0, 1, 1]),
         ("a slate for many", &everybody, [1, 1, 1, 0]),
     ];

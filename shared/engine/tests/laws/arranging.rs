@@ -75,10 +75,14 @@ fn unlike(asked: &Prepared<'_>, mut left: Vec<Candidate>) -> Vec<Candidate> {
         let either = (own.len() + others.len() - shared).max(1);
         0.5 * f32::from(u8::from(same)) + 0.5 * (shared as f32 / either as f32)
     };
+    let all = left.clone();
+    let row = |one| all.iter().map(|other| likeness(one, other)).collect();
+    let rows: Vec<Vec<f32>> = all.iter().map(row).collect();
     let mut taken: Vec<Candidate> = Vec::new();
     while taken.len() < asked.query.wanted && !left.is_empty() {
         let value = |one: &Candidate| {
-            let alike = taken.iter().map(|other| likeness(one, other));
+            let row = &rows[one.merged as usize];
+            let alike = taken.iter().map(|other| row[other.merged as usize]);
             one.score - asked.scene.mmr_weight * alike.fold(0.0, f32::max) * one.score.abs()
         };
         let mut best = 0;

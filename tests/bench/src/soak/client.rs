@@ -109,7 +109,7 @@ impl Client {
             has_history: false,
         };
         let by = |number| Ask::new(Who::User(world::user(number)), Kind::Recommend);
-        if number % self.crowd.size.newcomer_one_in == 0 {
+        if number.is_multiple_of(self.crowd.size.newcomer_one_in) {
             let number = self.crowd.newcomer();
             return (known(number), by(number));
         }

@@ -111,7 +111,7 @@ async fn a_hot_key_is_flagged_within_a_second_and_reaches_redis_ten_times_in_any
                     let crowd = (0..at_once).map(|_| process.ask(ask.clone(), &fleet.world));
                     join_all(crowd).await;
                     // A thousand asks a second, or as many as the machine can.
-                    fleet.pass_ms(i64::try_from(at_once).unwrap());
+                    fleet.pass_ms(i64::from(at_once));
                 }
                 let hot = process.tiered.hot_keys();
                 assert!(
