@@ -266,5 +266,6 @@ mod tests {
         };
         let broken = report.broken().filter(|what| !too_short_for(what));
         assert_eq!(broken.collect::<Vec<_>>(), Vec::<&str>::new());
+        assert!(lapses() > 0, "Redis was away, and the metric says so");
     }
 }
