@@ -337,6 +337,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn many_at_once_come_to_the_leaves_that_each_walks_to(
             forest in forest(),

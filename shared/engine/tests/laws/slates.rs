@@ -18,8 +18,8 @@ use proptest::prelude::*;
 use crate::wish::{Wish, wish};
 use crate::world::{FILMS, World, name, world};
 
-/// What goes wrong while a wish is answered.
-#[derive(Debug, Clone)]
+/// What goes wrong while a wish is answered: by itself nothing.
+#[derive(Debug, Clone, Default)]
 struct Trouble {
     /// By source: nothing, or what it does instead of its work.
     sources: Vec<Option<Fault>>,
@@ -166,12 +166,24 @@ impl Trouble {
 }
 
 proptest! {
-    // Four answers by each world: 10,000.
-    #![proptest_config(ProptestConfig::with_cases(2_500))]
+    // Four answers by each world: 10,000 in both.
+    #![proptest_config(ProptestConfig::with_cases(1_250))]
 
     /// One property, because making a world costs more than asking it everything.
     #[test]
-    fn slates_hold_what_may_be_shown_once_and_as_many_as_asked_whatever_fails(
+    fn slates_hold_what_may_be_shown_once_and_as_many_as_asked(
+        world in world(),
+        asked in vec(wish(), 4),
+    ) {
+        let index = world.index();
+        for wish in &asked {
+            let query = wish.query(Arc::clone(&index));
+            slate_is_lawful(&world, query, wish, &Trouble::default())?;
+        }
+    }
+
+    #[test]
+    fn slates_hold_the_same_whatever_fails(
         world in world(),
         asked in vec((wish(), trouble()), 4),
     ) {

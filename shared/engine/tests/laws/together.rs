@@ -142,7 +142,7 @@ fn same(found: &Scores, expected: &Scores) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// The scratch goes from question to question, as it does in serving.
     #[test]
