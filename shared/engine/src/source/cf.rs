@@ -70,7 +70,7 @@ impl Source for CfSource {
 pub struct Scratch {
     sessions: Tally,
     pub(super) neighbours: Tally,
-    met: Vec<vmis::Met>,
+    room: vmis::Room,
     both: Vec<Both>,
     pub(super) rows: Vec<Sum>,
     pub(super) top: Top,
@@ -133,7 +133,7 @@ impl Scratch {
         self.sessions.begin(index.videos());
         self.neighbours.begin(index.videos());
         if share > 0.0 {
-            vmis::vote(index, knobs, seeds, &mut self.met, &mut self.sessions);
+            vmis::vote(index, knobs, seeds, &mut self.room, &mut self.sessions);
         }
         if share >= 1.0 {
             return true;

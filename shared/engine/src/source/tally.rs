@@ -90,6 +90,37 @@ impl Tally {
         self.count = count;
     }
 
+    /// Adds the same to the scores of videos where nobody adds more than who came before: who spoke
+    /// most for a video is who spoke of it first.
+    #[inline]
+    pub(super) fn add_heaviest_first(
+        &mut self,
+        items: impl Iterator<Item = u32>,
+        score: f32,
+        because: u32,
+    ) {
+        let (epoch, mut count) = (self.epoch, self.count);
+        let (cells, touched) = (self.cells.as_mut_slice(), self.touched.as_mut_slice());
+        for item in items {
+            let Some(cell) = cells.get_mut(item as usize) else {
+                continue;
+            };
+            let new = cell.epoch != epoch;
+            let before = f32::from_bits(either(new, 0, cell.score.to_bits()));
+            *cell = Cell {
+                epoch,
+                score: before + score,
+                most: score,
+                because: either(new, because, cell.because),
+            };
+            if let Some(next) = touched.get_mut(count) {
+                *next = item;
+            }
+            count += usize::from(new);
+        }
+        self.count = count;
+    }
+
     /// The seed that spoke most for a video.
     #[inline]
     pub(super) fn because(&self, item: u32) -> Option<u32> {

@@ -20,12 +20,37 @@ const SESSIONS_MAX: usize = 5_000;
 /// Sessions whose votes are looked up together.
 const VOTES_AT_ONCE: usize = 16;
 
+/// What one query needs besides its sums, reused by the next one.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    met: Vec<Met>,
+    voters: Vec<Voter>,
+}
+
 /// A session that shares something with the user.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Met {
+struct Met {
     session: u32,
     /// The positions of what is shared as a set of bits, the lowest being the newest video.
     shared: u32,
+}
+
+/// A session that votes.
+#[derive(Debug, Clone, Copy)]
+struct Voter {
+    /// The weight's bits above the session's number: positive numbers lie as their bits do.
+    rank: u64,
+    because: u32,
+}
+
+impl Voter {
+    fn weight(self) -> f32 {
+        f32::from_bits((self.rank >> 32) as u32)
+    }
+
+    fn session(self) -> u32 {
+        self.rank as u32
+    }
 }
 
 /// The closest of the newest sessions vote for what they hold.
@@ -39,22 +64,22 @@ pub(super) fn vote(
     index: &Index,
     knobs: &CfKnobs,
     seeds: &[Seed],
-    met: &mut Vec<Met>,
+    room: &mut Room,
     tally: &mut Tally,
 ) {
     let last = (knobs.last.get() as usize).clamp(1, LAST_MAX);
     let seeds = seeds.get(..last.min(seeds.len())).unwrap_or_default();
     let most = (knobs.sessions.get() as usize).clamp(1, SESSIONS_MAX);
     let voters = (knobs.voters.get() as usize).max(1);
-    meet(index, seeds, most, voters, met);
-    let close = Closeness::new(seeds, met, voters);
+    meet(index, seeds, most, voters, &mut room.met);
+    let close = Closeness::new(seeds, &room.met, voters);
     let sessions = index.sessions();
     let age = Age {
         sessions: sessions.len() as f32,
         half_life: knobs.session_half_life.get() as f32,
     };
     let mut undecided = close.undecided;
-    let mut closest = met.iter().filter_map(|Met { session, shared }| {
+    let closest = room.met.iter().filter_map(|Met { session, shared }| {
         let similarity = close.of(*shared);
         if similarity < close.least {
             return None;
@@ -63,67 +88,83 @@ pub(super) fn vote(
             undecided = undecided.checked_sub(1)?;
         }
         let newest = shared.trailing_zeros();
-        Some(Vote {
-            items: sessions.row(*session),
-            weight: similarity * match_weight(newest) * age.of(*session),
+        let weight = similarity * match_weight(newest) * age.of(*session);
+        Some(Voter {
+            rank: u64::from(weight.max(0.0).to_bits()) << 32 | u64::from(*session),
             because: seeds.get(newest as usize).map_or(NONE, |seed| seed.item),
         })
     });
+    room.voters.clear();
+    room.voters.extend(closest);
+    // Who speaks most for a video is then who speaks of it first, of equals the newest session.
+    room.voters.sort_unstable_by(|a, b| b.rank.cmp(&a.rank));
     // Where the votes lie is found out for some sessions together, so that these waits for memory
     // overlap; with each before its own counting they would follow one another.
-    loop {
-        let mut votes = [Vote::default(); VOTES_AT_ONCE];
-        let mut count = 0;
-        for (vote, own) in votes.iter_mut().zip(closest.by_ref()) {
-            *vote = own;
-            count += 1;
+    for some in room.voters.chunks(VOTES_AT_ONCE) {
+        let mut votes: [&[U32]; VOTES_AT_ONCE] = [&[]; VOTES_AT_ONCE];
+        for (vote, voter) in votes.iter_mut().zip(some) {
+            *vote = sessions.row(voter.session());
         }
-        for vote in votes.iter().take(count) {
-            let items = vote.items.iter();
-            tally.add(items.map(|item| (item.get(), vote.weight)), vote.because);
-        }
-        if count < VOTES_AT_ONCE {
-            return;
+        for (vote, voter) in votes.iter().zip(some) {
+            let items = vote.iter().map(|item| item.get());
+            tally.add_heaviest_first(items, voter.weight(), voter.because);
         }
     }
-}
-
-/// What a session says.
-#[derive(Debug, Clone, Copy, Default)]
-struct Vote<'a> {
-    items: &'a [U32],
-    weight: f32,
-    because: u32,
 }
 
 /// Collects the `most` newest sessions that share a video with the seeds, newest first; no more once
 /// there are enough `voters` that share all of them, because none can be closer.
 fn meet(index: &Index, seeds: &[Seed], most: usize, voters: usize, met: &mut Vec<Met>) {
-    met.clear();
-    let all = (1 << seeds.len()) - 1;
-    let mut share_all = 0;
     let postings = index.postings();
     let mut lists: [&[U32]; LAST_MAX] = [&[]; LAST_MAX];
     for (list, seed) in lists.iter_mut().zip(seeds) {
         *list = postings.row(seed.item);
     }
-    let lists = lists.get_mut(..seeds.len()).unwrap_or_default();
-    while met.len() < most && share_all < voters {
-        let heads = lists.iter().filter_map(|list| list.first());
-        let Some(session) = heads.map(|head| head.get()).max() else {
+    met.clear();
+    let all = (1 << seeds.len()) - 1;
+    let enough = Enough { most, voters, all };
+    // The fewer lists, the less there is to compare for each session.
+    match lists {
+        [one, ..] if seeds.len() < 2 => merge([one], enough, met),
+        [a, b, ..] if seeds.len() < 3 => merge([a, b], enough, met),
+        [a, b, c, d, ..] if seeds.len() < 5 => merge([a, b, c, d], enough, met),
+        all => merge(all, enough, met),
+    }
+}
+
+/// When no more sessions are wanted.
+#[derive(Debug, Clone, Copy)]
+struct Enough {
+    most: usize,
+    voters: usize,
+    /// The set of all positions.
+    all: u32,
+}
+
+/// Which list goes on is nothing that a processor could guess, so nothing branches on it.
+fn merge<const LISTS: usize>(lists: [&[U32]; LISTS], enough: Enough, met: &mut Vec<Met>) {
+    // What each list shows: one more than the session's number, 0 at its end.
+    let shows = |list: &[U32], at: usize| list.get(at).map_or(0, |session| session.get() + 1);
+    let mut at = [0; LISTS];
+    let mut heads = lists.map(|list| shows(list, 0));
+    let mut share_all = 0;
+    while met.len() < enough.most && share_all < enough.voters {
+        let newest = heads.iter().copied().fold(0, u32::max);
+        if newest == 0 {
             return;
-        };
-        let mut shared = 0;
-        for (position, list) in lists.iter_mut().enumerate() {
-            if let [head, rest @ ..] = list
-                && head.get() == session
-            {
-                *list = rest;
-                shared |= 1 << position;
-            }
         }
-        share_all += usize::from(shared == all);
-        met.push(Met { session, shared });
+        let mut shared = 0;
+        for (position, ((head, at), list)) in heads.iter_mut().zip(&mut at).zip(lists).enumerate() {
+            let here = *head == newest;
+            shared |= u32::from(here) << position;
+            *at += usize::from(here);
+            *head = shows(list, *at);
+        }
+        share_all += usize::from(shared == enough.all);
+        met.push(Met {
+            session: newest - 1,
+            shared,
+        });
     }
 }
 
