@@ -28,7 +28,7 @@ pub(crate) fn respond(
     }
     freshness.write(response.headers_mut());
     if response.status() != StatusCode::NOT_MODIFIED {
-        let json = HeaderValue::from_static("application/json");
+        let json = const { HeaderValue::from_static("application/json") };
         response.headers_mut().insert(CONTENT_TYPE, json);
         *response.body_mut() = Body::from(body);
     }

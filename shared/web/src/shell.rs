@@ -162,7 +162,8 @@ fn stamp(mut response: Response, id: Option<RequestId>) -> Response {
     if !headers.contains_key(CACHE_CONTROL) {
         Freshness::NoStore.write(headers);
     }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let nosniff = const { HeaderValue::from_static("nosniff") };
+    headers.insert(X_CONTENT_TYPE_OPTIONS, nosniff);
     if let Some(id) = id {
         id.write(headers);
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use axum::Router;
 use axum::body::Body;
 use guard::{Clock, Deadline};
@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
 use crate::events::PEAK_PER_S;
-use crate::measure::compare::compare_together;
+use crate::measure::compare::{Random, compare_quantile};
 use crate::measure::{Plan, Report, cpu};
 use crate::town::Town;
 use crate::world;
@@ -30,7 +30,7 @@ const USERS: usize = 2_000;
 const ASKING: usize = 2;
 /// Requests of one slice, a fifth of a second at the peak: long enough for several sendings.
 const SLICE: usize = 400;
-/// Slices of each side in one pair, in the order A B B A: its p99 is of so many times [`SLICE`].
+/// Slices of each side in one pair, in the order A B B A.
 const SLICES: usize = 10;
 /// Pairs, and as many of the control.
 const PAIRS: usize = 30;
@@ -53,10 +53,11 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
         let (stand, failed) = &mut *cell.borrow_mut();
         stand.pair(sides).unwrap_or_else(|error| {
             failed.get_or_insert(error);
-            (f64::NAN, f64::NAN)
+            [Vec::new(), Vec::new()]
         })
     };
-    let found = compare_together(
+    let found = compare_quantile(
+        0.99,
         plan,
         || pair([Side::Off, Side::On]),
         || pair([Side::Off, Side::Off]),
@@ -87,10 +88,11 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
         1.0 / EVERY.as_secs_f64()
     ));
     report.note(format!(
-        "A p99 is of {} requests, which lie in {SLICES} slices of {SLICE} between as many of the other side \
-         (A B B A): what disturbs the machine for longer than a slice meets both. Before the sides change \
-         the outbox is emptied, so that neither pays for what the other left.",
-        SLICE * SLICES
+        "A p99 is of {} requests, which lie in slices of {SLICE} between as many of the other side (A B B A): \
+         what disturbs the machine for longer than a slice meets both. They come at random moments, so that \
+         the processor's timer does too. Before the sides change the outbox is emptied, so that neither pays \
+         for what the other left. Intervals draw the {PAIRS} pairs of {SLICES} slices again.",
+        SLICE * SLICES * PAIRS
     ));
     report.note(
         "Wall times over a socket were tried: at the 99th percentile the same process differed from itself \
@@ -114,6 +116,7 @@ struct Stand {
     off: Router,
     /// Of the side that makes events.
     outbox: Arc<Outbox>,
+    random: Random,
     town: Town,
 }
 
@@ -137,12 +140,13 @@ impl Stand {
             on: on.serve(Router::new()),
             off: off.serve(Router::new()),
             outbox,
+            random: Random(1),
             town,
         })
     }
 
-    /// The p99 of either side, nanoseconds of CPU time.
-    fn pair(&mut self, sides: [Side; 2]) -> anyhow::Result<(f64, f64)> {
+    /// What each request of either side cost, nanoseconds of CPU time.
+    fn pair(&mut self, sides: [Side; 2]) -> anyhow::Result<[Vec<f64>; 2]> {
         let mut costs = [Vec::new(), Vec::new()];
         for turn in 0..SLICES {
             // A B, then B A.
@@ -153,17 +157,16 @@ impl Stand {
                 }
             }
         }
-        let [first, second] = costs;
-        Ok((p99(first)?, p99(second)?))
+        Ok(costs)
     }
 
-    fn slice(&self, side: Side, costs: &mut Vec<f64>) -> anyhow::Result<()> {
+    fn slice(&mut self, side: Side, costs: &mut Vec<f64>) -> anyhow::Result<()> {
         let router = match side {
             Side::Off => &self.off,
             Side::On => &self.on,
         };
         self.answering
-            .block_on(requests(router, &*self.town.clock, costs))?;
+            .block_on(requests(router, &*self.town.clock, &mut self.random, costs))?;
         if side == Side::On {
             let (outbox, deadline) = (Arc::clone(&self.outbox), self.town.deadline(5_000));
             let emptied = self.sending.spawn(async move {
@@ -190,13 +193,21 @@ fn beside() -> anyhow::Result<Runtime> {
 }
 
 /// Asks as often as at the peak, and adds what each answer cost.
-async fn requests(router: &Router, clock: &dyn Clock, costs: &mut Vec<f64>) -> anyhow::Result<()> {
+///
+/// At random moments, as customers come: at even ones, the processor's timer falls into requests of one
+/// side more often than of the other, and those are what a 99th percentile is made of.
+async fn requests(
+    router: &Router,
+    clock: &dyn Clock,
+    random: &mut Random,
+    costs: &mut Vec<f64>,
+) -> anyhow::Result<()> {
     let mut due = clock.now().mono;
     for number in 0..SLICE {
         while clock.now().mono < due {
             std::hint::spin_loop();
         }
-        due += EVERY;
+        due += EVERY.mul_f64(2.0 * random.unit());
         let path = format!("/recommend?user_id=user-{}&limit=20", number % ASKING);
         let request = Request::get(path).body(Body::empty())?;
         let before = cpu::this_thread();
@@ -206,12 +217,6 @@ async fn requests(router: &Router, clock: &dyn Clock, costs: &mut Vec<f64>) -> a
         ensure!(body.to_bytes().len() > 1_000, "an answer");
     }
     Ok(())
-}
-
-fn p99(mut costs: Vec<f64>) -> anyhow::Result<f64> {
-    costs.sort_by(f64::total_cmp);
-    let p99 = costs.get(costs.len() * 99 / 100).copied();
-    p99.context("a slice")
 }
 
 /// Sends events as they come, like the task of a process that serves.

@@ -8,6 +8,8 @@ pub const PAIRS_MIN: usize = 30;
 const CONTROL_MAX: f64 = 0.05;
 /// Resamples of a bootstrap interval.
 const RESAMPLES: usize = 2_000;
+/// The same where every resample sorts every call again.
+const POOLED_RESAMPLES: usize = 400;
 
 /// How a comparison is run.
 #[derive(Debug, Clone, Copy)]
@@ -98,19 +100,76 @@ pub fn compare(plan: Plan, mut a: impl FnMut() -> f64, mut b: impl FnMut() -> f6
     Comparison::of(pairs, control_pairs)
 }
 
-/// The same where one measurement answers the costs of both, A first, because a cost is that of many
-/// short blocks of each in turn; `control` measures A twice, in the same way.
-pub fn compare_together(
+/// Compares a quantile of the costs of single calls. `both` answers the calls of A and of B that were
+/// made in turn, `control` those of A twice; a quantile is of all calls of a side, because one of few
+/// calls says little, and the intervals draw pairs again.
+pub fn compare_quantile(
+    quantile: f64,
     plan: Plan,
-    mut both: impl FnMut() -> (f64, f64),
-    mut control: impl FnMut() -> (f64, f64),
+    mut both: impl FnMut() -> [Vec<f64>; 2],
+    mut control: impl FnMut() -> [Vec<f64>; 2],
 ) -> Comparison {
     for _ in 0..plan.warm_up {
         both();
     }
     let wanted = plan.pairs.max(PAIRS_MIN);
-    let (pairs, control_pairs) = (0..wanted).map(|_| (both(), control())).unzip();
-    Comparison::of(pairs, control_pairs)
+    let (pairs, controls): (Vec<_>, Vec<_>) = (0..wanted).map(|_| (both(), control())).unzip();
+    let ([a, b, ratio], pairs) = pooled(quantile, &pairs);
+    let ([_, _, control], control_pairs) = pooled(quantile, &controls);
+    Comparison {
+        a,
+        b,
+        ratio,
+        control,
+        pairs,
+        control_pairs,
+    }
+}
+
+/// The quantile of all calls of A, of B, and B over A, with their intervals; and that of each pair.
+fn pooled(quantile: f64, pairs: &[[Vec<f64>; 2]]) -> ([Interval; 3], Vec<(f64, f64)>) {
+    let of = |drawn: &[&[Vec<f64>; 2]]| {
+        let [a, b] = [0, 1].map(|side| {
+            let calls = drawn.iter().filter_map(|pair| pair.get(side));
+            at_quantile(quantile, calls.flatten().copied().collect())
+        });
+        [a, b, b / a]
+    };
+    let all: Vec<_> = pairs.iter().collect();
+    let medians = of(&all);
+    let mut random = Random(0x5eed);
+    let drawn: Vec<[f64; 3]> = (0..POOLED_RESAMPLES)
+        .map(|_| {
+            let again = (0..all.len()).filter_map(|_| all.get(random.below(all.len())));
+            of(&again.copied().collect::<Vec<_>>())
+        })
+        .collect();
+    let mut which = 0;
+    let intervals = medians.map(|median| {
+        let own = drawn.iter().filter_map(|values| values.get(which));
+        let own: Vec<f64> = own.copied().collect();
+        which += 1;
+        Interval {
+            median,
+            low: at_quantile(0.025, own.clone()),
+            high: at_quantile(0.975, own),
+        }
+    });
+    let each = pairs.iter().map(|[a, b]| {
+        let at = |calls: &Vec<f64>| at_quantile(quantile, calls.clone());
+        (at(a), at(b))
+    });
+    (intervals, each.collect())
+}
+
+/// The value below which this share of all lies; not a number when there is none.
+fn at_quantile(quantile: f64, mut values: Vec<f64>) -> f64 {
+    let place = (quantile * values.len() as f64) as usize;
+    let place = place.min(values.len().saturating_sub(1));
+    if values.is_empty() {
+        return f64::NAN;
+    }
+    *values.select_nth_unstable_by(place, f64::total_cmp).1
 }
 
 /// The median of these values and how sure it is.
@@ -204,6 +263,24 @@ mod tests {
             if calls % 2 == 0 { 120.0 } else { 100.0 }
         };
         assert!(compare(Plan::default(), drifting, noisy(100.0, 2)).is_void());
+    }
+
+    #[test]
+    fn a_quantile_is_of_all_calls_and_the_control_holds() {
+        // Nine calls in ten cost 10, one in ten costs 50 or, of B, 40.
+        let side = |seed: u64, rare: f64| {
+            let mut random = Random(seed);
+            move || -> Vec<f64> {
+                let cost = |call: usize| if call.is_multiple_of(10) { rare } else { 10.0 };
+                (0..1_000).map(|call| cost(call) + random.unit()).collect()
+            }
+        };
+        let (mut a, mut b, mut more) = (side(1, 50.0), side(2, 40.0), side(3, 50.0));
+        let mut other = side(4, 50.0);
+        let found = compare_quantile(0.95, Plan::default(), || [a(), b()], || [more(), other()]);
+        assert!(!found.is_void(), "{:?}", found.control);
+        assert!((found.ratio.median - 0.8).abs() < 0.01, "{:?}", found.ratio);
+        assert!((50.0..51.0).contains(&found.a.median), "{:?}", found.a);
     }
 
     #[test]
