@@ -26,6 +26,9 @@ const LAG_MAX: Duration = Duration::from_millis(1);
 const LONGEST_US: u64 = 120_000_000;
 /// Complaints that are kept word by word.
 const COMPLAINTS_MAX: usize = 5;
+/// Calls that may be under way: each has a connection of its own, and a process has 20,000 descriptors
+/// and fewer.
+const UNDER_WAY_MAX: usize = 8_000;
 
 /// What is offered.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +55,8 @@ pub enum Sample {
 pub struct Report {
     /// Calls made.
     pub sent: u64,
+    /// Calls that were due and not made, because 8,000 others were under way.
+    pub unsent: u64,
     /// Of them with a valid answer.
     pub valid: u64,
     /// Of them refused by a limit.
@@ -95,6 +100,10 @@ impl Load {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
+            if tasks.running() >= UNDER_WAY_MAX {
+                report.unsent += 1;
+                continue;
+            }
             report.lag(clock.now().mono.saturating_sub(due));
             let (calling, ended, clock) = (call(number), ended.clone(), Arc::clone(&clock));
             tasks.spawn(async move {
@@ -120,6 +129,7 @@ impl Report {
     fn empty(empty: &Histogram<u64>) -> Self {
         Self {
             sent: 0,
+            unsent: 0,
             valid: 0,
             refused: 0,
             errors: 0,

@@ -221,6 +221,24 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_nothing_is_let_in_while_there_is_room() {
+        let clock = Arc::new(ManualClock::default());
+        let few = ConcurrencyTuning {
+            limit: 2,
+            ..tuning(false)
+        };
+        let concurrency = Concurrency::new(few, clock.clone());
+        let one = concurrency.try_enter(clock.now()).unwrap();
+        let other = concurrency.try_enter(clock.now()).unwrap();
+        assert!(concurrency.try_enter(clock.now()).is_none());
+        assert_eq!(concurrency.inside(), 2);
+        one.done();
+        assert_eq!(concurrency.inside(), 1);
+        drop(other);
+        assert!(concurrency.try_enter(clock.now()).is_some());
+    }
+
+    #[test]
     fn the_limit_falls_to_what_the_server_does_without_a_queue() {
         let mut state = State::new(tuning(true));
         // The usual time is known from a quiet hour.

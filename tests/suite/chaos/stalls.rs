@@ -54,6 +54,16 @@ async fn leaves_nothing(world: &World, pace: Pace, matrix: &mut Matrix) {
     let (mut row, timer) = tokio::join!(stalled, bare_timer(span));
     // Everything was healed a moment ago.
     let mut after = world.baseline().await;
+    let tasks = at_rest.tasks + 1.0;
+    // Up to a second after healing, which a process that measures itself five times a second says 0.2 s
+    // later: what comes by itself now and then may just be there.
+    for _ in 0..5 {
+        if after.tasks <= tasks && after.flights == 0.0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        after = world.look().await;
+    }
     let bound = at_rest.descriptors + DESCRIPTORS_SLACK;
     // A debug build is still catching up then, and a pool keeps what that took while it may be used.
     for _ in 0..CATCHING_UP {
@@ -62,7 +72,7 @@ async fn leaves_nothing(world: &World, pace: Pace, matrix: &mut Matrix) {
         }
         after = world.baseline().await;
     }
-    assert!(after.tasks <= at_rest.tasks + 1.0, "{after:?} {at_rest:?}");
+    assert!(after.tasks <= tasks, "{after:?} {at_rest:?}");
     assert_eq!(after.flights, 0.0);
     assert!(after.descriptors <= bound, "{after:?} {at_rest:?}");
     let (p99, bound) = (row.report.latency(99.0), DEADLINE + timer);

@@ -241,11 +241,15 @@ impl World {
         self.redis.lock().await.empty().await.unwrap();
     }
 
-    /// Tasks, loads in flight and descriptors, less than a second from now: the process measures
-    /// itself five times a second.
+    /// Tasks, loads in flight and descriptors, less than a second from now.
     pub async fn baseline(&self) -> Baseline {
         self.feed.hang_up();
         tokio::time::sleep(Duration::from_millis(700)).await;
+        self.look().await
+    }
+
+    /// The same as the process measured it last: it does so five times a second.
+    pub async fn look(&self) -> Baseline {
         let metrics = self.node.metrics().await.unwrap();
         let read = |name: &str| metrics.get(name).copied().unwrap_or(0.0);
         Baseline {
