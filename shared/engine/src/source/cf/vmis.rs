@@ -4,6 +4,8 @@
 //! and postings are ordered newest first, so merging the postings of the user's videos meets
 //! exactly those, newest first, without a heap and without a hash table.
 
+use std::cmp::Reverse;
+
 use zerocopy::little_endian::U32;
 
 use super::super::tally::Tally;
@@ -97,7 +99,8 @@ pub(super) fn vote(
     room.voters.clear();
     room.voters.extend(closest);
     // Who speaks most for a video is then who speaks of it first, of equals the newest session.
-    room.voters.sort_unstable_by(|a, b| b.rank.cmp(&a.rank));
+    room.voters
+        .sort_unstable_by_key(|voter| Reverse(voter.rank));
     // Where the votes lie is found out for some sessions together, so that these waits for memory
     // overlap; with each before its own counting they would follow one another.
     for some in room.voters.chunks(VOTES_AT_ONCE) {
