@@ -72,15 +72,13 @@ pub(super) async fn twice(pace: Pace, matrix: &mut Matrix) -> Vec<String> {
             }
             let fell_short = verdict(asked, found, &row);
             matrix.add(row);
-            match asked {
-                Asked::Anew => broken.extend(fell_short),
-                // Nothing in the process can hold it: said on the page instead.
-                Asked::Kept if fell_short.is_empty() => {}
-                Asked::Kept => matrix.note(format!(
-                    "missed: {}; promised are 90 % and refusals within 20 ms. Reading a question costs a process as much as answering it with a kept page, so only fewer questions help: a limit of the interface below the knee before the process, or another process",
+            if !fell_short.is_empty() {
+                matrix.note(format!(
+                    "missed: {}; promised are 90 % and refusals within 20 ms (decision 0024 says why)",
                     fell_short.join(", ")
-                )),
+                ));
             }
+            broken.extend(fell_short);
             break;
         }
         if knee.is_none() {

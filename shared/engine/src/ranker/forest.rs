@@ -337,18 +337,41 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        // In two halves, side by side: 256 in both.
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn a_few_come_to_the_leaves_that_each_walks_to(
+            forest in forest(),
+            values in vec(vec(value(), COUNT), 0..LANES),
+        ) {
+            prop_assert_eq!(odds(&forest, &values), walks(&forest, &values));
+        }
 
         #[test]
         fn many_at_once_come_to_the_leaves_that_each_walks_to(
             forest in forest(),
-            values in vec(vec(value(), COUNT), 0..3 * LANES),
+            values in vec(vec(value(), COUNT), LANES..3 * LANES),
         ) {
-            let vectors: Vec<Vector> = values.iter().map(|row| Vector::try_from(&row[..]).unwrap()).collect();
-            let mut odds = Vec::new();
-            forest.odds(&vectors, &mut odds);
-            let walked: Vec<f32> = vectors.iter().map(|vector| walk(&forest, vector)).collect();
-            prop_assert_eq!(odds, walked);
+            prop_assert_eq!(odds(&forest, &values), walks(&forest, &values));
         }
+    }
+
+    fn vectors(values: &[Vec<f32>]) -> Vec<Vector> {
+        let vector = |row: &Vec<f32>| Vector::try_from(&row[..]).unwrap();
+        values.iter().map(vector).collect()
+    }
+
+    fn odds(forest: &Forest, values: &[Vec<f32>]) -> Vec<f32> {
+        let mut odds = Vec::new();
+        forest.odds(&vectors(values), &mut odds);
+        odds
+    }
+
+    fn walks(forest: &Forest, values: &[Vec<f32>]) -> Vec<f32> {
+        vectors(values)
+            .iter()
+            .map(|vector| walk(forest, vector))
+            .collect()
     }
 }

@@ -60,7 +60,7 @@ impl Forgery {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(crate::tries(1_500))]
 
     #[test]
     fn what_was_written_is_read(world in world()) {
@@ -95,7 +95,7 @@ proptest! {
 
 proptest! {
     // Eight forgeries of each world, because making one costs more than opening it.
-    #![proptest_config(ProptestConfig::with_cases(250))]
+    #![proptest_config(crate::tries(600))]
 
     #[test]
     fn resealed_forgeries_are_refused_or_harmless(

@@ -20,3 +20,10 @@ mod together;
 mod wish;
 #[cfg(test)]
 mod world;
+
+/// How often a law is tried: all of `times` where `REELWAY_LAWS` says so, as `scripts/test` does, else a
+/// third, because who works on the heart waits for them.
+fn tries(times: u32) -> proptest::prelude::ProptestConfig {
+    let all = std::env::var_os("REELWAY_LAWS").is_some();
+    proptest::prelude::ProptestConfig::with_cases(if all { times } else { times / 3 })
+}

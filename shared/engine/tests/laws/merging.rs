@@ -60,7 +60,7 @@ fn candidate(item: u32, score: f32) -> Candidate {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(crate::tries(1_500))]
 
     #[test]
     fn merging_loses_no_video_and_no_source(shares in shares()) {

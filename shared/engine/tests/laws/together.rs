@@ -142,7 +142,7 @@ fn same(found: &Scores, expected: &Scores) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(crate::tries(2_000))]
 
     /// The scratch goes from question to question, as it does in serving.
     #[test]
