@@ -51,14 +51,16 @@ fn seeds() -> impl Strategy<Value = Vec<Seed>> {
 
 type Scores = BTreeMap<u32, f64>;
 
-/// The definition, with sets and maps: the newest sessions that share something, of them the
-/// closest, of equally close ones the newer.
-fn by_definition(world: &World, knobs: &CfKnobs, seeds: &[Seed]) -> Scores {
-    let sessions: Vec<BTreeSet<u32>> = world
-        .sessions
-        .iter()
-        .map(|session| session.iter().map(|film| *film as u32).collect())
-        .collect();
+/// What each session holds, oldest first.
+fn held(world: &World) -> Vec<BTreeSet<u32>> {
+    let films = |session: &Vec<usize>| session.iter().map(|film| *film as u32).collect();
+    world.sessions.iter().map(films).collect()
+}
+
+/// The definition, with sets: the newest sessions that share something, of them the closest, of
+/// equally close ones the newer; each with its vote and the newest film it shares.
+fn votes(world: &World, knobs: &CfKnobs, seeds: &[Seed]) -> Vec<(usize, f64, u32)> {
+    let sessions = held(world);
     let looking: Vec<&Seed> = seeds.iter().take(knobs.last.get() as usize).collect();
     let mut met: Vec<(usize, f64, usize)> = Vec::new();
     for (number, session) in sessions.iter().enumerate().rev() {
@@ -77,14 +79,22 @@ fn by_definition(world: &World, knobs: &CfKnobs, seeds: &[Seed]) -> Scores {
     // Stable: of those that are equally close the newer one stays ahead.
     met.sort_by(|a, b| (b.1 as f32).total_cmp(&(a.1 as f32)));
     met.truncate(knobs.voters.get() as usize);
-    let mut scores = Scores::new();
-    for (number, similarity, newest) in met {
+    let vote = |(number, similarity, newest): (usize, f64, usize)| {
         let age = (sessions.len() - number) as f64;
         let faded = match knobs.session_half_life.get() {
             0 => 1.0,
             half_life => (-age / f64::from(half_life)).exp2(),
         };
         let vote = similarity * (1.0 - 0.1 * (newest + 1) as f64) * faded;
+        (number, vote, looking[newest].item)
+    };
+    met.into_iter().map(vote).collect()
+}
+
+/// What the votes add up to.
+fn by_definition(world: &World, knobs: &CfKnobs, seeds: &[Seed]) -> Scores {
+    let (sessions, mut scores) = (held(world), Scores::new());
+    for (number, vote, _) in votes(world, knobs, seeds) {
         for film in &sessions[number] {
             let with = sessions
                 .iter()
@@ -153,6 +163,25 @@ proptest! {
         for seeds in asked {
             let found = predicted(&index, &knobs, &seeds, &mut scratch);
             same(&found, &scaled(by_definition(&world, &knobs, &seeds)))?;
+        }
+    }
+
+    /// Where two spoke as much but for rounding, either may be named.
+    #[test]
+    fn who_spoke_most_for_a_film_is_named(world in town(), knobs in knobs(), seeds in seeds()) {
+        let index = Index::open(Arc::new(world.bytes())).unwrap();
+        let knobs = CfKnobs { session_share: F32::new(1.0), ..knobs };
+        let (sessions, votes) = (held(&world), votes(&world, &knobs, &seeds));
+        let mut scratch = Scratch::default();
+        for row in predict(&index, &knobs, &seeds, &mut scratch) {
+            let loudest = |by: &dyn Fn(u32) -> bool| {
+                let own = votes.iter().filter(|(number, _, newest)| {
+                    sessions[*number].contains(&row.item) && by(*newest)
+                });
+                own.map(|(_, vote, _)| *vote).fold(0.0, f64::max)
+            };
+            let (named, any) = (loudest(&|newest| newest == row.because), loudest(&|_| true));
+            prop_assert!(named > any * (1.0 - 1e-5), "{}: {named} of {any}", row.item);
         }
     }
 
