@@ -9,7 +9,7 @@ use crate::life::unit;
 /// Pause after the first failed dial; doubled by each further one.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause between dials.
-const PAUSE_MAX: Duration = Duration::from_millis(800);
+const PAUSE_MAX: Duration = Duration::from_millis(400);
 
 /// The pause between dials.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ mod tests {
         }
         assert!(spans[0] <= PAUSE_FIRST, "{spans:?}");
         assert!(
-            spans[11] > spans[0] * 8 && spans[11] <= PAUSE_MAX,
+            spans[11] > spans[0] * 4 && spans[11] <= PAUSE_MAX,
             "{spans:?}"
         );
         let mut other = Pause::default();

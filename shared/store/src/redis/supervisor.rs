@@ -166,6 +166,10 @@ impl Supervisor {
         if let Some(tuning) = self.tuning.get() {
             breaker.tune(tuning.snapshot().guard.redis_breaker.into());
         }
+        // A probe that may not even dial would say nothing of the server, and cost the next half-open.
+        if !self.can_try() && breaker.state() != BreakerState::Closed {
+            return Err(Lapse::Unavailable);
+        }
         let permit = breaker.acquire().map_err(|_| Lapse::Open)?;
         let answered = self.attempt(command, &deadline.child(CALL_MAX)).await;
         permit.report(match &answered {
@@ -183,6 +187,12 @@ impl Supervisor {
             metrics::counter!(REDIS_REBUILDS, "cause" => why).increment(1);
             tracing::warn!(redis.cause = why, "connection to redis given up: {why}");
         }
+    }
+
+    /// Whether there is a connection, or one may be dialled.
+    fn can_try(&self) -> bool {
+        let is_linked = |lane: &Lane| lane.link.load().is_some();
+        self.state.lanes.iter().any(is_linked) || self.state.may_dial(0)
     }
 
     /// How many connections there are.
