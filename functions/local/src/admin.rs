@@ -28,11 +28,16 @@ pub fn guard(settings: &Settings) -> AdminGuard {
 }
 
 /// `POST /admin/jobs/profile`, `GET /admin/hot-keys` and `GET /metrics`, behind the admin guard.
-/// The night computes in `work`.
-pub(crate) fn routes(settings: &Settings, jobs: Arc<Jobs>, work: Tasks, tiered: Tiered) -> Router {
+/// The night computes in `background`.
+pub(crate) fn routes(
+    settings: &Settings,
+    jobs: Arc<Jobs>,
+    background: Tasks,
+    tiered: Tiered,
+) -> Router {
     Router::new()
         .route("/admin/jobs/profile", post(profile))
-        .with_state((jobs, work))
+        .with_state((jobs, background))
         .route("/admin/hot-keys", get(async move || Json(hot(&tiered))))
         .route("/metrics", get(async || ops::metrics_text()))
         .layer(middleware::from_fn_with_state(guard(settings), check))
@@ -55,9 +60,9 @@ async fn check(State(guard): State<AdminGuard>, request: Request, next: Next) ->
 }
 
 /// Runs the night and answers with its report; the client may go away meanwhile.
-async fn profile(State((jobs, work)): State<(Arc<Jobs>, Tasks)>) -> Response {
+async fn profile(State((jobs, background)): State<(Arc<Jobs>, Tasks)>) -> Response {
     let deadline = Deadline::after(Arc::clone(jobs.clock()), NIGHT_BUDGET);
-    let night = work.spawn(async move { jobs.night(None, false, &deadline).await });
+    let night = background.spawn(async move { jobs.night(None, false, &deadline).await });
     match night.await {
         Ok(Ok(night)) => Json(night).into_response(),
         Err(error) => {

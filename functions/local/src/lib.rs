@@ -32,8 +32,15 @@ use cli::{Cli, Command, Serve};
 use ops::settings::Environment;
 use ops::telemetry::{self, Format};
 use output::Output;
+use service::Threads;
 use settings::Settings;
 use tokio::runtime::{Builder, Runtime};
+
+/// How far what computes slates stands behind what reads requests, and what nobody waits for behind
+/// both: of a core that two of them want, the first has three quarters and nine tenths. So the queue
+/// stands where it is measured (decision 0024).
+const SLATES_NICE: i32 = 5;
+const BACKGROUND_NICE: i32 = 15;
 
 /// Does what the command line says.
 ///
@@ -59,11 +66,16 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Format::for_stderr(),
         if quiet { "warn" } else { &settings.log },
     )?;
-    let runtime = runtime("reelway", 1)?;
+    let runtime = runtime("reelway", 1, 0)?;
     if let Command::Serve(args) = command {
-        // Whatever computes for long, as a consumer may, leaves one to the slates.
-        let work = self::runtime("reelway-work", 2)?;
-        return runtime.block_on(serve::serve(settings, args, work.handle().clone()));
+        let slates = self::runtime("reelway-slates", 1, SLATES_NICE)?;
+        // A consumer that computes for long leaves one to the jobs.
+        let background = self::runtime("reelway-behind", 2, BACKGROUND_NICE)?;
+        let threads = Threads {
+            slates: slates.handle().clone(),
+            background: background.handle().clone(),
+        };
+        return runtime.block_on(serve::serve(settings, args, threads));
     }
     runtime.block_on(async {
         match command {
@@ -79,12 +91,26 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     })
 }
 
-/// A thread for each core, at least so many.
-fn runtime(threads: &str, least: usize) -> std::io::Result<Runtime> {
+/// A thread for each core, at least so many, and how far they stand behind others.
+fn runtime(threads: &str, least: usize, nice: i32) -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism()?.get();
     Builder::new_multi_thread()
         .worker_threads(cores.max(least))
         .thread_name(threads)
+        .on_thread_start(move || stand_behind(nice))
         .enable_all()
         .build()
+}
+
+/// Puts this thread, and those that it starts, behind others. Elsewhere than on Linux that would be
+/// the whole process.
+fn stand_behind(nice: i32) {
+    #[cfg(target_os = "linux")]
+    if nice > 0
+        && let Err(error) = rustix::process::setpriority_process(None, nice)
+    {
+        tracing::debug!(error = %error, "what computes stands beside what reads requests");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
 }

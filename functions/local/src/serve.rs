@@ -8,7 +8,6 @@ use anyhow::Context;
 use axum::Router;
 use jiff::civil::Time;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +18,7 @@ use crate::import;
 use crate::jobs::{Jobs, NIGHT_BUDGET};
 use crate::output::Output;
 use crate::pump::Pump;
-use crate::service::Service;
+use crate::service::{Service, Threads};
 use crate::settings::Settings;
 
 mod tend;
@@ -27,13 +26,13 @@ mod tend;
 /// How long what is under way may take to end after a signal.
 const STOP_BUDGET: Duration = Duration::from_secs(5);
 
-/// Serves until the process is told to stop. What computes (slates, consumers, jobs) does so on the
-/// threads of `work`: those that read requests and write answers stay responsive beside it, so that
+/// Serves until the process is told to stop. What computes (slates; consumers and jobs) does so on
+/// threads of its own: those that read requests and write answers stay responsive beside it, so that
 /// what arrives is seen, and a queue stands where it is measured (decision 0024).
 ///
 /// # Errors
 /// When the address or the data folder is taken, or a store cannot be opened.
-pub async fn serve(settings: Settings, args: Serve, work: Handle) -> anyhow::Result<()> {
+pub async fn serve(settings: Settings, args: Serve, threads: Threads) -> anyhow::Result<()> {
     let night_at = night_at(&args.profile_at)?;
     let addr = args.addr.unwrap_or(settings.addr);
     // First, so that a taken port is said before anything is made.
@@ -41,7 +40,7 @@ pub async fn serve(settings: Settings, args: Serve, work: Handle) -> anyhow::Res
         .await
         .with_context(|| format!("{addr} cannot be listened on"))?;
     ops::metric::install();
-    let service = Arc::new(Service::open_on(&settings, Some(work)).await?);
+    let service = Arc::new(Service::open_on(&settings, Some(threads)).await?);
     import::recover(&settings.data, &service.import_stores()).await?;
     let stop = CancellationToken::new();
     let pump = service.start_pump(&stop);
@@ -52,7 +51,7 @@ pub async fn serve(settings: Settings, args: Serve, work: Handle) -> anyhow::Res
     if let Some(at_ms) = night_at {
         let (jobs, stop) = (Arc::clone(&jobs), stop.clone());
         service
-            .work
+            .background
             .spawn(async move { jobs.every_night(at_ms, &stop).await });
     }
     let router = router(&service, &settings, jobs);
@@ -71,7 +70,7 @@ fn router(service: &Service, settings: &Settings, jobs: Arc<Jobs>) -> Router {
         .merge(admin::routes(
             settings,
             jobs,
-            service.work.clone(),
+            service.background.clone(),
             service.serving.tiered.clone(),
         ));
     let documents = vec![recommend::openapi(), ingest::openapi()];

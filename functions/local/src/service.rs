@@ -42,8 +42,20 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// Everything that runs on its own.
     pub tasks: Tasks,
-    /// The same account, for what computes: it has threads of its own in a process that serves.
+    /// The same account, for slates and what keeps them fresh: on threads of their own in a process
+    /// that serves.
     pub work: Tasks,
+    /// The same account, for what nobody waits for: consumers and jobs, on others again.
+    pub background: Tasks,
+}
+
+/// The threads of a process that serves, besides those that read requests.
+#[derive(Debug, Clone)]
+pub struct Threads {
+    /// Slates are computed here.
+    pub slates: Handle,
+    /// Consumers and jobs run here.
+    pub background: Handle,
 }
 
 impl Service {
@@ -55,14 +67,17 @@ impl Service {
         Self::open_on(settings, None).await
     }
 
-    /// As [`Self::open`]; what computes does so on the threads of `work`, if there are any.
+    /// As [`Self::open`]; what computes does so on threads of its own, if there are any.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub async fn open_on(settings: &Settings, work: Option<Handle>) -> anyhow::Result<Self> {
+    pub async fn open_on(settings: &Settings, threads: Option<Threads>) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
         let tasks = Tasks::new();
-        let work = work.map_or_else(|| tasks.clone(), |runtime| tasks.on(runtime));
+        let (work, background) = match threads {
+            Some(threads) => (tasks.on(threads.slates), tasks.on(threads.background)),
+            None => (tasks.clone(), tasks.clone()),
+        };
         let backend = Backend::open(settings).await?;
         let signer = signing::signer(settings)?;
         let deadline = Deadline::after(Arc::clone(&clock), START_BUDGET);
@@ -84,6 +99,7 @@ impl Service {
             clock,
             tasks,
             work,
+            background,
         })
     }
 
@@ -172,7 +188,7 @@ impl Service {
             Route::prompt(clickstream::Clickstream::NAME, Arc::new(clickstream)),
             Route::wide(archive::Archive::NAME, Arc::new(archive)),
         ];
-        Pump::start(&parts, routes, &self.work, stop)
+        Pump::start(&parts, routes, &self.background, stop)
     }
 
     /// The nightly jobs over this service.

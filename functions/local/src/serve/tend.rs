@@ -28,17 +28,19 @@ const FLUSH_BUDGET: Duration = Duration::from_secs(5);
 /// Starts everything; it ends when `stop` is cancelled.
 pub(super) fn start(service: &Arc<Service>, stop: &CancellationToken) {
     let (outbox, clock) = (&service.serving.outbox, &service.clock);
+    let (prompt, behind) = (&service.work, &service.background);
     let all = [
-        refresh(Arc::clone(service)).boxed(),
-        send_served(Arc::clone(outbox), Arc::clone(clock)).boxed(),
-        sweep(Arc::clone(service)).boxed(),
-        expire_records(Arc::clone(service)).boxed(),
-        ops::metric::upkeep().boxed(),
+        (prompt, refresh(Arc::clone(service)).boxed()),
+        (
+            prompt,
+            send_served(Arc::clone(outbox), Arc::clone(clock)).boxed(),
+        ),
+        (behind, sweep(Arc::clone(service)).boxed()),
+        (behind, expire_records(Arc::clone(service)).boxed()),
+        (behind, ops::metric::upkeep().boxed()),
     ];
-    for one in all {
-        service
-            .work
-            .spawn(stop.clone().run_until_cancelled_owned(one));
+    for (tasks, one) in all {
+        tasks.spawn(stop.clone().run_until_cancelled_owned(one));
     }
 }
 
