@@ -188,13 +188,6 @@ impl Limits {
         })
     }
 
-    /// The same for what waits for nothing: nobody is turned away, whoever is not let in at once
-    /// [enters](Self::enter).
-    pub fn enter_at_once(&self, tuning: &GuardTuning, now: Now) -> Option<Entry<'_>> {
-        self.concurrency.tune(tuning.concurrency);
-        self.concurrency.try_enter(now)
-    }
-
     /// Applies what changed: the rates, and whether other processes are heard of. Answers whether
     /// this one may take it all: a share is kept for others only where there are any.
     fn follow(&self, tuning: &Arc<Tuning>, user: Option<u64>) -> bool {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::body::Body as Posted;
 use axum::response::Response;
-use guard::concurrency::Entry;
 use guard::{Deadline, Now};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -92,24 +91,13 @@ impl<'a> Visit<'a> {
     /// handed out at once, so it needs no deadline and nobody can leave before it is there.
     async fn answer(&self, kind: Kind, cursor: Option<&'a Cursor>) -> Result<Response, Problem> {
         let turn = self.turn(kind, cursor);
-        let at_work = self
-            .app
-            .limits
-            .enter_at_once(&self.tuning.guard, self.began);
-        let found = match &at_work {
-            Some(_) => turn.at_hand(self.began),
-            None => AtHand::default(),
-        };
-        let handed = turn.rendered_at_hand(&found);
-        let handed = handed.map(|(answer, body)| self.respond(answer, body));
-        match (handed, at_work) {
-            (Some(response), Some(at_work)) => {
-                at_work.done();
-                Ok(response)
-            }
-            // On the heap, so that the usual case does not carry the room that this needs.
-            (_, at_work) => Box::pin(self.work(&turn, at_work, found)).await,
+        let found = turn.at_hand(self.began);
+        if let Some((answer, body)) = turn.rendered_at_hand(&found) {
+            // It takes no seat: to refuse it would cost as much as handing it out.
+            return Ok(self.respond(answer, body));
         }
+        // On the heap, so that the usual case does not carry the room that this needs.
+        Box::pin(self.work(&turn, found)).await
     }
 
     fn turn(&self, kind: Kind, cursor: Option<&'a Cursor>) -> Turn<'a> {
@@ -135,21 +123,11 @@ impl<'a> Visit<'a> {
     }
 
     /// Answers what has to be waited for, or worked for.
-    async fn work(
-        &self,
-        turn: &Turn<'_>,
-        at_work: Option<Entry<'_>>,
-        found: AtHand,
-    ) -> Result<Response, Problem> {
+    async fn work(&self, turn: &Turn<'_>, found: AtHand) -> Result<Response, Problem> {
         let deadline = self.app.deadline(self.tuning, &self.parts.extensions);
         let _with_us = CancelOnDrop(&deadline);
-        let at_work = match at_work {
-            Some(at_work) => at_work,
-            None => {
-                let limits = &self.app.limits;
-                limits.enter(&self.tuning.guard, &deadline).await?
-            }
-        };
+        let limits = &self.app.limits;
+        let at_work = limits.enter(&self.tuning.guard, &deadline).await?;
         let (answer, body) = turn.take(found, &deadline).await?;
         at_work.done();
         Ok(self.respond(&answer, body))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sync::{Mutex, MutexGuard, PoisonError};
-use crate::{Clock, ConcurrencyTuning, Deadline, Gate, GatePermit, Now, Shed};
+use crate::{Clock, ConcurrencyTuning, Deadline, Gate, GatePermit, Shed};
 
 /// Calls that are averaged before the limit is looked at.
 const SAMPLES: u32 = 32;
@@ -89,17 +89,6 @@ impl Concurrency {
         Ok(Entry {
             concurrency: self,
             entered: self.clock.now().mono,
-            _permit: permit,
-        })
-    }
-
-    /// Lets in now or not at all; for what needs no deadline because it waits for nothing.
-    #[must_use]
-    pub fn try_enter(&self, now: Now) -> Option<Entry<'_>> {
-        let permit = self.gate.try_enter()?;
-        Some(Entry {
-            concurrency: self,
-            entered: now.mono,
             _permit: permit,
         })
     }
@@ -218,24 +207,6 @@ mod tests {
             state.limit
         };
         (0..windows).map(window).collect()
-    }
-
-    #[test]
-    fn who_waits_for_nothing_is_let_in_while_there_is_room() {
-        let clock = Arc::new(ManualClock::default());
-        let few = ConcurrencyTuning {
-            limit: 2,
-            ..tuning(false)
-        };
-        let concurrency = Concurrency::new(few, clock.clone());
-        let one = concurrency.try_enter(clock.now()).unwrap();
-        let other = concurrency.try_enter(clock.now()).unwrap();
-        assert!(concurrency.try_enter(clock.now()).is_none());
-        assert_eq!(concurrency.inside(), 2);
-        one.done();
-        assert_eq!(concurrency.inside(), 1);
-        drop(other);
-        assert!(concurrency.try_enter(clock.now()).is_some());
     }
 
     #[test]

@@ -140,3 +140,21 @@ async fn histories_and_videos_count_as_work_and_more_than_may_be_is_refused() {
         assert_eq!(second.json["code"], "overloaded", "{other}");
     }
 }
+
+#[tokio::test]
+async fn a_page_at_hand_takes_no_seat() {
+    let stalled = Stalled::new().await;
+    let stall = |stall| stalled.world.tables.stalled.store(stall, Ordering::Relaxed);
+    let narrow = r#"{"guard":{"concurrency":{"limit":1,"waiting_max":0,"adaptive":false}}}"#;
+    stalled.world.tuning.offer(narrow).unwrap();
+    stall(false);
+    let (made, _) = stalled.timed("/recommend?user_id=u1", None).await;
+    assert_eq!(made.json["rung"], "personal");
+    stall(true);
+    let at_work = stalled.timed("/users/u2/history", None);
+    let at_hand = stalled.timed("/recommend?user_id=u1", None);
+    let anew = stalled.timed("/recommend?user_id=u9", None);
+    let (_, (at_hand, _), (anew, _)) = tokio::join!(at_work, at_hand, anew);
+    assert_eq!(at_hand.json["rung"], "personal");
+    assert_eq!(anew.json["code"], "overloaded");
+}
