@@ -10,6 +10,7 @@ use jiff::civil::Time;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use web::Door;
 
 use crate::admin;
 use crate::cli::Serve;
@@ -54,15 +55,23 @@ pub async fn serve(settings: Settings, args: Serve, threads: Threads) -> anyhow:
             .background
             .spawn(async move { jobs.every_night(at_ms, &stop).await });
     }
-    let router = router(&service, &settings, jobs);
+    let shell = service.shell();
+    let router = router(&service, &settings, jobs, Arc::clone(&shell));
+    let tuning = Arc::clone(&service.serving.tuning);
+    let door = Door::new(shell, tuning, Arc::clone(&service.clock));
     greet(listener.local_addr()?, &service)?;
-    web::listen(listener, router, told_to_stop()?).await?;
+    web::listen(listener, router, Some(Arc::new(door)), told_to_stop()?).await?;
     finish(&service, &pump, &stop).await;
     Ok(())
 }
 
 /// One router of every function's routes.
-fn router(service: &Service, settings: &Settings, jobs: Arc<Jobs>) -> Router {
+fn router(
+    service: &Service,
+    settings: &Settings,
+    jobs: Arc<Jobs>,
+    shell: Arc<web::Shell>,
+) -> Router {
     let recommend = service.recommend_app();
     let ingest = service.ingest_app(settings);
     let routes = recommend::routes(recommend)
@@ -74,7 +83,7 @@ fn router(service: &Service, settings: &Settings, jobs: Arc<Jobs>) -> Router {
             service.serving.tiered.clone(),
         ));
     let documents = vec![recommend::openapi(), ingest::openapi()];
-    web::host(routes, documents, service.shell())
+    web::host(routes, documents, shell)
 }
 
 /// Makes sure that there is something to recommend, if there can be.

@@ -4,13 +4,13 @@
 //! Deadline ── bounds every wait          Gate, Concurrency ─ bound work in flight
 //! Breaker ─── stops asking the broken    Limiter ─────────── bounds what callers may ask
 //! Flight ──── one load per key           Lag ─────────────── tells a queue that stands
-//! Tasks ───── the one place that spawns
+//! Tasks ───── the one place that spawns  Shedder ───────── turns a share away while it does
 //!          KeyedBreaker, KeyedLimiter: one per user or network, in bounded memory
 //! ```
 //!
 //! Nothing here knows Reelway: no ids, no videos, no stores. Deciding uses an injected
 //! [`Clock`]; waiting is tokio's. Read in the order `clock`, `deadline`, `outcome`, `breaker`,
-//! `gate`, `concurrency`, `lag`, `limiter`, `tasks`, `flight`, `tuning`.
+//! `gate`, `concurrency`, `lag`, `shedder`, `limiter`, `tasks`, `flight`, `tuning`.
 #![forbid(unsafe_code)]
 
 pub mod breaker;
@@ -23,6 +23,7 @@ mod keyed;
 pub mod lag;
 pub mod limiter;
 pub mod outcome;
+pub mod shedder;
 mod sync;
 pub mod tasks;
 pub mod tuning;
@@ -39,8 +40,9 @@ pub use gate::{Gate, GatePermit, Shed};
 pub use lag::Lag;
 pub use limiter::{KeyedLimiter, Limiter};
 pub use outcome::Outcome;
+pub use shedder::Shedder;
 pub use tasks::Tasks;
 pub use tuning::{
     BreakerTuning, ConcurrencyTuning, GuardTuning, KeyedBreakerTuning, LagTuning, Limits, Rate,
-    RedisBreakerTuning, RegionBreakerTuning, UserBreakerTuning,
+    RedisBreakerTuning, RegionBreakerTuning, ShedderTuning, UserBreakerTuning,
 };

@@ -7,8 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use redis::RedisBreakerTuning;
+pub use shedder::ShedderTuning;
 
 mod redis;
+mod shedder;
 
 /// Users for whom a share is kept.
 pub const VIP_MAX: usize = 1_000;
@@ -40,6 +42,8 @@ pub struct GuardTuning {
     pub concurrency: ConcurrencyTuning,
     /// When a process is behind with what it loads for users.
     pub lag: LagTuning,
+    /// When a process is behind with reading requests, and how many it turns away then.
+    pub shedder: ShedderTuning,
 }
 
 /// When a dependency is left alone, and for how long.
@@ -328,7 +332,7 @@ impl GuardTuning {
     }
 
     /// Every other whole number, with its bounds.
-    fn integers(&self) -> [(&'static str, u32, u32, u32); 11] {
+    fn integers(&self) -> [(&'static str, u32, u32, u32); 14] {
         let (user, region) = (&self.user_breaker, &self.region_breaker);
         [
             ("user_breaker.timeouts", user.timeouts, 1, 1_000),
@@ -357,6 +361,9 @@ impl GuardTuning {
             ("lag.at_once", self.lag.at_once, 1, 100_000),
             ("lag.target_ms", self.lag.target_ms, 1, 10_000),
             ("lag.interval_ms", self.lag.interval_ms, 1, 60_000),
+            ("shedder.target_ms", self.shedder.target_ms, 1, 10_000),
+            ("shedder.full_ms", self.shedder.full_ms, 2, 60_000),
+            ("shedder.interval_ms", self.shedder.interval_ms, 1, 60_000),
         ]
     }
 }

@@ -1,7 +1,7 @@
 //! What HTTP functions share: parsing, problems, cache headers, cursors, tokens, OpenAPI.
 //!
 //! ```text
-//! request ─► shell (id, trace, panic guard) ─► Params / body ─► handler
+//! request ─► door ─► shell (id, trace, panic guard) ─► Params / body ─► handler
 //! answer  ◄─ shell (stamps, counts)         ◄─ Problem │ body + Freshness + ETag
 //!                        Signer ─► Cursor, ItemToken
 //! ```
@@ -12,7 +12,7 @@
 //! - What leaves signed comes back checked: version, key, purpose and tag, in constant time.
 //!
 //! Read in the order `problem`, `params`, `body`, `freshness`, `signer`, `cursor`, `token`,
-//! `caller`, `admin`, `meters`, `shell`, `host`, `listen`, `openapi`.
+//! `caller`, `admin`, `meters`, `shell`, `host`, `door`, `listen`, `openapi`.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -20,6 +20,7 @@ pub mod body;
 pub mod caller;
 pub mod cursor;
 mod decimal;
+pub mod door;
 pub mod etag;
 pub mod freshness;
 pub mod host;
@@ -43,6 +44,7 @@ pub use body::{BodyRules, read_body, read_json};
 pub use caller::{Caller, Prefix};
 pub use cursor::Cursor;
 pub use decimal::Decimal;
+pub use door::Door;
 pub use etag::ETag;
 pub use freshness::Freshness;
 pub use host::host;

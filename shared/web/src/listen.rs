@@ -5,18 +5,21 @@
 //! for an empty body.
 
 use std::convert::Infallible;
+use std::future::{Ready, pending, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
+use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use axum::serve::Listener;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either};
 use guard::Tasks;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -26,39 +29,57 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::door::Door;
+
 /// How often it is looked whether the last connection has ended; the host bounds the waiting.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves a router on a socket until `stop` resolves and what is under way has been answered.
-/// Handlers find the peer's address in their requests.
+/// Handlers find the peer's address in their requests; what the door, if there is one, turns away
+/// reaches none of them.
 ///
 /// # Errors
 /// What the operating system says of the socket.
 pub fn listen(
     listener: TcpListener,
     router: Router,
+    door: Option<Arc<Door>>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> BoxFuture<'static, io::Result<()>> {
     // Both boxed: so all of the server is compiled here, and optimised as this crate is.
     let stop = stop.boxed();
-    serve(listener, router, stop).boxed()
+    serve(listener, House { router, door }, stop).boxed()
+}
+
+/// Where requests go.
+#[derive(Clone)]
+struct House {
+    router: Router,
+    door: Option<Arc<Door>>,
 }
 
 async fn serve(
     mut listener: TcpListener,
-    router: Router,
+    house: House,
     mut stop: BoxFuture<'static, ()>,
 ) -> io::Result<()> {
     listener.local_addr()?;
     let (tasks, stopping) = (Tasks::new(), CancellationToken::new());
-    loop {
-        // What cannot be accepted is tried again after a pause.
-        let (stream, peer) = tokio::select! {
-            biased;
-            () = &mut stop => break,
-            accepted = Listener::accept(&mut listener) => accepted,
+    {
+        let mut watch = match &house.door {
+            Some(door) => door.watch(&tasks).boxed(),
+            None => pending().boxed(),
         };
-        tasks.spawn(connection(stream, peer, router.clone(), stopping.clone()));
+        loop {
+            // What cannot be accepted is tried again after a pause.
+            let (stream, peer) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                watched = &mut watch => return watched,
+                accepted = Listener::accept(&mut listener) => accepted,
+            };
+            tasks.spawn(connection(stream, peer, house.clone(), stopping.clone()));
+        }
     }
     drop(listener);
     stopping.cancel();
@@ -70,12 +91,12 @@ async fn serve(
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    house: House,
     stopping: CancellationToken,
 ) {
     // An answer is written whole: holding it back for more would only delay it.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| answer(router.clone(), peer, request));
+    let service = service_fn(move |request| house.answer(peer, request));
     let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     // How a connection ends is its client's affair.
@@ -87,26 +108,30 @@ async fn connection(
     let _ = served.await;
 }
 
-fn answer(
-    mut router: Router,
-    peer: SocketAddr,
-    request: http::Request<Incoming>,
-) -> RouteFuture<Infallible> {
-    let mut request: Request = request.map(|body| {
-        if body.is_end_stream() {
-            Body::empty()
-        } else {
-            Body::new(body)
+impl House {
+    fn answer(
+        &self,
+        peer: SocketAddr,
+        request: http::Request<Incoming>,
+    ) -> Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>> {
+        let refusal = self.door.as_ref().and_then(|door| door.turn_away(&request));
+        if let Some(refusal) = refusal {
+            return Either::Left(ready(Ok(refusal)));
         }
-    });
-    request.extensions_mut().insert(ConnectInfo(peer));
-    router.call(request)
+        let mut request: Request = request.map(|body| {
+            if body.is_end_stream() {
+                Body::empty()
+            } else {
+                Body::new(body)
+            }
+        });
+        request.extensions_mut().insert(ConnectInfo(peer));
+        Either::Right(self.router.clone().call(request))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{Notify, oneshot};
@@ -124,7 +149,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let serving = listen(listener, router, async move {
+        let serving = listen(listener, router, None, async move {
             let _ = stopped.await;
         });
         (addr, stop, serving)

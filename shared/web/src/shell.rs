@@ -13,8 +13,8 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
 use guard::Clock;
-use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue};
 use tower::{Layer, Service};
 use tracing::instrument::Instrumented;
 use tracing::{Instrument, Span, field};
@@ -41,6 +41,12 @@ impl Shell {
             ids: Ids::seeded(seed),
             meters: Meters::default(),
         }
+    }
+
+    /// The answer to a request that is turned away before anything is done for it.
+    pub(crate) fn overloaded(&self, headers: &HeaderMap) -> Response {
+        let id = RequestId::of(headers).unwrap_or_else(|| self.ids.request());
+        stamp(Problem::overloaded().render(Some(&id)), Some(id))
     }
 }
 

@@ -141,7 +141,7 @@ fn serve() -> anyhow::Result<(SocketAddr, Option<usize>)> {
                 let router = process.serve(more);
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
                 sender.send(Ok((listener.local_addr()?, core)))?;
-                web::listen(listener, router, std::future::pending()).await?;
+                web::listen(listener, router, None, std::future::pending()).await?;
                 anyhow::Ok(())
             })
         });

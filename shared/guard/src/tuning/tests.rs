@@ -16,6 +16,7 @@ fn every_value_out_of_bounds_is_named_at_once() {
     tuning.user_breaker.timeouts = 1_001;
     tuning.lag.target_ms = 0;
     tuning.lag.interval_ms = 60_001;
+    tuning.shedder.full_ms = 1;
     tuning.limits.interface.per_second = -1.0;
     tuning.limits.region.burst = f64::INFINITY;
     tuning.limits.vip = vec![String::new(); VIP_MAX + 1];
@@ -28,6 +29,7 @@ fn every_value_out_of_bounds_is_named_at_once() {
         "user_breaker.timeouts is not 1 to 1000",
         "lag.target_ms is not 1 to 10000",
         "lag.interval_ms is not 1 to 60000",
+        "shedder.full_ms is not 2 to 60000",
         "limits.interface.per_second is not 0.01 to 1000000",
         "limits.region.burst is not 1 to 1000000",
         "limits.vip names more than 1000 users",
