@@ -83,7 +83,7 @@ pub(crate) fn cut<'s>(
         next: None,
         excluded: false,
     };
-    let places = (0_u16..).zip(&slate.items).skip(usize::from(from));
+    let places = (0_u16..).zip(slate.items.iter()).skip(usize::from(from));
     for (place, item) in places.filter(|(_, item)| left_out.keeps(item)) {
         if left_out.exclude.contains(&item.video_id) {
             page.excluded = true;

@@ -10,7 +10,8 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use engine::{Slate, VideoId};
+use engine::{Item, Rung, Slate, VideoId};
+use smol_str::SmolStr;
 use store::outbox::ServedPage;
 use web::ETag;
 
@@ -52,14 +53,40 @@ pub(crate) struct Rendered {
 #[derive(Debug)]
 pub(crate) struct RenderedPage {
     key: PageKey,
-    /// Weak, so that a page keeps no slate in memory; as long as it is there, no other slate can have
+    /// Weak, so that a page keeps no slate in memory; as long as it is there, no other slate's can have
     /// the same address.
-    slate: Weak<Slate>,
+    items: Weak<[Item]>,
+    /// What the same items are said with: a stale answer is made anew for every request.
+    words: Words,
     /// Weak for the same reason: what is hidden may be a large list, and is a new one now and then.
     hidden: Weak<HashSet<VideoId>>,
     /// Whether its slate is kept for those who read on.
     pub kept: Kept,
     rendered: Rendered,
+}
+
+/// What may differ between slates of the same items.
+#[derive(Debug)]
+struct Words {
+    slate_id: SmolStr,
+    rung: Rung,
+    degraded: Vec<SmolStr>,
+}
+
+impl Words {
+    fn of(slate: &Slate) -> Self {
+        Self {
+            slate_id: slate.slate_id.clone(),
+            rung: slate.rung,
+            degraded: slate.degraded.clone(),
+        }
+    }
+
+    fn are_of(&self, slate: &Slate) -> bool {
+        self.rung == slate.rung
+            && self.slate_id == slate.slate_id
+            && self.degraded == slate.degraded
+    }
 }
 
 /// Keeps up to [`PLACES`] pages of at most [`PAGE_BYTES_MAX`].
@@ -77,7 +104,7 @@ impl Default for Pages {
 }
 
 impl Pages {
-    /// The page of this very slate, if it is kept.
+    /// The page of this slate, if it is kept.
     pub fn find(
         &self,
         key: PageKey,
@@ -87,7 +114,8 @@ impl Pages {
         let found = self.place(key)?.load();
         let found = found.as_ref()?;
         let same = found.key == key
-            && std::ptr::eq(found.slate.as_ptr(), Arc::as_ptr(slate))
+            && std::ptr::addr_eq(found.items.as_ptr(), Arc::as_ptr(&slate.items))
+            && found.words.are_of(slate)
             && std::ptr::eq(found.hidden.as_ptr(), Arc::as_ptr(hidden));
         same.then(|| Arc::clone(found))
     }
@@ -106,7 +134,8 @@ impl Pages {
         };
         place.store(Some(Arc::new(RenderedPage {
             key,
-            slate: Arc::downgrade(slate),
+            items: Arc::downgrade(&slate.items),
+            words: Words::of(slate),
             hidden: Arc::downgrade(hidden),
             kept: Kept::default(),
             rendered,
@@ -142,11 +171,19 @@ impl Deref for RenderedPage {
 
 #[cfg(test)]
 mod tests {
-    use engine::Rung;
-
     use super::*;
 
     fn slate() -> Arc<Slate> {
+        let item = Item {
+            video_id: VideoId::parse("v").unwrap(),
+            score: 1.0,
+            sources: Vec::new(),
+            reason: engine::Reason {
+                kind: engine::ReasonKind::Latest,
+                because: Vec::new(),
+            },
+            propensity: 1.0,
+        };
         Arc::new(Slate {
             slate_id: "s".into(),
             generation: "g".into(),
@@ -154,7 +191,7 @@ mod tests {
             rung: Rung::Personal,
             cohort: None,
             degraded: Vec::new(),
-            items: Vec::new(),
+            items: Arc::new([item]),
         })
     }
 
@@ -194,6 +231,18 @@ mod tests {
             pages.find(key, &slate(), &hidden).is_none(),
             "another slate"
         );
+        let said_again = Arc::new(Slate::clone(&one));
+        assert!(pages.find(key, &said_again, &hidden).is_some());
+        let otherwise: [fn(&mut Slate); 3] = [
+            |slate| slate.rung = Rung::Stale,
+            |slate| slate.degraded.push("overloaded".into()),
+            |slate| slate.slate_id = "t".into(),
+        ];
+        for change in otherwise {
+            let mut slate = Slate::clone(&one);
+            change(&mut slate);
+            assert!(pages.find(key, &Arc::new(slate), &hidden).is_none());
+        }
         let more = Arc::new(HashSet::new());
         assert!(pages.find(key, &one, &more).is_none(), "more is hidden");
         assert_eq!(Arc::strong_count(&hidden), 1, "kept by no page");

@@ -87,7 +87,7 @@ mod tests {
             rung: Rung::Personal,
             cohort: None,
             degraded: Vec::new(),
-            items: Vec::new(),
+            items: Arc::default(),
         })
     }
 

@@ -174,7 +174,7 @@ mod tests {
                 rung: rungs[rung],
                 cohort: cohort.map(Into::into),
                 degraded: degraded.into_iter().map(Into::into).collect(),
-                items: Vec::new(),
+                items: std::sync::Arc::default(),
             };
             let answer = || SlateAnswer {
                 next_cursor: cursor.clone(),

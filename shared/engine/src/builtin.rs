@@ -47,7 +47,7 @@ pub fn builtin(
             .then(|| SmolStr::new_static("size_not_enough"))
             .into_iter()
             .collect(),
-        items,
+        items: items.into(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The ordered answer.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -23,8 +25,9 @@ pub struct Slate {
     pub cohort: Option<SmolStr>,
     /// What had to be given up, machine-readable, sorted, without repeats.
     pub degraded: Vec<SmolStr>,
-    /// Best first; at most [`SLATE_ITEMS_MAX`].
-    pub items: Vec<Item>,
+    /// Best first; at most [`SLATE_ITEMS_MAX`]. Shared with those who say the same with other words,
+    /// as a stale answer does.
+    pub items: Arc<[Item]>,
 }
 
 /// One place in a slate.

@@ -276,7 +276,7 @@ mod tests {
             rung: Rung::Personal,
             cohort: None,
             degraded: Vec::new(),
-            items: vec![item; items],
+            items: vec![item; items].into(),
         })
     }
 

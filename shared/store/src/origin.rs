@@ -203,7 +203,7 @@ impl Origin {
                 .collect();
         }
         if !ask.categories.is_empty() || matches!(ask.kind, Kind::Similar(_)) {
-            slate.items.clear();
+            slate.items = Arc::default();
         }
         let short = slate.items.len() < SLATE_ITEMS_MAX;
         slate.degraded = short
@@ -335,7 +335,7 @@ impl Origin {
             rung,
             cohort,
             degraded: ranked.degraded,
-            items: ranked.items,
+            items: ranked.items.into(),
         };
         MadeSlate {
             slate,

@@ -169,7 +169,10 @@ fn cohort_of(stale: Option<&Held>) -> Option<Cohort> {
 
 /// Adds causes to an answer; the kept slate stays as it is.
 pub(super) fn with_causes(answer: Answer, causes: &[SmolStr]) -> Answer {
-    if causes.is_empty() {
+    if causes
+        .iter()
+        .all(|cause| answer.slate.degraded.contains(cause))
+    {
         return answer;
     }
     let mut slate = Slate::clone(&answer.slate);

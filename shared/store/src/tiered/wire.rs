@@ -116,7 +116,7 @@ pub(crate) fn decode(bytes: &Bytes) -> Option<Slate> {
         rung: rung(wire.rung)?,
         cohort: wire.cohort.map(SmolStr::from),
         degraded: wire.degraded.into_iter().map(SmolStr::from).collect(),
-        items: items?,
+        items: items?.into(),
     })
 }
 
@@ -238,7 +238,7 @@ mod tests {
                     rung: rung(step).unwrap(),
                     cohort,
                     degraded,
-                    items,
+                    items: items.into(),
                 },
             )
     }
