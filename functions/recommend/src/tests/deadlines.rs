@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures_util::FutureExt;
 use guard::{Clock, Deadline};
 use http::Request;
 use ops::RealClock;
@@ -143,18 +144,23 @@ async fn histories_and_videos_count_as_work_and_more_than_may_be_is_refused() {
 
 #[tokio::test]
 async fn a_page_at_hand_takes_no_seat() {
-    let stalled = Stalled::new().await;
-    let stall = |stall| stalled.world.tables.stalled.store(stall, Ordering::Relaxed);
+    let world = World::new().await;
+    let router = world.another_process();
+    let ask = |uri: &str| {
+        reply(
+            router.clone(),
+            Request::get(uri).body(Body::empty()).unwrap(),
+        )
+    };
     let narrow = r#"{"guard":{"concurrency":{"limit":1,"waiting_max":0,"adaptive":false}}}"#;
-    stalled.world.tuning.offer(narrow).unwrap();
-    stall(false);
-    let (made, _) = stalled.timed("/recommend?user_id=u1", None).await;
-    assert_eq!(made.json["rung"], "personal");
-    stall(true);
-    let at_work = stalled.timed("/users/u2/history", None);
-    let at_hand = stalled.timed("/recommend?user_id=u1", None);
-    let anew = stalled.timed("/recommend?user_id=u9", None);
-    let (_, (at_hand, _), (anew, _)) = tokio::join!(at_work, at_hand, anew);
-    assert_eq!(at_hand.json["rung"], "personal");
-    assert_eq!(anew.json["code"], "overloaded");
+    world.tuning.offer(narrow).unwrap();
+    let made = ask("/recommend?user_id=u1").await;
+    assert_eq!(made.json["rung"], "personal", "{}", made.json);
+    world.tables.stalled.store(true, Ordering::Relaxed);
+    let mut at_work = Box::pin(ask("/users/u2/history"));
+    assert!((&mut at_work).now_or_never().is_none());
+    let at_hand = ask("/recommend?user_id=u1").await;
+    assert_eq!(at_hand.json["rung"], "personal", "{}", at_hand.json);
+    let anew = ask("/recommend?user_id=u9").await;
+    assert_eq!(anew.json["code"], "overloaded", "{}", anew.json);
 }
