@@ -234,5 +234,14 @@ mod tests {
         wait(&clock, &shedder, Duration::ZERO, 19);
         wait(&clock, &shedder, 16 * MS, 1);
         assert!(nearly_all(&shedder), "the interval is the new one");
+        wait(&clock, &shedder, Duration::ZERO, 20);
+        wait(&clock, &shedder, 16 * MS, 20);
+        assert_eq!(
+            turned_away(&shedder),
+            0,
+            "also for how long it has to stand"
+        );
+        wait(&clock, &shedder, 16 * MS, 1);
+        assert!(nearly_all(&shedder));
     }
 }
