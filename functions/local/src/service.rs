@@ -44,7 +44,7 @@ pub struct Service {
     pub tasks: Tasks,
     /// The same account, for slates and what keeps them fresh: on threads of their own in a process
     /// that serves.
-    pub work: Tasks,
+    pub slates: Tasks,
     /// The same account, for what nobody waits for: consumers and jobs, on others again.
     pub background: Tasks,
 }
@@ -74,7 +74,7 @@ impl Service {
     pub async fn open_on(settings: &Settings, threads: Option<Threads>) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
         let tasks = Tasks::new();
-        let (work, background) = match threads {
+        let (slates, background) = match threads {
             Some(threads) => (tasks.on(threads.slates), tasks.on(threads.background)),
             None => (tasks.clone(), tasks.clone()),
         };
@@ -87,7 +87,7 @@ impl Service {
             ..settings.serving.clone()
         };
         let serving =
-            Serving::open(ports.clone(), &serving, &clock, &tasks, &work, &deadline).await?;
+            Serving::open(ports.clone(), &serving, &clock, &tasks, &slates, &deadline).await?;
         Ok(Self {
             owner: owner(&settings.storage, clock.as_ref()),
             control: Arc::new(Control::new(ports.tables, Arc::clone(&clock))),
@@ -98,7 +98,7 @@ impl Service {
             signer,
             clock,
             tasks,
-            work,
+            slates,
             background,
         })
     }

@@ -68,7 +68,8 @@ impl Door {
             self.again.notify_one();
         }
         let path = request.uri().path();
-        let is_about_us = path.starts_with("/health/") || path == "/metrics";
+        let about_us = ["/health/", "/metrics", "/admin/"];
+        let is_about_us = about_us.iter().any(|start| path.starts_with(start));
         if is_about_us || !self.shedder.turns_away() {
             return None;
         }
@@ -156,8 +157,7 @@ mod tests {
     use axum::routing::get;
     use futures_util::future::{join_all, select_all};
     use ops::RealClock;
-    use tokio::io::AsyncWriteExt;
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpListener;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -205,12 +205,8 @@ mod tests {
     }
 
     async fn ask(addr: SocketAddr, path: &str) -> String {
-        let mut stream = TcpStream::connect(addr).await.unwrap();
         let text = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-        stream.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        crate::listen::tests::ask(addr, &text).await
     }
 
     #[tokio::test]

@@ -131,7 +131,7 @@ impl House {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{Notify, oneshot};
@@ -156,7 +156,7 @@ mod tests {
     }
 
     /// Everything that comes back until the server hangs up.
-    async fn ask(addr: SocketAddr, text: &str) -> String {
+    pub(crate) async fn ask(addr: SocketAddr, text: &str) -> String {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         stream.write_all(text.as_bytes()).await.unwrap();
         let mut answer = String::new();

@@ -90,7 +90,8 @@ pub(super) async fn twice(pace: Pace, matrix: &mut Matrix) -> Vec<String> {
     broken
 }
 
-/// Doubles what is offered until it is too much, then halves the distance until that is small.
+/// Doubles what is offered, up to the most there is, until it is too much, then halves the distance
+/// until that is small. A process that is fine with the most has a knee that is not found here.
 async fn search(world: &World, asked: Asked, from_per_s: u32) -> Option<Knee> {
     let (mut knee, mut rate_per_s) = (None, from_per_s);
     let mut too_much = loop {
@@ -104,10 +105,10 @@ async fn search(world: &World, asked: Asked, from_per_s: u32) -> Option<Knee> {
             }
             Err(late) => break (rate_per_s, late),
         }
-        if 2 * rate_per_s > MOST_PER_S {
+        if rate_per_s >= MOST_PER_S {
             return knee;
         }
-        rate_per_s *= 2;
+        rate_per_s = MOST_PER_S.min(2 * rate_per_s);
     };
     let mut knee = knee?;
     while f64::from(too_much.0) > STEP * f64::from(knee.rate_per_s) {

@@ -28,7 +28,7 @@ const FLUSH_BUDGET: Duration = Duration::from_secs(5);
 /// Starts everything; it ends when `stop` is cancelled.
 pub(super) fn start(service: &Arc<Service>, stop: &CancellationToken) {
     let (outbox, clock) = (&service.serving.outbox, &service.clock);
-    let (prompt, behind) = (&service.work, &service.background);
+    let (prompt, behind) = (&service.slates, &service.background);
     let all = [
         (prompt, refresh(Arc::clone(service)).boxed()),
         (
