@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use engine::{CategoriesMatch, Recipe, UserId, VideoId};
+use smallvec::SmallVec;
 use smol_str::{SmolStr, format_smolstr};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -205,7 +206,7 @@ impl Ask {
     /// the order and repetition of categories do not matter.
     #[must_use]
     pub fn key(&self) -> SlateKey {
-        let mut parts = Parts(Vec::with_capacity(160));
+        let mut parts = Parts(SmallVec::new());
         parts.byte(KEY_SCHEMA);
         parts.text(&self.scene);
         parts.text(&self.market);
@@ -243,8 +244,9 @@ impl Ask {
     }
 }
 
-/// Hashed at once: a hundred bytes or so, for which that is quicker than to keep a hash going.
-struct Parts(Vec<u8>);
+/// Hashed at once: a hundred bytes or so, for which that is quicker than to keep a hash going. They
+/// lie on the stack, because every request makes a key.
+struct Parts(SmallVec<[u8; 256]>);
 
 impl Parts {
     fn byte(&mut self, byte: u8) {
