@@ -1,17 +1,14 @@
 //! What a caller wants a slate for, and the key it is cached under.
 
-use std::fmt;
-use std::str::FromStr;
-
 use engine::{CategoriesMatch, Recipe, UserId, VideoId};
 use smallvec::SmallVec;
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 use xxhash_rust::xxh3::xxh3_128;
+
+use crate::Cohort;
 
 /// Raised when the parts of a key change, so that no old value is found under a new meaning.
 const KEY_SCHEMA: u8 = 1;
-/// Longest text of a cohort token, in bytes.
-const COHORT_BYTES_MAX: usize = 11;
 
 /// Who a slate is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,56 +19,6 @@ pub enum Who {
     Cohort(Cohort),
     /// Everybody of the market.
     Anyone,
-}
-
-/// Users who share a slate; travels as the opaque text `c<number>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Cohort {
-    /// An index into the generation's cohorts; one it does not have is served by the market.
-    pub number: u32,
-}
-
-/// The text is no cohort token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a cohort is one that an earlier answer named")]
-pub struct InvalidCohort;
-
-impl Cohort {
-    /// The cohort of this number.
-    #[must_use]
-    pub fn new(number: u32) -> Self {
-        Self { number }
-    }
-
-    /// The token that answers carry.
-    #[must_use]
-    pub fn token(self) -> SmolStr {
-        format_smolstr!("c{}", self.number)
-    }
-}
-
-impl FromStr for Cohort {
-    type Err = InvalidCohort;
-
-    /// Only the canonical text is a token: one cohort, one key at the edge.
-    fn from_str(text: &str) -> Result<Self, InvalidCohort> {
-        if text.len() > COHORT_BYTES_MAX {
-            return Err(InvalidCohort);
-        }
-        let digits = text.strip_prefix('c').ok_or(InvalidCohort)?;
-        let cohort = Self::new(digits.parse().map_err(|_| InvalidCohort)?);
-        if cohort.token() == text {
-            Ok(cohort)
-        } else {
-            Err(InvalidCohort)
-        }
-    }
-}
-
-impl fmt::Display for Cohort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.token())
-    }
 }
 
 /// What is asked for.
@@ -279,29 +226,6 @@ mod tests {
 
     fn video(id: &str) -> VideoId {
         VideoId::parse(id).unwrap()
-    }
-
-    #[test]
-    fn only_canonical_text_is_a_cohort() {
-        for (text, number) in [("c0", 0), ("c17", 17), ("c4294967295", u32::MAX)] {
-            assert_eq!(text.parse(), Ok(Cohort { number }));
-            assert_eq!(Cohort::new(number).to_string(), text);
-        }
-        for bad in [
-            "",
-            "c",
-            "17",
-            "C17",
-            "c017",
-            "c+1",
-            "c-1",
-            "c4294967296",
-            "c1 ",
-            "cc1",
-            "c1.b",
-        ] {
-            assert_eq!(bad.parse::<Cohort>(), Err(InvalidCohort), "{bad:?}");
-        }
     }
 
     #[test]

@@ -22,6 +22,7 @@
 pub mod aggregate;
 pub mod ask;
 pub mod catalogue;
+mod cohort;
 pub mod consumer;
 pub mod control;
 pub mod counters;
@@ -52,8 +53,9 @@ pub mod upkeep;
 pub mod users;
 
 pub use crate::redis::{Lapse, RedisSettings, Shared};
-pub use ask::{Ask, Cohort, InvalidCohort, Kind, SlateKey, Who};
+pub use ask::{Ask, Kind, SlateKey, Who};
 pub use catalogue::{Catalogue, Patch};
+pub use cohort::{Cohort, InvalidCohort};
 pub use consumer::{BatchOutcome, Consumer};
 pub use control::{Control, Lease};
 pub use dead_letters::DeadLetters;

@@ -25,7 +25,8 @@ use guard::{Breaker, Clock, Deadline};
 use smol_str::{SmolStr, format_smolstr};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::ask::{Ask, Cohort, Kind, Who};
+use crate::Cohort;
+use crate::ask::{Ask, Kind, Who};
 use crate::catalogue::Catalogue;
 use crate::generation::GenerationReader;
 use crate::guarded::{Unread, guarded};

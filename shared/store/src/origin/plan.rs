@@ -3,7 +3,8 @@
 use engine::{Index, Recipe, Rung, UserState};
 
 use super::Known;
-use crate::ask::{Ask, Cohort, Who};
+use crate::Cohort;
+use crate::ask::{Ask, Who};
 
 /// What is run for a question, and which rung the answer stands on.
 pub(super) fn plan(ask: &Ask, known: &Known, index: &Index) -> (Recipe, Rung) {

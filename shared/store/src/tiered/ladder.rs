@@ -8,7 +8,8 @@ use smol_str::SmolStr;
 
 use super::callers::USER_OPEN;
 use super::{Answer, Inner, PAUSED, REFRESH_PAUSE, TierOutcome};
-use crate::ask::{Ask, Cohort, SlateKey, Who};
+use crate::Cohort;
+use crate::ask::{Ask, SlateKey, Who};
 use crate::life::{Freshness, Life, Rank};
 use crate::local::{Held, Value};
 use crate::origin::add_cause;

@@ -93,7 +93,8 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::ask::{Cohort, Kind};
+    use crate::Cohort;
+    use crate::ask::Kind;
 
     #[test]
     fn of_ten_thousand_slates_made_together_no_second_sees_more_than_2_percent_go_stale() {

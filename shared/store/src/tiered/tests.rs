@@ -8,7 +8,8 @@ use engine::{CategoriesMatch, Rung, UserState};
 use futures_util::future::join_all;
 
 use super::*;
-use crate::ask::{Cohort, Kind, Who};
+use crate::Cohort;
+use crate::ask::{Kind, Who};
 use crate::testing::user;
 use world::{Process, VIDEOS, World, anyone, by, has_cause, ids, profile, v};
 
