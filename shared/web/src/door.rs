@@ -1,11 +1,14 @@
 //! Turns requests away while they wait too long before anybody reads them.
 //!
-//! They stand in sockets and among the runtime's ready tasks then, first come, first served, so that all
-//! are answered and all too late; nobody there knows how long. So something of our own goes the same
-//! way: every few milliseconds a thread that serves nothing writes the time into a socket, and a task
-//! among those of the connections reads it. What waited long while the threads that serve had hardly a
-//! moment to spare stood in a queue (decision 0024); a wait alone may be another program's doing.
+//! They stand in sockets and among the runtime's ready tasks then, and nobody there knows how long. So
+//! something of our own waits with them, again and again, on behalf of a thread that serves nothing: a
+//! byte that has to be read from a socket as theirs are, then a task that has to be begun. The byte goes
+//! the way of what is woken by a socket, the task to the end of the queue that such tasks overflow into
+//! when they are many, and that the runtime comes to last. What waited while a thread that serves had
+//! nothing to do stood in no queue (decision 0024); it may be another program that wanted the processor.
 
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,22 +18,18 @@ use guard::{Clock, Shedder, Tasks};
 use http::Request;
 use ops::metric::LIMITED;
 use store::LiveTuning;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::Notify;
 
 use crate::shell::Shell;
 
-/// How often the time is sent.
+/// How long it is until the next one waits, and how often it is noted how long one has waited so far.
 const EVERY: Duration = Duration::from_millis(5);
-/// It is sent so often after somebody asked, about a second; then somebody has to ask again. A process
-/// that nobody asks sleeps.
+/// So many wait, one after the other, after somebody asked, about a second; then somebody has to ask
+/// again. A process that nobody asks sleeps.
 const ROUND: u32 = 200;
-/// Part of their time that the serving threads must have worked for a wait to be a queue's.
-const BUSY_MIN: f64 = 0.8;
-/// That part is taken over this long.
-const BUSY_OVER: Duration = Duration::from_millis(50);
 
 /// Lets requests in, or a share of them.
 #[derive(Debug)]
@@ -81,77 +80,74 @@ impl Door {
     ///
     /// # Errors
     /// When there is no socket for it.
-    pub(crate) async fn watch(self: &Arc<Self>, tasks: &Tasks) -> std::io::Result<()> {
-        let (here, there) = UnixStream::pair()?;
-        tasks.spawn(Arc::clone(self).measure(there));
+    pub(crate) async fn watch(&self, tasks: &Tasks) -> io::Result<()> {
+        let (mut here, there) = UnixStream::pair()?;
+        tasks.spawn(echo(there));
+        let serving = Serving(Handle::current().metrics());
         loop {
             self.asked.store(false, Ordering::Relaxed);
             self.again.notified().await;
             self.shedder.tune(self.tuning.snapshot().guard.shedder);
             for _ in 0..ROUND {
                 tokio::time::sleep(EVERY).await;
-                let sent = self.clock.now().mono.as_nanos() as u64;
-                // No room: nothing has been read for long, and the oldest is the one that counts.
-                let _ = here.try_write(&sent.to_le_bytes());
+                self.measure(queue(&mut here, tasks), &serving).await?;
             }
         }
     }
 
-    /// Reads the times; it ends with the socket.
-    async fn measure(self: Arc<Self>, mut there: UnixStream) {
-        let mut busy = Busy::new(Handle::current().metrics());
-        let mut sent = [0; 1_024];
-        while let Ok(1..) = there.read(&mut sent).await {
-            let now = self.clock.now().mono;
-            let oldest = sent
-                .first_chunk()
-                .map_or(0, |bytes| u64::from_le_bytes(*bytes));
-            let waited = if busy.is_busy(now) {
-                now.saturating_sub(Duration::from_nanos(oldest))
-            } else {
-                Duration::ZERO
-            };
-            self.shedder.note(waited);
+    /// Says how long a wait was, and until it ends how long it has been.
+    async fn measure(
+        &self,
+        wait: impl Future<Output = io::Result<()>>,
+        serving: &Serving,
+    ) -> io::Result<()> {
+        let (began, naps) = (self.clock.now().mono, serving.naps());
+        let mut wait = pin!(wait);
+        loop {
+            let over = tokio::time::timeout(EVERY, &mut wait).await;
+            let waited = self.clock.now().mono.saturating_sub(began);
+            let queued = naps.is_some() && serving.naps() == naps;
+            self.shedder
+                .note(if queued { waited } else { Duration::ZERO });
+            if let Ok(over) = over {
+                return over;
+            }
         }
     }
 }
 
-/// How much of their time a runtime's threads work.
-struct Busy {
-    runtime: RuntimeMetrics,
-    at: Duration,
-    worked: Duration,
-    share: f64,
+/// Gives every byte back; it ends with the other end.
+async fn echo(mut there: UnixStream) -> io::Result<u64> {
+    let (mut from, mut to) = there.split();
+    tokio::io::copy(&mut from, &mut to).await
 }
 
-impl Busy {
-    fn new(runtime: RuntimeMetrics) -> Self {
-        Self {
-            runtime,
-            at: Duration::ZERO,
-            worked: Duration::ZERO,
-            share: 0.0,
-        }
-    }
+/// Waits as requests do.
+async fn queue(here: &mut UnixStream, tasks: &Tasks) -> io::Result<()> {
+    here.write_all(&[0]).await?;
+    here.read_exact(&mut [0]).await?;
+    // A task that did not end says that the runtime does.
+    let _ = tasks.spawn(async {}).await;
+    Ok(())
+}
 
-    fn is_busy(&mut self, now: Duration) -> bool {
-        let passed = now.saturating_sub(self.at);
-        if passed >= BUSY_OVER {
-            let threads = self.runtime.num_workers();
-            let worked = (0..threads)
-                .map(|thread| self.runtime.worker_total_busy_duration(thread))
-                .sum::<Duration>();
-            let more = worked.saturating_sub(self.worked);
-            self.share = more.as_secs_f64() / (passed.as_secs_f64() * threads as f64);
-            (self.at, self.worked) = (now, worked);
-        }
-        self.share >= BUSY_MIN
+/// The threads that serve.
+struct Serving(RuntimeMetrics);
+
+impl Serving {
+    /// How often they had nothing to do, so far; none if one has nothing to do now.
+    fn naps(&self) -> Option<u64> {
+        let counts =
+            (0..self.0.num_workers()).map(|thread| self.0.worker_park_unpark_count(thread));
+        // Odd while it sleeps.
+        counts.map(|count| (count % 2 == 0).then_some(count)).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::sync::atomic::AtomicUsize;
 
     use axum::Router;
     use axum::routing::get;
@@ -234,6 +230,35 @@ mod tests {
             _ = join_all(others) => {}
             () = ours => {}
         }
+    }
+
+    #[test]
+    fn what_waits_stands_behind_the_overflow_of_what_was_ready_before_it() {
+        const READY: usize = 2_000;
+        /// A thread has so many next to it, which it may come to later.
+        const AT_HAND: usize = 256;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let waited_for = runtime.block_on(async {
+            let (tasks, clock) = (Tasks::new(), RealClock::new());
+            let (mut here, there) = UnixStream::pair().unwrap();
+            tasks.spawn(echo(there));
+            for _ in 0..READY {
+                let (begun, clock) = (Arc::clone(&begun), clock.clone());
+                tasks.spawn(async move {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    let began = clock.now().mono;
+                    while clock.now().mono < began + WORK / 10 {}
+                });
+            }
+            queue(&mut here, &tasks).await.unwrap();
+            begun.load(Ordering::Relaxed)
+        });
+        assert!(waited_for + AT_HAND >= READY, "{waited_for}");
     }
 
     #[tokio::test]
