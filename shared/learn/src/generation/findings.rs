@@ -18,8 +18,10 @@ use zerocopy::little_endian::{F32, I64};
 
 use super::counts::newest_ms;
 use super::diary::{History, Liked, Reader};
+use super::neighbours::{best, key};
 use super::rows::Rows;
 use super::shelf::Catalogue;
+use super::sums::Sums;
 use super::trends::{Trends, by_window};
 use super::trial::{PLACES, SEEDS_MAX, USERS_MAX, mean, small};
 use crate::BuildOptions;
@@ -93,10 +95,10 @@ pub(super) fn find(
     let Some(index) = before(catalogue, history, &exams, options) else {
         return found;
     };
-    let mut scratch = Scratch::default();
+    let (mut scratch, mut sums) = (Scratch::default(), Sums::new(catalogue.len()));
     let proposed: Vec<[Vec<Proposal>; 3]> = exams
         .iter()
-        .map(|exam| exam.found(&index, content, &knobs, &shown, &mut scratch))
+        .map(|exam| exam.found(&index, content, &knobs, &shown, &mut scratch, &mut sums))
         .collect();
     let found = Findings {
         worth: worth(&exams, &proposed).map(F32::new),
@@ -280,6 +282,7 @@ impl Exam<'_> {
         knobs: &CfKnobs,
         shown: &[Scored],
         scratch: &mut Scratch,
+        sums: &mut Sums,
     ) -> [Vec<Proposal>; 3] {
         let new = |item: &u32| !self.known.contains(item);
         let seeds = self
@@ -292,29 +295,31 @@ impl Exam<'_> {
             score,
             because: NONE,
         };
-        let mut sums: FxHashMap<u32, f32> = FxHashMap::default();
         let mut decay = 1.0;
         for seed in seeds.iter().take(CONTENT_SEEDS) {
             for row in content.row(seed.item) {
-                *sums.entry(row.item.get()).or_default() += decay * row.score.get();
+                sums.add(row.item.get(), decay * row.score.get());
             }
             decay *= CONTENT_DECAY;
         }
-        let mut alike: Vec<Proposal> = sums
-            .into_iter()
-            .filter(|(item, _)| new(item))
-            .map(|(item, sum)| proposal(item, sum))
-            .collect();
-        alike.sort_unstable_by(|a, b| {
-            b.score
-                .total_cmp(&a.score)
-                .then_with(|| a.item.cmp(&b.item))
+        let mut alike = Vec::new();
+        sums.drain(|item, sum| {
+            if new(&item) {
+                alike.push(key(item, sum));
+            }
         });
-        alike.truncate(ROWS);
+        let alike = best(&mut alike, ROWS);
+        let alike = alike
+            .iter()
+            .map(|row| proposal(row.item.get(), row.score.get()));
         let all = shown
             .iter()
             .map(|row| proposal(row.item.get(), row.score.get()));
-        [cf, alike, all.filter(|row| new(&row.item)).collect()]
+        [
+            cf,
+            alike.collect(),
+            all.filter(|row| new(&row.item)).collect(),
+        ]
     }
 
     /// What is proposed, as it is merged; its weights are still open.

@@ -66,12 +66,12 @@ struct Fan {
 
 /// Who liked what, both ways, row behind row.
 struct Table {
-    user_starts: Vec<usize>,
+    user_starts: Vec<u32>,
     /// Per user: videos.
     liked: Vec<u32>,
     /// What each of those likings weighs; empty where all weigh 1.
     weights: Vec<f32>,
-    fan_starts: Vec<usize>,
+    fan_starts: Vec<u32>,
     /// Per video.
     fans: Vec<Fan>,
     /// Per video: the root of what it gives with itself.
@@ -95,7 +95,7 @@ impl Table {
         };
         let mut once = Once::new(catalogue.len());
         let (mut liked, mut weights, mut user_starts) = (Vec::new(), Vec::new(), vec![0]);
-        let mut fan_starts = vec![0usize; catalogue.len() + 1];
+        let mut fan_starts = vec![0u32; catalogue.len() + 1];
         for user in &history.users {
             let newest_first = history.distinct(user, &mut once);
             for one in newest_first.take(options.history_max) {
@@ -110,7 +110,8 @@ impl Table {
                     *count += 1;
                 }
             }
-            user_starts.push(liked.len());
+            // As many as there are records at most, whose places are 32 bits wide.
+            user_starts.push(liked.len() as u32);
         }
         let mut end = 0;
         for start in &mut fan_starts {
@@ -142,7 +143,7 @@ impl Table {
                     *norm += weight * weight * share;
                 }
                 if let Some(free) = free.get_mut(*item as usize)
-                    && let Some(slot) = self.fans.get_mut(*free)
+                    && let Some(slot) = self.fans.get_mut(*free as usize)
                 {
                     *slot = Fan {
                         user,
@@ -201,9 +202,13 @@ impl Table {
     fn offer(&self, scratch: &mut Scratch, item: u32) {
         let (own, best) = (self.norm(item), &mut scratch.best);
         scratch.sums.drain(|other, sum| {
-            let most = own * self.norm(other) + SHRINK;
-            if sum > best.least() * ROUNDED * most && other != item {
-                offer(best, other, sum / most);
+            let least = best.least() * ROUNDED;
+            // Most are told by this alone, and a norm lies anywhere in memory.
+            if sum > least * SHRINK {
+                let most = own * self.norm(other) + SHRINK;
+                if sum > least * most && other != item {
+                    offer(best, other, sum / most);
+                }
             }
         });
     }
@@ -247,9 +252,9 @@ fn offer(best: &mut Best, other: u32, score: f32) {
     }
 }
 
-fn span(starts: &[usize], number: u32) -> Range<usize> {
+fn span(starts: &[u32], number: u32) -> Range<usize> {
     match starts.get(number as usize..number as usize + 2) {
-        Some(&[start, end]) => start..end,
+        Some(&[start, end]) => start as usize..end as usize,
         _ => 0..0,
     }
 }

@@ -119,8 +119,8 @@ pub(super) fn finish(
                 .map(|liked| liked.item),
         );
         let mut long_term = Vec::with_capacity(items.len());
-        let books = items.iter().rev().filter_map(|item| catalogue.book(*item));
-        long_term.extend(books.map(|book| book.id.clone()));
+        let ids = items.iter().rev().filter_map(|item| catalogue.id(*item));
+        long_term.extend(ids.cloned());
         let mut categories = Vec::with_capacity(taste.len());
         categories.extend(taste.iter().filter_map(|(category, weight)| {
             let name = catalogue.categories.get(*category as usize)?;

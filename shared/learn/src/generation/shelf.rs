@@ -1,9 +1,12 @@
 //! The catalogue while it is taken in, and in the order of the generation.
 
+use std::hash::BuildHasher;
+
 use engine::index::IndexWriter;
 use engine::index::format::{ItemRow, Kind, NONE, StatsRow, flags};
 use engine::{UserState, Video, VideoId};
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::little_endian::{F32, I64, U32, U64};
@@ -15,32 +18,40 @@ use super::trends::Trends;
 /// Numbers texts in the order they come.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Interner {
-    numbers: FxHashMap<SmolStr, u32>,
+    /// By the hash of their text.
+    numbers: HashTable<u32>,
     texts: Vec<SmolStr>,
-    last: Option<(SmolStr, u32)>,
+    /// The number asked for last.
+    last: u32,
 }
 
 impl Interner {
     pub(super) fn number(&mut self, text: &str) -> Result<u32, BuildError> {
         // Events of one user and one market come in runs.
-        if let Some((last, number)) = &self.last
-            && last == text
-        {
-            return Ok(*number);
+        let last = self.texts.get(self.last as usize);
+        if last.is_none_or(|last| last != text) {
+            let hash = FxBuildHasher.hash_one(text);
+            let is = |number: &u32| {
+                self.texts
+                    .get(*number as usize)
+                    .is_some_and(|own| own == text)
+            };
+            self.last = match self.numbers.find(hash, is) {
+                Some(number) => *number,
+                None => self.add(hash, SmolStr::new(text))?,
+            };
         }
-        let number = match self.numbers.get(text) {
-            Some(number) => *number,
-            None => self.add(SmolStr::new(text))?,
-        };
-        self.last = Some((SmolStr::new(text), number));
-        Ok(number)
+        Ok(self.last)
     }
 
-    fn add(&mut self, text: SmolStr) -> Result<u32, BuildError> {
+    fn add(&mut self, hash: u64, text: SmolStr) -> Result<u32, BuildError> {
         let number = u32::try_from(self.texts.len()).ok().filter(|n| *n < NONE);
         let number = number.ok_or(BuildError::TooMany("distinct texts"))?;
-        self.numbers.insert(text.clone(), number);
         self.texts.push(text);
+        let texts = &self.texts;
+        self.numbers.insert_unique(hash, number, |number| {
+            FxBuildHasher.hash_one(texts.get(*number as usize).map_or("", SmolStr::as_str))
+        });
         Ok(number)
     }
 
@@ -163,6 +174,7 @@ impl Shelf {
             renumber_all(&market_numbers, &mut book.markets);
         }
         let market_sets = number_sets(&mut books);
+        let ids = books.iter().map(|book| book.id.clone()).collect();
         let durations_ms = books.iter().map(|book| book.duration_ms).collect();
         let hidden = books.iter().map(|book| book.hidden).collect();
         let (mut category_starts, mut category_numbers) = (vec![0], Vec::new());
@@ -173,6 +185,7 @@ impl Shelf {
         Catalogue {
             books,
             dense,
+            ids,
             durations_ms,
             hidden,
             category_starts,
@@ -230,6 +243,7 @@ pub(super) struct Catalogue {
     pub(super) books: Vec<Book>,
     dense: Vec<u32>,
     /// What is asked once per event, apart from the rest of the books; categories row behind row.
+    ids: Vec<VideoId>,
     durations_ms: Vec<u32>,
     hidden: Vec<bool>,
     category_starts: Vec<usize>,
@@ -256,6 +270,10 @@ impl Catalogue {
 
     pub(super) fn book(&self, item: u32) -> Option<&Book> {
         self.books.get(item as usize)
+    }
+
+    pub(super) fn id(&self, item: u32) -> Option<&VideoId> {
+        self.ids.get(item as usize)
     }
 
     pub(super) fn duration_ms(&self, item: u32) -> u32 {
