@@ -33,7 +33,7 @@ const UNDER_WAY_MAX: usize = 8_000;
 /// What is offered.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// Requests per second, 1 to 20,000.
+    /// Requests per second, 1 to 100,000; whether so many were sent in time is for the report to say.
     pub rate_per_s: u32,
     /// For how long.
     pub span: Duration,

@@ -4,9 +4,15 @@
 //! something of our own waits with them, again and again, on behalf of a thread that serves nothing: a
 //! byte that has to be read from a socket as theirs are, then a task that has to be begun. The byte goes
 //! the way of what is woken by a socket, the task to the end of the queue that such tasks overflow into
-//! when they are many, and that the runtime comes to last. What waited while a thread that serves had
-//! nothing to do stood in no queue (decision 0024); it may be another program that wanted the processor.
+//! when they are many, and that the runtime comes to last. The wait is the sum of both.
+//!
+//! What waited while a thread that serves slept stood in no queue (decision 0024); it may be another
+//! program that wanted the processor. The runtime sleeps, if only for a moment, whenever no task is ready,
+//! and looks at sockets after 61 tasks at the latest: a queue of fewer connections than that is not seen,
+//! and takes a few milliseconds.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,9 +33,9 @@ use crate::shell::Shell;
 
 /// How long it is until the next one waits, and how often it is noted how long one has waited so far.
 const EVERY: Duration = Duration::from_millis(5);
-/// So many wait, one after the other, after somebody asked, about a second; then somebody has to ask
+/// So long it is measured after somebody asked, and until the queue is gone; then somebody has to ask
 /// again. A process that nobody asks sleeps.
-const ROUND: u32 = 200;
+const ROUND: Duration = Duration::from_secs(1);
 
 /// Lets requests in, or a share of them.
 #[derive(Debug)]
@@ -76,43 +82,67 @@ impl Door {
         Some(self.shell.overloaded(request.headers()))
     }
 
-    /// Measures for as long as it is awaited, by a thread that serves nothing.
-    ///
-    /// # Errors
-    /// When there is no socket for it.
-    pub(crate) async fn watch(&self, tasks: &Tasks) -> io::Result<()> {
+    /// Measures for as long as it is awaited, by a thread that serves nothing. Without a socket for it
+    /// everybody is let in.
+    pub(crate) async fn watch(&self, tasks: &Tasks) -> Infallible {
+        let Err(error) = self.watch_by_socket(tasks).await;
+        tracing::error!(%error, "how long requests wait is not known, so none is turned away");
+        self.shedder.note(Duration::ZERO);
+        pending().await
+    }
+
+    async fn watch_by_socket(&self, tasks: &Tasks) -> io::Result<Infallible> {
         let (mut here, there) = UnixStream::pair()?;
         tasks.spawn(echo(there));
         let serving = Serving(Handle::current().metrics());
+        let mut waited = Duration::ZERO;
         loop {
             self.asked.store(false, Ordering::Relaxed);
             self.again.notified().await;
-            self.shedder.tune(self.tuning.snapshot().guard.shedder);
-            for _ in 0..ROUND {
+            let until = self.clock.now().mono + ROUND;
+            while self.clock.now().mono < until || waited > EVERY {
                 tokio::time::sleep(EVERY).await;
-                self.measure(queue(&mut here, tasks), &serving).await?;
+                self.shedder.tune(self.tuning.snapshot().guard.shedder);
+                let wait = queue(&mut here, tasks);
+                waited = self.measure(wait, waited, &serving).await?;
             }
         }
     }
 
-    /// Says how long a wait was, and until it ends how long it has been.
+    /// Says how long a wait was, and until it ends what is known of it.
     async fn measure(
         &self,
         wait: impl Future<Output = io::Result<()>>,
+        before: Duration,
         serving: &Serving,
-    ) -> io::Result<()> {
+    ) -> io::Result<Duration> {
         let (began, naps) = (self.clock.now().mono, serving.naps());
         let mut wait = pin!(wait);
         loop {
             let over = tokio::time::timeout(EVERY, &mut wait).await;
-            let waited = self.clock.now().mono.saturating_sub(began);
-            let queued = naps.is_some() && serving.naps() == naps;
-            self.shedder
-                .note(if queued { waited } else { Duration::ZERO });
+            let waited = if naps.is_some() && serving.naps() == naps {
+                self.clock.now().mono.saturating_sub(began)
+            } else {
+                Duration::ZERO
+            };
+            self.shedder.note(match over {
+                Err(_) => so_far(waited, before),
+                Ok(_) => waited,
+            });
             if let Ok(over) = over {
-                return over;
+                return over.map(|()| waited);
             }
         }
+    }
+}
+
+/// What a wait that is not over says: it will be this long at least, and as long as the one before it
+/// unless the queue was gone meanwhile.
+fn so_far(waited: Duration, before: Duration) -> Duration {
+    if waited.is_zero() {
+        waited
+    } else {
+        waited.max(before)
     }
 }
 
@@ -163,16 +193,20 @@ mod tests {
     /// So many ask without a pause: each waits for all others.
     const CROWD: usize = 64;
 
+    fn one_thread() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    }
+
     /// A process of one thread that serves; it stops with the sender.
     async fn house() -> (SocketAddr, oneshot::Sender<()>) {
         let (stop, stopped) = oneshot::channel::<()>();
         let (listens, listening) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = one_thread();
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 listens.send(listener.local_addr().unwrap()).unwrap();
@@ -233,22 +267,58 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_that_is_not_over_lowers_nothing_while_the_queue_stands() {
+        let ms = Duration::from_millis;
+        assert_eq!(so_far(ms(5), ms(40)), ms(40));
+        assert_eq!(so_far(ms(45), ms(40)), ms(45));
+        assert_eq!(so_far(ms(0), ms(40)), ms(0));
+    }
+
+    /// What a door says after a wait: beside a thread that serves nothing, or one with much to do.
+    fn after_a_wait(tasks_of_a_millisecond: u32, wait: Duration) -> bool {
+        let runtime = one_thread();
+        runtime.block_on(async {
+            let (tasks, clock) = (Tasks::new(), RealClock::new());
+            let (mut here, there) = UnixStream::pair().unwrap();
+            tasks.spawn(echo(there));
+            let shared: Arc<dyn Clock> = Arc::new(clock);
+            let shell = Arc::new(Shell::new(Arc::clone(&shared), 1));
+            let door = Door::new(shell, Arc::default(), shared);
+            for _ in 0..tasks_of_a_millisecond {
+                tasks.spawn(async move {
+                    let began = clock.now().mono;
+                    while clock.now().mono < began + Duration::from_millis(1) {}
+                });
+            }
+            let serving = Serving(Handle::current().metrics());
+            let wait = async {
+                tokio::time::sleep(wait).await;
+                queue(&mut here, &tasks).await
+            };
+            door.measure(wait, Duration::ZERO, &serving).await.unwrap();
+            (0..10).any(|_| door.shedder.turns_away())
+        })
+    }
+
+    #[test]
+    fn who_waits_beside_a_thread_that_sleeps_stands_in_no_queue() {
+        assert!(!after_a_wait(0, Duration::from_millis(300)));
+        assert!(after_a_wait(600, Duration::ZERO));
+    }
+
+    #[test]
     fn what_waits_stands_behind_the_overflow_of_what_was_ready_before_it() {
         const READY: usize = 2_000;
         /// A thread has so many next to it, which it may come to later.
         const AT_HAND: usize = 256;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = one_thread();
         let begun = Arc::new(AtomicUsize::new(0));
         let waited_for = runtime.block_on(async {
             let (tasks, clock) = (Tasks::new(), RealClock::new());
             let (mut here, there) = UnixStream::pair().unwrap();
             tasks.spawn(echo(there));
             for _ in 0..READY {
-                let (begun, clock) = (Arc::clone(&begun), clock.clone());
+                let (begun, clock) = (Arc::clone(&begun), clock);
                 tasks.spawn(async move {
                     begun.fetch_add(1, Ordering::Relaxed);
                     let began = clock.now().mono;

@@ -75,7 +75,7 @@ async fn serve(
             let (stream, peer) = tokio::select! {
                 biased;
                 () = &mut stop => break,
-                watched = &mut watch => return watched,
+                never = &mut watch => match never {},
                 accepted = Listener::accept(&mut listener) => accepted,
             };
             tasks.spawn(connection(stream, peer, house.clone(), stopping.clone()));

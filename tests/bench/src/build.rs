@@ -48,25 +48,7 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     for number in 0..VIDEOS {
         builder.add_video(&town.video(number)?)?;
     }
-    // What it costs to make the events is not the builder's, so only handing them over is timed.
-    let (mut adding, mut made) = (Spent::default(), Vec::with_capacity(HANDED_OVER));
-    let mut hand_over = |made: &mut Vec<Event>| -> anyhow::Result<()> {
-        let (added, spent) = timed(&clock, || {
-            made.iter().try_for_each(|event| builder.add_event(event))
-        });
-        made.clear();
-        adding.cpu += spent.cpu;
-        adding.wall += spent.wall;
-        Ok(added?)
-    };
-    town.events(|event| {
-        made.push(event);
-        if made.len() == HANDED_OVER {
-            hand_over(&mut made)?;
-        }
-        Ok(())
-    })?;
-    hand_over(&mut made)?;
+    let adding = take_in(&town, &mut builder, &clock)?;
     let (built, finishing) = timed(&clock, || builder.finish());
     let mut built = built?;
     let (bytes, writing) = timed(&clock, || built.to_bytes());
@@ -121,6 +103,32 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     );
     report.keep("peak_bytes", peak);
     Ok(())
+}
+
+/// Hands every event over. What it costs to make them is not the builder's and not timed.
+fn take_in(
+    town: &Town,
+    builder: &mut GenerationBuilder,
+    clock: &RealClock,
+) -> anyhow::Result<Spent> {
+    let (mut adding, mut made) = (Spent::default(), Vec::with_capacity(HANDED_OVER));
+    let mut hand_over = |made: &mut Vec<Event>| -> anyhow::Result<()> {
+        let add = || made.iter().try_for_each(|event| builder.add_event(event));
+        let (added, spent) = timed(clock, add);
+        made.clear();
+        adding.cpu += spent.cpu;
+        adding.wall += spent.wall;
+        Ok(added?)
+    };
+    town.events(|event| {
+        made.push(event);
+        if made.len() == HANDED_OVER {
+            hand_over(&mut made)?;
+        }
+        Ok(())
+    })?;
+    hand_over(&mut made)?;
+    Ok(adding)
 }
 
 /// What a video, an interaction and the whole weigh.

@@ -242,7 +242,7 @@ fn number_sets(books: &mut [Book]) -> Vec<Vec<u32>> {
 pub(super) struct Catalogue {
     pub(super) books: Vec<Book>,
     dense: Vec<u32>,
-    /// What is asked once per event, apart from the rest of the books; categories row behind row.
+    /// What is asked once per event or liking, apart from the rest of the books; categories row behind row.
     ids: Vec<VideoId>,
     durations_ms: Vec<u32>,
     hidden: Vec<bool>,
