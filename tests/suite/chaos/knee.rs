@@ -3,8 +3,8 @@
 //!
 //! Once with questions that mostly have a kept answer, once with questions that have none. Where an
 //! answer has to be computed, the goodput is held. Where it costs hardly more than reading the question, a
-//! refusal costs nearly as much, and there is nothing to hold it with but the interface's limit: with that at
-//! half of the knee, the same twice the knee is offered again, and what the limit lets in has to be answered.
+//! refusal costs much of it, and nothing inside the process can hold the goodput (decision 0024): the same is
+//! offered again with the interface's limit at half of the knee, to see what that is worth.
 
 use std::time::Duration;
 
@@ -70,18 +70,10 @@ pub(super) async fn twice(pace: Pace, matrix: &mut Matrix) -> Vec<String> {
             ));
             continue;
         };
-        let fell_short = verdict(asked, knee, &row);
-        matrix.add(row);
-        if !fell_short.is_empty() {
-            matrix.note(format!(
-                "missed: {}; promised are 90 % and refusals within 20 ms (decision 0024 says why)",
-                fell_short.join(", ")
-            ));
+        broken.extend(judged(asked, knee, row, matrix));
+        if asked == Asked::Kept {
+            broken.extend(under_a_limit(&world, knee, matrix).await);
         }
-        broken.extend(match asked {
-            Asked::Kept => under_a_limit(&world, knee, matrix).await,
-            Asked::Anew => fell_short,
-        });
     }
     broken
 }
@@ -126,8 +118,19 @@ async fn under_a_limit(world: &World, free: Knee, matrix: &mut Matrix) -> Vec<St
         limit: Limit::Interface,
     };
     let row = beyond(world, Asked::Kept, limit, 2 * free.rate_per_s).await;
-    let fell_short = verdict(Asked::Kept, limit, &row);
+    judged(Asked::Kept, limit, row, matrix)
+}
+
+/// Adds the row, and says where it fell short of the promise.
+fn judged(asked: Asked, knee: Knee, row: Row, matrix: &mut Matrix) -> Vec<String> {
+    let fell_short = verdict(asked, knee, &row);
     matrix.add(row);
+    if !fell_short.is_empty() {
+        matrix.note(format!(
+            "missed: {}; promised are 90 % and refusals within 20 ms (decision 0024 says why)",
+            fell_short.join(", ")
+        ));
+    }
     fell_short
 }
 
