@@ -152,7 +152,7 @@ async fn echo(mut there: UnixStream) -> io::Result<u64> {
     tokio::io::copy(&mut from, &mut to).await
 }
 
-/// Waits as requests do.
+/// Waits in both queues, one after the other.
 async fn queue(here: &mut UnixStream, tasks: &Tasks) -> io::Result<()> {
     here.write_all(&[0]).await?;
     here.read_exact(&mut [0]).await?;
