@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 use super::counts::{half, newest_ms};
-use super::diary::{History, Once, Reader};
+use super::diary::{History, Reader};
 use super::neighbours::{best, key};
 use super::profiles::{Taste, Tastes};
 use super::shelf::Catalogue;
@@ -101,7 +101,6 @@ pub(super) fn put(
         }
     }
     let newest = newest_ms(history, options);
-    let mut once = Once::new(catalogue.len());
     let mut dense: Vec<f64> = vec![0.0; catalogue.len()];
     let mut everybody: Vec<f64> = vec![0.0; catalogue.len()];
     let mut sums: Vec<Vec<(u32, f64)>> = Vec::with_capacity(cohorts.len());
@@ -109,7 +108,7 @@ pub(super) fn put(
         let mut touched: Vec<(u32, f64)> = Vec::new();
         for user in members {
             // A video counts once, at its newest liking.
-            for liked in history.distinct(user, &mut once) {
+            for liked in history.distinct(user) {
                 let age_ms = newest.saturating_sub(liked.ts_ms);
                 let weight = half(age_ms, options.popular_half_life_ms).max(f64::MIN_POSITIVE);
                 if let Some(sum) = dense.get_mut(liked.item as usize) {

@@ -3,7 +3,7 @@
 use engine::index::format::StatsRow;
 use zerocopy::little_endian::U32;
 
-use super::diary::{History, Once, Total};
+use super::diary::{History, Total};
 use super::shelf::Catalogue;
 use crate::BuildOptions;
 
@@ -46,9 +46,8 @@ impl Counts {
             count.total = *total;
         }
         let newest = newest_ms(history, options);
-        let mut once = Once::new(catalogue.len());
         for user in &history.users {
-            for liked in history.distinct(user, &mut once) {
+            for liked in history.distinct(user) {
                 if let Some(count) = videos.get_mut(liked.item as usize) {
                     count.users += 1;
                     let age_ms = newest.saturating_sub(liked.ts_ms);

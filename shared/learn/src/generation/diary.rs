@@ -123,6 +123,7 @@ impl Diary {
             markets,
             too_late: self.too_late,
             totals: vec![Total::default(); catalogue.len()],
+            once: Once::new(catalogue.len()),
             ..History::default()
         };
         history.take_shown(catalogue, self.shown, &market_numbers);
@@ -222,10 +223,12 @@ pub(super) struct Liked {
     pub(super) ts_ms: i64,
     /// Share watched, 1 where it was not measured.
     pub(super) watched: f32,
+    /// Whether it is the user's last of this video.
+    pub(super) last: bool,
 }
 
 /// Tells the first mention of a video from the others, without clearing and without a hash table.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Once {
     round: u32,
     met: Vec<u32>,
@@ -250,8 +253,11 @@ impl Once {
 
     /// Whether this is the first mention since the beginning.
     pub(super) fn first(&mut self, item: u32) -> bool {
-        let round = self.round;
-        let met = self.met.get_mut(item as usize);
+        let (round, place) = (self.round, item as usize);
+        if self.met.len() <= place {
+            self.met.resize(place + 1, 0);
+        }
+        let met = self.met.get_mut(place);
         met.is_some_and(|met| std::mem::replace(met, round) != round)
     }
 }
@@ -281,6 +287,7 @@ pub(super) struct History {
     pub(super) events: u64,
     pub(super) unknown_videos: u64,
     pub(super) too_late: u64,
+    once: Once,
 }
 
 impl History {
@@ -288,10 +295,22 @@ impl History {
     pub(super) fn push(&mut self, user: &Reader, liked: &[Liked]) {
         let start = self.liked.len();
         self.liked.extend_from_slice(liked);
-        self.users.push(Reader {
+        self.close(Reader {
             start,
-            end: self.liked.len(),
             ..user.clone()
+        });
+    }
+
+    /// Adds a user who liked everything from their start on.
+    pub(super) fn close(&mut self, user: Reader) {
+        let own = self.liked.get_mut(user.start..).unwrap_or_default();
+        self.once.begin();
+        for liked in own.iter_mut().rev() {
+            liked.last = self.once.first(liked.item);
+        }
+        self.users.push(Reader {
+            end: self.liked.len(),
+            ..user
         });
     }
 
@@ -301,14 +320,8 @@ impl History {
     }
 
     /// The distinct videos a user liked, newest first, each at its newest liking.
-    pub(super) fn distinct<'a>(
-        &'a self,
-        user: &Reader,
-        once: &'a mut Once,
-    ) -> impl Iterator<Item = &'a Liked> {
-        once.begin();
-        let newest_first = self.liked(user).iter().rev();
-        newest_first.filter(|liked| once.first(liked.item))
+    pub(super) fn distinct(&self, user: &Reader) -> impl Iterator<Item = &Liked> {
+        self.liked(user).iter().rev().filter(|liked| liked.last)
     }
 
     fn take_shown(

@@ -78,17 +78,17 @@ impl<'a> Judge<'a> {
                     market: record.market,
                     ts_ms: record.ts_ms,
                     watched,
+                    last: false,
                 }),
             }
         }
-        let end = history.liked.len();
-        if end > start {
-            history.users.push(Reader {
+        if history.liked.len() > start {
+            history.close(Reader {
                 id,
                 impressions,
                 long_views,
                 start,
-                end,
+                end: start,
             });
         }
     }

@@ -7,7 +7,7 @@ use engine::index::IndexWriter;
 use engine::index::format::{Kind, Scored};
 
 use super::counts::{half, newest_ms};
-use super::diary::{History, Liked, Once};
+use super::diary::{History, Liked};
 use super::rows::Rows;
 use super::shelf::Catalogue;
 use super::sums::{Best, Sums};
@@ -93,11 +93,10 @@ impl Table {
             // A sum of 0 stands for a pair that was never seen.
             weight.max(WEIGHT_MIN)
         };
-        let mut once = Once::new(catalogue.len());
         let (mut liked, mut weights, mut user_starts) = (Vec::new(), Vec::new(), vec![0]);
         let mut fan_starts = vec![0u32; catalogue.len() + 1];
         for user in &history.users {
-            let newest_first = history.distinct(user, &mut once);
+            let newest_first = history.distinct(user);
             for one in newest_first.take(options.history_max) {
                 if catalogue.hidden(one.item) {
                     continue;
@@ -180,12 +179,15 @@ impl Table {
     fn add(&self, fans: &[Fan], mut add: impl FnMut(u32, f32)) {
         for fans in fans.chunks(FANS) {
             let mut spans = [const { 0..0 }; FANS];
+            // Their rows lie anywhere in memory. Whoever asks for all of them first waits once.
+            let mut asked = 0;
             for (slot, fan) in spans.iter_mut().zip(fans) {
                 *slot = span(&self.user_starts, fan.user);
+                for line in span_of(&self.liked, slot.clone()).chunks(LINE) {
+                    asked ^= line.first().copied().unwrap_or(0);
+                }
             }
-            // Their rows lie anywhere in memory. Whoever asks for all of them first waits once.
-            let lines = spans.iter().flat_map(|span| span.clone().step_by(LINE));
-            black_box(lines.fold(0, |all, place| all ^ self.liked.get(place).unwrap_or(&0)));
+            black_box(asked);
             for (span, fan) in spans.into_iter().zip(fans) {
                 let liked = span_of(&self.liked, span.clone());
                 if self.weights.is_empty() {

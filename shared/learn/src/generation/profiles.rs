@@ -3,7 +3,7 @@
 use engine::{Profile, UserId};
 
 use super::cohorts::Cohorts;
-use super::diary::{History, Once, Reader};
+use super::diary::{History, Reader};
 use super::shelf::Catalogue;
 use crate::BuildOptions;
 
@@ -109,10 +109,10 @@ pub(super) fn finish(
             )
         });
     let rate = if met > 0.0 { long / met } else { 0.0 };
-    let (mut once, mut items) = (Once::new(catalogue.len()), Vec::new());
+    let mut items = Vec::new();
     let profile = |(user, (taste, cohort)): (&Reader, (&Taste, &u32))| {
         items.clear();
-        let newest_first = history.distinct(user, &mut once);
+        let newest_first = history.distinct(user);
         items.extend(
             newest_first
                 .take(options.long_term_max)
