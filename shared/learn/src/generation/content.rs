@@ -15,6 +15,10 @@ const NEWEST_MAX: usize = 500;
 const POPULAR_LIFT: f32 = 1.0;
 /// Videos to choose from, as a multiple of those that are kept, before any is left out.
 const ENOUGH: usize = 4;
+/// A feature is broad where this part of the videos hold it.
+const BROAD: usize = 64;
+/// Asking a video whether it holds a feature costs as much as going past so many of its holders.
+const ASKED: usize = 2;
 /// What rounding may add to a score.
 const SLACK: f32 = 1.0001;
 
@@ -51,7 +55,7 @@ pub(super) fn neighbours(catalogue: &Catalogue, counts: &Counts, options: &Build
         catalogue.len(),
         options.content_max,
         || Scratch {
-            sums: table.lift.iter().map(|lift| (0.0, *lift)).collect(),
+            sums: table.sums(),
             met: Marks::new(catalogue.len()),
             new: Marks::new(catalogue.len()),
             found: Vec::new(),
@@ -63,14 +67,22 @@ pub(super) fn neighbours(catalogue: &Catalogue, counts: &Counts, options: &Build
 }
 
 struct Scratch {
-    /// Per video: its sum, and the lift that follows.
-    sums: Vec<(f32, f32)>,
+    /// Per video.
+    sums: Vec<Sum>,
     /// Videos found in any round, and in this one.
     met: Marks,
     new: Marks,
     found: Vec<u32>,
     ways: Vec<Way>,
     best: Best,
+}
+
+/// What is summed up for a video, and what belongs to it.
+#[derive(Clone, Copy)]
+struct Sum {
+    sum: f32,
+    lift: f32,
+    norm: f32,
 }
 
 /// A feature of the video whose row is made.
@@ -89,9 +101,15 @@ struct Table {
     videos: Vec<Vec<(u32, f32)>>,
     /// Per feature: videos worth looking at.
     holders: Vec<Vec<Holder>>,
+    /// Per feature: the same videos, where it is broad.
+    broad: Vec<Option<Marks>>,
+    /// Per feature: its weight before a video's norm divides it.
+    weights: Vec<f32>,
     /// Per feature: the highest of its holders' weights times their lifts.
     most: Vec<f32>,
+    /// Per video.
     lift: Vec<f32>,
+    norms: Vec<f32>,
 }
 
 impl Table {
@@ -107,15 +125,16 @@ impl Table {
             distinct.extend(run.first().map(|feature| (*feature, run.len())));
         }
         let known = catalogue.len().max(1) as f32;
+        let weights: Vec<f32> = distinct
+            .iter()
+            .map(|(feature, held)| feature.weight() * (1.0 + known / *held as f32).ln())
+            .collect();
         let weigh = |feature: &Feature| {
-            let place = distinct
-                .binary_search_by_key(feature, |(other, _)| *other)
-                .ok()?;
-            let (_, held) = distinct.get(place)?;
-            let idf = (1.0 + known / *held as f32).ln();
-            Some((place as u32, feature.weight() * idf))
+            let place = distinct.binary_search_by_key(feature, |(other, _)| *other);
+            let place = place.ok()?;
+            Some((place as u32, *weights.get(place)?))
         };
-        let mut videos = Vec::with_capacity(of.len());
+        let (mut videos, mut norms) = (Vec::with_capacity(of.len()), Vec::new());
         let mut holders: Vec<Vec<Holder>> = vec![Vec::new(); distinct.len()];
         for (item, own) in (0u32..).zip(&of) {
             let mut row: Vec<(u32, f32)> = own.iter().filter_map(weigh).collect();
@@ -134,6 +153,7 @@ impl Table {
                 }
             }
             videos.push(row);
+            norms.push(norm);
         }
         holders
             .iter_mut()
@@ -143,12 +163,34 @@ impl Table {
         let most = holders
             .iter()
             .map(|row| row.iter().map(lifted).fold(0.0, f32::max));
+        let broad = holders.iter().map(|row| {
+            let broad = row.len() >= of.len() / BROAD;
+            broad.then(|| {
+                let mut marks = Marks::new(of.len());
+                row.iter().for_each(|(item, _)| marks.set(*item));
+                marks
+            })
+        });
         Self {
             videos,
             most: most.collect(),
+            broad: broad.collect(),
             holders,
+            weights,
             lift,
+            norms,
         }
+    }
+
+    /// No sums.
+    fn sums(&self) -> Vec<Sum> {
+        let own = self.lift.iter().zip(&self.norms);
+        own.map(|(lift, norm)| Sum {
+            sum: 0.0,
+            lift: *lift,
+            norm: *norm,
+        })
+        .collect()
     }
 
     /// The exact best. Videos are looked for by the features that can make the highest scores, and
@@ -228,21 +270,33 @@ impl Table {
         // In the order of the features, so that sums do not depend on which way led to a video.
         // Whom no way before led to has none of their features.
         let open = |feature: u32| now.iter().chain(later).any(|way| way.feature == feature);
+        let new = scratch.found.get(before..).unwrap_or_default();
         for (feature, weight) in own.iter().filter(|(feature, _)| open(*feature)) {
-            for (other, theirs) in self.holders(*feature) {
+            let holders = self.holders(*feature);
+            let broad = self.broad.get(*feature as usize).and_then(Option::as_ref);
+            if let Some(marks) = broad.filter(|_| holders.len() > ASKED * new.len()) {
+                let whole = self.weights.get(*feature as usize).copied().unwrap_or(0.0);
+                for other in new.iter().filter(|other| marks.has(**other)) {
+                    if let Some(own) = scratch.sums.get_mut(*other as usize) {
+                        own.sum += weight * (whole / own.norm);
+                    }
+                }
+                continue;
+            }
+            for (other, theirs) in holders {
                 if scratch.new.has(*other)
-                    && let Some((sum, _)) = scratch.sums.get_mut(*other as usize)
+                    && let Some(own) = scratch.sums.get_mut(*other as usize)
                 {
-                    *sum += weight * theirs;
+                    own.sum += weight * theirs;
                 }
             }
         }
-        for other in scratch.found.get(before..).unwrap_or_default() {
+        for other in new {
             scratch.new.forget(*other);
-            if let Some((sum, lift)) = scratch.sums.get_mut(*other as usize) {
-                let sum = std::mem::take(sum);
+            if let Some(own) = scratch.sums.get_mut(*other as usize) {
+                let sum = std::mem::take(&mut own.sum);
                 if *other != item {
-                    scratch.best.offer(*other, sum * *lift);
+                    scratch.best.offer(*other, sum * own.lift);
                 }
             }
         }
