@@ -5,6 +5,7 @@ mod content;
 mod counts;
 mod diary;
 mod findings;
+mod interner;
 mod judge;
 mod lists;
 mod neighbours;

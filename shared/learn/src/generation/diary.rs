@@ -5,8 +5,9 @@ use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 use super::BuildError;
+use super::interner::Interner;
 use super::judge::Judge;
-use super::shelf::{Catalogue, Interner};
+use super::shelf::Catalogue;
 use crate::BuildOptions;
 
 const HOUR_MS: i64 = 3_600_000;
