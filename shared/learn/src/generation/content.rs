@@ -15,8 +15,8 @@ const NEWEST_MAX: usize = 500;
 const POPULAR_LIFT: f32 = 1.0;
 /// Videos to choose from, as a multiple of those that are kept, before any is left out.
 const ENOUGH: usize = 4;
-/// A feature is broad where this part of the videos hold it.
-const BROAD: usize = 64;
+/// Features that a bit per video is kept of: those that most videos hold.
+const BROAD_MAX: usize = 512;
 /// Asking a video whether it holds a feature costs as much as going past so many of its holders.
 const ASKED: usize = 2;
 /// What rounding may add to a score.
@@ -101,7 +101,7 @@ struct Table {
     videos: Vec<Vec<(u32, f32)>>,
     /// Per feature: videos worth looking at.
     holders: Vec<Vec<Holder>>,
-    /// Per feature: the same videos, where it is broad.
+    /// Per feature: the same videos, where it is one of the broadest.
     broad: Vec<Option<Marks>>,
     /// Per feature: its weight before a video's norm divides it.
     weights: Vec<f32>,
@@ -163,18 +163,23 @@ impl Table {
         let most = holders
             .iter()
             .map(|row| row.iter().map(lifted).fold(0.0, f32::max));
-        let broad = holders.iter().map(|row| {
-            let broad = row.len() >= of.len() / BROAD;
-            broad.then(|| {
-                let mut marks = Marks::new(of.len());
-                row.iter().for_each(|(item, _)| marks.set(*item));
-                marks
-            })
-        });
+        let mut broadest: Vec<(usize, usize)> =
+            distinct.iter().map(|(_, held)| *held).zip(0..).collect();
+        broadest.sort_unstable_by(|a, b| b.cmp(a));
+        let mut broad: Vec<Option<Marks>> = Vec::new();
+        broad.resize_with(holders.len(), || None);
+        for (_, feature) in broadest.into_iter().take(BROAD_MAX) {
+            let mut marks = Marks::new(of.len());
+            let held = holders.get(feature).into_iter().flatten();
+            held.for_each(|(item, _)| marks.set(*item));
+            if let Some(slot) = broad.get_mut(feature) {
+                *slot = Some(marks);
+            }
+        }
         Self {
             videos,
             most: most.collect(),
-            broad: broad.collect(),
+            broad,
             holders,
             weights,
             lift,

@@ -118,13 +118,13 @@ impl Diary {
         catalogue: &Catalogue,
         options: &BuildOptions,
     ) -> Result<History, BuildError> {
-        let (user_texts, user_numbers) = self.users.sorted();
+        // Their table is not needed any more.
+        let (user_texts, user_numbers) = std::mem::take(&mut self.users).sorted();
         let (markets, market_numbers) = self.markets.sorted();
         let mut history = History {
             markets,
             too_late: self.too_late,
             totals: vec![Total::default(); catalogue.len()],
-            once: Once::new(catalogue.len()),
             ..History::default()
         };
         history.take_shown(catalogue, self.shown, &market_numbers);
@@ -236,13 +236,6 @@ pub(super) struct Once {
 }
 
 impl Once {
-    pub(super) fn new(videos: usize) -> Self {
-        Self {
-            round: 0,
-            met: vec![0; videos],
-        }
-    }
-
     /// Forgets everything.
     pub(super) fn begin(&mut self) {
         self.round = self.round.wrapping_add(1);
@@ -298,21 +291,19 @@ impl History {
         self.liked.extend_from_slice(liked);
         self.close(Reader {
             start,
+            end: self.liked.len(),
             ..user.clone()
         });
     }
 
-    /// Adds a user who liked everything from their start on.
+    /// Adds a user whose likings stand already, as the newest.
     pub(super) fn close(&mut self, user: Reader) {
-        let own = self.liked.get_mut(user.start..).unwrap_or_default();
+        let own = self.liked.get_mut(user.start..user.end);
         self.once.begin();
-        for liked in own.iter_mut().rev() {
+        for liked in own.unwrap_or_default().iter_mut().rev() {
             liked.last = self.once.first(liked.item);
         }
-        self.users.push(Reader {
-            end: self.liked.len(),
-            ..user
-        });
+        self.users.push(user);
     }
 
     /// What a user liked, oldest first; a video liked twice in a row stands once.
@@ -353,5 +344,38 @@ impl History {
         self.shown.sort_unstable();
         let first_hour = self.shown.iter().map(|(shown, _)| shown.hour).min();
         self.rated_from_ms = first_hour.map_or(i64::MIN, |hour| hour.saturating_mul(HOUR_MS));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_part_of_a_history_each_videos_last_liking_in_it_counts() {
+        let user = Reader {
+            id: UserId::parse("u").unwrap(),
+            impressions: 0,
+            long_views: 0,
+            start: 0,
+            end: 0,
+        };
+        let liked = [(1, 10), (2, 20), (1, 30), (3, 40)].map(|(item, ts_ms)| Liked {
+            item,
+            market: 0,
+            ts_ms,
+            watched: 1.0,
+            last: false,
+        });
+        let mut history = History::default();
+        history.push(&user, &liked);
+        let part = history.liked(&history.users[0])[..2].to_vec();
+        history.push(&user, &part);
+        let told = |user: &Reader| -> Vec<(u32, i64)> {
+            let newest_first = history.distinct(user);
+            newest_first.map(|one| (one.item, one.ts_ms)).collect()
+        };
+        assert_eq!(told(&history.users[0]), [(3, 40), (1, 30), (2, 20)]);
+        assert_eq!(told(&history.users[1]), [(2, 20), (1, 10)]);
     }
 }

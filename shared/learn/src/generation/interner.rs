@@ -29,7 +29,8 @@ impl Interner {
     pub(super) fn number(&mut self, text: &str) -> Result<u32, BuildError> {
         let beginning = Beginning::of(text);
         let is = |own: &Named| {
-            own.beginning == beginning && (beginning.is_all() || self.text(own.number) == text)
+            own.beginning == beginning
+                && (beginning.is_all() || text_of(&self.texts, own.number) == text)
         };
         // Events of one user and one market come in runs.
         if let Some(last) = self.last.filter(is) {
@@ -50,15 +51,9 @@ impl Interner {
         let number = number.ok_or(BuildError::TooMany("distinct texts"))?;
         let named = Named { beginning, number };
         self.texts.push(SmolStr::new(text));
-        let text = |number: u32| self.texts.get(number as usize).map_or("", SmolStr::as_str);
-        self.numbers.insert_unique(hash, named, |named| {
-            named.beginning.hash(text(named.number))
-        });
+        let hash_of = |named: &Named| named.beginning.hash(text_of(&self.texts, named.number));
+        self.numbers.insert_unique(hash, named, hash_of);
         Ok(named)
-    }
-
-    fn text(&self, number: u32) -> &str {
-        self.texts.get(number as usize).map_or("", SmolStr::as_str)
     }
 
     /// Texts in the order they came.
@@ -71,7 +66,7 @@ impl Interner {
         let beginnings = self.texts.iter().map(|text| Beginning::of(text));
         let mut order: Vec<(Beginning, u32)> = beginnings.zip(0..).collect();
         order.sort_unstable_by(|a, b| {
-            let by_text = || self.text(a.1).cmp(self.text(b.1));
+            let by_text = || text_of(&self.texts, a.1).cmp(text_of(&self.texts, b.1));
             a.0.cmp(&b.0).then_with(by_text)
         });
         let mut renumbered = vec![NONE; order.len()];
@@ -86,6 +81,10 @@ impl Interner {
             .collect();
         (texts, renumbered)
     }
+}
+
+fn text_of(texts: &[SmolStr], number: u32) -> &str {
+    texts.get(number as usize).map_or("", SmolStr::as_str)
 }
 
 /// The first bytes of a text, filled up with zeros, sorting as they do; the last byte says how many

@@ -82,13 +82,14 @@ impl<'a> Judge<'a> {
                 }),
             }
         }
-        if history.liked.len() > start {
+        let end = history.liked.len();
+        if end > start {
             history.close(Reader {
                 id,
                 impressions,
                 long_views,
                 start,
-                end: start,
+                end,
             });
         }
     }

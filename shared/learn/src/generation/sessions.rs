@@ -35,7 +35,7 @@ pub(super) fn put(
     options: &BuildOptions,
 ) -> usize {
     let mut all = Sessions::default();
-    let mut once = Once::new(catalogue.len());
+    let mut once = Once::default();
     for user in &history.users {
         let gap = options.session_gap_ms;
         let runs = history

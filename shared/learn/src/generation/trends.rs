@@ -87,8 +87,8 @@ struct Happened {
 }
 
 /// Tells what has happened by `now_ms`; a user is told once per video and hour.
-fn tell(history: &History, videos: usize, now_ms: i64, mut take: impl FnMut(&Happened)) {
-    let mut once = Once::new(videos);
+fn tell(history: &History, now_ms: i64, mut take: impl FnMut(&Happened)) {
+    let mut once = Once::default();
     for user in &history.users {
         let mut now = i64::MIN;
         // What was liked before impressions were reported cannot be corrected for them.
@@ -131,7 +131,7 @@ pub(super) fn by_window<const N: usize>(
     let mut hours = Hours::new(*windows, now_ms);
     let mut likes = vec![[0.0; N]; catalogue.len()];
     let mut shown = vec![[0.0; N]; catalogue.len()];
-    tell(history, catalogue.len(), now_ms, |one| {
+    tell(history, now_ms, |one| {
         let sums = if one.likes > 0.0 {
             &mut likes
         } else {
@@ -186,8 +186,7 @@ impl Trends {
 
     fn count(&mut self, history: &History, window: Window, now_ms: i64) {
         let mut hours = Hours::new([window], now_ms);
-        let videos = self.everywhere.len();
-        tell(history, videos, now_ms, |one| {
+        tell(history, now_ms, |one| {
             let [weight] = hours.weights(one.hour);
             if weight <= 0.0 {
                 return;
