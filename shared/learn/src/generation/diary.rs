@@ -12,16 +12,16 @@ use crate::BuildOptions;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// One event that is more than an impression. Numbers are the diary's own.
+/// One event that is more than an impression. Numbers are the diary's own until a user's records are
+/// read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record {
     pub(super) ts_ms: i64,
-    user: u32,
     pub(super) video: u32,
-    pub(super) market: u32,
     /// [`NOT_MEASURED`] where nobody measured it.
     pub(super) watch_ms: u32,
     pub(super) duration_ms: u32,
+    pub(super) market: u16,
     pub(super) kind: EventKind,
     pub(super) undo: bool,
 }
@@ -43,6 +43,8 @@ pub(super) struct Diary {
     users: Interner,
     markets: Interner,
     records: Vec<Record>,
+    /// Whose record each is.
+    owners: Vec<u32>,
     shown: FxHashMap<Shown, u32>,
     met: Vec<u32>,
     too_late: u64,
@@ -78,14 +80,15 @@ impl Diary {
         self.events += 1;
         let user = self.users.number(event.user_id.as_str())?;
         let video = self.video_number(&event.video_id)?;
-        let market = self.markets.number(&event.market)?;
+        let market = u16::try_from(self.markets.number(&event.market)?)
+            .map_err(|_| BuildError::TooMany("markets"))?;
         if event.kind == EventKind::Impression {
             let hour = event.ts_ms.div_euclid(HOUR_MS);
             *self
                 .shown
                 .entry(Shown {
                     item: video,
-                    market,
+                    market: market.into(),
                     hour,
                 })
                 .or_default() += 1;
@@ -97,9 +100,9 @@ impl Diary {
             }
             return Ok(());
         }
+        self.owners.push(user);
         self.records.push(Record {
             ts_ms: event.ts_ms,
-            user,
             video,
             market,
             watch_ms: event
@@ -135,20 +138,15 @@ impl Diary {
                 *slot = *count;
             }
         }
-        let mut known = std::mem::take(&mut self.records);
-        let before = known.len();
-        known.retain_mut(|record| {
-            record.user = new(&user_numbers, record.user);
-            record.market = new(&market_numbers, record.market);
-            let dense = catalogue.dense(record.video);
-            record.video = dense.unwrap_or_default();
-            dense.is_some()
-        });
-        history.unknown_videos += (before - known.len()) as u64;
-        history.events = self.events - history.unknown_videos;
-        let (places, starts) = by_user(&known, user_texts.len())?;
+        let mut owners = std::mem::take(&mut self.owners);
+        for owner in &mut owners {
+            *owner = new(&user_numbers, *owner);
+        }
+        let (places, starts) = by_user(&owners, user_texts.len())?;
+        drop(owners);
         let mut judge = Judge::new(catalogue, options, history.rated_from_ms);
-        history.liked.reserve(known.len());
+        let (records, mut unknown) = (std::mem::take(&mut self.records), 0);
+        history.liked.reserve(records.len());
         let mut own: Vec<Record> = Vec::new();
         for ((text, met), span) in user_texts.iter().zip(&met).zip(starts.windows(2)) {
             let (Ok(id), &[start, end]) = (UserId::parse(text), span) else {
@@ -156,13 +154,24 @@ impl Diary {
             };
             let places = places.get(start..end).unwrap_or_default().iter();
             own.clear();
-            own.extend(places.filter_map(|place| known.get(*place as usize).copied()));
+            own.extend(places.filter_map(|place| {
+                let record = *records.get(*place as usize)?;
+                let dense = catalogue.dense(record.video);
+                unknown += u64::from(dense.is_none());
+                Some(Record {
+                    video: dense?,
+                    market: new(&market_numbers, record.market.into()) as u16,
+                    ..record
+                })
+            }));
             if own.is_empty() {
                 continue;
             }
             own.sort_unstable_by_key(Record::order);
             judge.read(&mut history, id, *met, &own);
         }
+        history.unknown_videos += unknown;
+        history.events = self.events - history.unknown_videos;
         Ok(history)
     }
 }
@@ -177,12 +186,12 @@ impl Record {
 
 /// The places of each user's records, and where each user's begin and the last one's end.
 ///
-/// Places are an eighth of the records: moving those instead would need memory for all of them twice.
-fn by_user(records: &[Record], users: usize) -> Result<(Vec<u32>, Vec<usize>), BuildError> {
-    u32::try_from(records.len()).map_err(|_| BuildError::TooMany("events"))?;
+/// Places are a sixth of the records: moving those instead would need memory for all of them twice.
+fn by_user(owners: &[u32], users: usize) -> Result<(Vec<u32>, Vec<usize>), BuildError> {
+    u32::try_from(owners.len()).map_err(|_| BuildError::TooMany("events"))?;
     let mut starts = vec![0usize; users + 1];
-    for record in records {
-        if let Some(count) = starts.get_mut(record.user as usize + 1) {
+    for owner in owners {
+        if let Some(count) = starts.get_mut(*owner as usize + 1) {
             *count += 1;
         }
     }
@@ -192,9 +201,9 @@ fn by_user(records: &[Record], users: usize) -> Result<(Vec<u32>, Vec<usize>), B
         *start = end;
     }
     let mut free = starts.clone();
-    let mut places = vec![0; records.len()];
-    for (place, record) in (0u32..).zip(records) {
-        if let Some(free) = free.get_mut(record.user as usize)
+    let mut places = vec![0; owners.len()];
+    for (place, owner) in (0u32..).zip(owners) {
+        if let Some(free) = free.get_mut(*owner as usize)
             && let Some(slot) = places.get_mut(*free)
         {
             *slot = place;
@@ -348,34 +357,4 @@ impl History {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_part_of_a_history_each_videos_last_liking_in_it_counts() {
-        let user = Reader {
-            id: UserId::parse("u").unwrap(),
-            impressions: 0,
-            long_views: 0,
-            start: 0,
-            end: 0,
-        };
-        let liked = [(1, 10), (2, 20), (1, 30), (3, 40)].map(|(item, ts_ms)| Liked {
-            item,
-            market: 0,
-            ts_ms,
-            watched: 1.0,
-            last: false,
-        });
-        let mut history = History::default();
-        history.push(&user, &liked);
-        let part = history.liked(&history.users[0])[..2].to_vec();
-        history.push(&user, &part);
-        let told = |user: &Reader| -> Vec<(u32, i64)> {
-            let newest_first = history.distinct(user);
-            newest_first.map(|one| (one.item, one.ts_ms)).collect()
-        };
-        assert_eq!(told(&history.users[0]), [(3, 40), (1, 30), (2, 20)]);
-        assert_eq!(told(&history.users[1]), [(2, 20), (1, 10)]);
-    }
-}
+mod tests;

@@ -75,7 +75,7 @@ impl<'a> Judge<'a> {
                 }
                 _ => history.liked.push(Liked {
                     item: record.video,
-                    market: record.market,
+                    market: record.market.into(),
                     ts_ms: record.ts_ms,
                     watched,
                     last: false,
