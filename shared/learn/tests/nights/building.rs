@@ -2,10 +2,10 @@
 
 use engine::index::Index;
 use engine::{Event, EventKind, Video};
-use learn::BuildOptions;
+use learn::{BuildError, BuildOptions, GenerationBuilder};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::town::{END_MS, build, by, event, open, options, video, watch};
 
@@ -299,4 +299,18 @@ fn a_written_file_holds_the_same_bytes() {
     let path = folder.path().join("index");
     built.write_to(&path).unwrap();
     assert_eq!(std::fs::read(path).unwrap(), built.to_bytes());
+}
+
+#[test]
+fn more_markets_than_can_be_numbered_are_an_error() {
+    let mut builder = GenerationBuilder::new(options());
+    let mut liked = event(EventKind::Like, "u", "a", 1);
+    let most = 1 << u16::BITS;
+    for market in 0..most {
+        liked.market = format_smolstr!("{market}");
+        builder.add_event(&liked).unwrap();
+    }
+    liked.market = format_smolstr!("{most}");
+    let refused = builder.add_event(&liked);
+    assert!(matches!(refused, Err(BuildError::TooMany("markets"))));
 }

@@ -1,42 +1,6 @@
 use super::*;
 
 #[test]
-fn more_markets_than_can_be_numbered_are_an_error() {
-    let (mut diary, options) = (Diary::default(), BuildOptions::new("g", i64::MAX));
-    let mut liked = Event {
-        event_id: SmolStr::new_static("e"),
-        kind: EventKind::Like,
-        user_id: UserId::parse("u").unwrap(),
-        video_id: VideoId::parse("v").unwrap(),
-        ts_ms: 1,
-        watch_ms: None,
-        duration_ms: None,
-        scene: SmolStr::default(),
-        market: SmolStr::default(),
-        creator_id: None,
-        undo: false,
-        recommendation_id: SmolStr::default(),
-        slate_position: None,
-        arms: SmolStr::default(),
-        made: None,
-    };
-    let mut added = (0..=u32::from(u16::MAX) + 1).map(|market| {
-        liked.market = smol_str::format_smolstr!("{market}");
-        diary.add(&liked, &options)
-    });
-    assert!(
-        added
-            .by_ref()
-            .take(usize::from(u16::MAX) + 1)
-            .all(|one| one.is_ok())
-    );
-    assert!(matches!(
-        added.next(),
-        Some(Err(BuildError::TooMany("markets")))
-    ));
-}
-
-#[test]
 fn of_a_part_of_a_history_each_videos_last_liking_in_it_counts() {
     let user = Reader {
         id: UserId::parse("u").unwrap(),
