@@ -5,7 +5,7 @@ use std::sync::Arc;
 use guard::Deadline;
 use store::GenerationReader;
 
-use crate::Parts;
+use crate::{Parts, untidied};
 
 /// The model of the published generation. `None` where there is none or it cannot be read: then
 /// tonight's is compared with the best single feature.
@@ -19,10 +19,6 @@ pub(crate) async fn model(parts: &Parts, deadline: &Deadline) -> Option<Arc<[u8]
     let index = reader.current();
     let model = index.as_ref().map(|index| Arc::from(index.model()));
     drop((index, reader));
-    if let Err(error) = tokio::fs::remove_dir_all(&dir).await
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(error = %error, "the work folder was not tidied");
-    }
+    untidied(tokio::fs::remove_dir_all(&dir).await);
     model.filter(|model: &Arc<[u8]>| !model.is_empty())
 }

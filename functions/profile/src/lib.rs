@@ -13,11 +13,12 @@
 //! - Every event counts once: a day's rows are compared by position and by (user, event id). An
 //!   event lies in the day of its own time, wherever and however often it was sent.
 //! - The ranker is trained on the days before the newest and judged on the newest; one that loses to
-//!   the model that serves is left out, and that one stays.
+//!   the model that serves is left out, and that one stays. What it learns from is read from the
+//!   generations that served those days, where they are kept.
 //! - Memory is bounded by users times what a state remembers, by videos, and by the rows of one day.
 //! - Writing states is a join: a run may be repeated, and live events are never overwritten.
 //!
-//! Read in the order `lib`, `days`, `current`, `reading`, `audience`, `publish`, `report`.
+//! Read in the order `lib`, `days`, `current`, `reading`, `past`, `audience`, `publish`, `report`.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ mod current;
 pub mod days;
 mod hold;
 mod input;
+mod past;
 mod publish;
 mod reading;
 pub mod report;
@@ -171,6 +173,7 @@ impl Job {
             reading.day(day, hold, deadline).await?;
         }
         self.check(&reading, deadline).await?;
+        past::add(&self.parts, &mut reading.builder, hold, deadline).await?;
         watch.lap("lake");
         let Reading {
             builder,
@@ -286,6 +289,15 @@ pub(crate) fn unbuilt(error: BuildError) -> Error {
 
 pub(crate) fn gave_up(error: tokio::task::JoinError) -> Error {
     Error::because(ErrorKind::Unavailable, "build a generation", error)
+}
+
+/// Says when a folder in the work folder could not be removed.
+pub(crate) fn untidied(removed: std::io::Result<()>) {
+    if let Err(error) = removed
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(error = %error, "the work folder was not tidied");
+    }
 }
 
 fn nothing_to_build_from() -> Error {

@@ -10,7 +10,7 @@ use learn::Built;
 use store::generation::Pointer;
 use store::{Error, ErrorKind};
 
-use crate::{Options, Parts, gave_up};
+use crate::{Options, Parts, gave_up, untidied};
 
 /// Parts of a profile table; a user's part is their hash modulo this.
 pub const PROFILE_PARTS: u32 = 16;
@@ -73,9 +73,7 @@ pub(crate) async fn publish(
     let writing = tokio::task::spawn_blocking(move || built.write_to(&written));
     writing.await.map_err(gave_up)?.map_err(failed)?;
     let published = point(parts, generation, &file, options.preloads, deadline).await;
-    if let Err(error) = tokio::fs::remove_file(&file).await {
-        tracing::warn!(error = %error, "the work folder was not tidied");
-    }
+    untidied(tokio::fs::remove_file(&file).await);
     published
 }
 

@@ -25,6 +25,7 @@ use std::path::Path;
 use engine::index::IndexWriter;
 use engine::index::format::{CfKnobs, Findings, Kind};
 use engine::{Event, Profile, UserId, Video};
+use smol_str::SmolStr;
 
 use crate::BuildOptions;
 use crate::options::Window;
@@ -34,6 +35,8 @@ use diary::{Diary, History};
 use rehearsal::Rehearsal;
 use shelf::{Catalogue, Shelf};
 use trends::Trends;
+
+pub use rehearsal::Past;
 
 /// Takes in a catalogue and its events, in any order, and builds a generation.
 #[derive(Debug)]
@@ -119,10 +122,29 @@ impl GenerationBuilder {
     /// # Errors
     /// [`BuildError::TooMany`].
     pub fn add_event(&mut self, event: &Event) -> Result<(), BuildError> {
-        if self.options.ranker.is_some() {
-            self.rehearsal.add(event, &self.options);
+        if let Some(train) = &self.options.ranker {
+            self.rehearsal.add(event, &self.options, train);
         }
         self.diary.add(event, &self.options)
+    }
+
+    /// The generations that `served` rows of the days the ranker learns from name, in no order. Each
+    /// that is still kept should be given to [`Self::add_past`]; what it served is then learned from
+    /// as it was.
+    #[must_use]
+    pub fn served_by(&self) -> &[SmolStr] {
+        self.rehearsal.generations()
+    }
+
+    /// Whether the ranker may learn from this user.
+    #[must_use]
+    pub fn has_met(&self, user: &UserId) -> bool {
+        self.rehearsal.has_met(user)
+    }
+
+    /// Takes in a generation that served.
+    pub fn add_past(&mut self, past: Past) {
+        self.rehearsal.add_past(past);
     }
 
     /// Builds the generation.

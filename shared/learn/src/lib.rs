@@ -17,6 +17,6 @@ pub mod generation;
 pub mod options;
 pub mod train;
 
-pub use generation::{BuildError, BuildReport, Built, GenerationBuilder};
+pub use generation::{BuildError, BuildReport, Built, GenerationBuilder, Past};
 pub use options::{BuildOptions, LikingWeight, Window};
 pub use train::TrainOptions;

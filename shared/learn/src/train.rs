@@ -1,7 +1,7 @@
 //! Training and judging the ranker.
 //!
 //! ```text
-//! impressions of each day ─► vectors from the generation of the night before ─► Rows
+//! impressions of each day ─► vectors from the generation that served them ─► Rows
 //! Rows ─► bins ─► grow ─► Forest           Rows of the newest day, held out ─► judge, duel
 //! ```
 //!
@@ -97,7 +97,7 @@ pub struct Rows {
     pub positions: Vec<u16>,
     /// Number of the user; rows of one user lie side by side.
     pub users: Vec<u32>,
-    /// Dense id of the video.
+    /// Dense id of the video in the generation its vector was read from.
     pub items: Vec<u32>,
 }
 
@@ -133,6 +133,9 @@ impl Rows {
 pub struct Trained {
     /// Impressions that were learned from.
     pub learned: usize,
+    /// Impressions, learned from or judged on, whose features were read from the generation that
+    /// served them; the others' from their night made again.
+    pub as_served: usize,
     /// Trees that were kept.
     pub trees: usize,
     /// The new model on the newest day.

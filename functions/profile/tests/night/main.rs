@@ -9,6 +9,8 @@ use profile::Options;
 use store::{ErrorKind, Objects, apply_event};
 
 #[cfg(test)]
+mod past;
+#[cfg(test)]
 mod world;
 
 use world::{World, date, user, watch};

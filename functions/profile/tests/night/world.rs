@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use embedded::{EmbeddedObjects, EmbeddedTables};
+use engine::event::Made;
 use engine::{Event, EventKind, UserId, UserState, Video, VideoId};
 use guard::{Clock, Deadline, ManualClock};
 use jiff::civil::Date;
@@ -138,6 +139,10 @@ impl World {
         }
     }
 
+    pub fn work_dir(&self) -> &Path {
+        &self.parts.work_dir
+    }
+
     pub fn job(&self) -> Job {
         self.job_with(Options::default())
     }
@@ -148,6 +153,12 @@ impl World {
 
     /// A day on which everybody is shown every video and watches one category long, mostly.
     pub async fn shown(&self, day: i64, sequence: u64) {
+        self.shown_by(None, day, sequence).await;
+    }
+
+    /// The same, and a generation is named that served it.
+    pub async fn shown_by(&self, generation: Option<&str>, day: i64, sequence: u64) {
+        let made = generation.and_then(|name| Made::new(name, Made::CERTAIN_PPB));
         let events = (0..600).flat_map(|n: usize| {
             let watched = watch(n, (n / 30) as u64, day);
             let long = (n % 2 == (n / 30) % 2) != n.is_multiple_of(7);
@@ -160,9 +171,16 @@ impl World {
                 kind: EventKind::Impression,
                 event_id: format!("d{day}i{n}").into(),
                 watch_ms: None,
+                recommendation_id: format!("d{day}s{n}").into(),
                 ..told.clone()
             };
-            [met, told]
+            let served = made.clone().map(|made| Event {
+                kind: EventKind::Served,
+                event_id: format!("d{day}s{n}").into(),
+                made: Some(made),
+                ..met.clone()
+            });
+            [Some(met), Some(told), served].into_iter().flatten()
         });
         let row = |(n, event): (u32, Event)| LakeRow {
             event,

@@ -1,4 +1,4 @@
-//! Trains the ranker on what the nights before would have known.
+//! Trains the ranker on what was known when the impressions were chosen.
 //!
 //! ```text
 //! day    … 3      2      1      0 (newest, held out)
@@ -7,19 +7,22 @@
 //!        └── learn ──┘watch   judge, blend
 //! ```
 //!
-//! For each of the last days the generation of the night before it is built again from the events
-//! up to that night, and the vectors of the day's impressions are read from it by the function that
-//! serves. Nothing of the day itself can be in them.
+//! `served` rows name the generation each slate came from. Where it is at hand ([`Past`]) the vectors
+//! of its impressions are read from it, with the profiles of its night, by the function that serves:
+//! they are what the ranker saw. Impressions that nobody named a generation for (imported ones, or
+//! `served` rows that were lost), or one that was removed since, are read from the generation of the
+//! night before, made again from the events up to it; where they are the lesser part of a day they
+//! are left out instead. Nothing of the day itself can be in either.
 
 mod blend;
 mod log;
+mod night;
 mod shown;
 
-use std::sync::Arc;
-
-use engine::feature::{Outlook, Scenes, Scratch, Taste, number};
+use engine::feature::{Scenes, Scratch, Taste, number};
 use engine::ranker::{Forest, Model, chance};
-use engine::{Event, Index, Profile, UserId};
+use engine::{Event, UserId, UserState};
+use smol_str::SmolStr;
 
 use super::diary::Diary;
 use super::shelf::Catalogue;
@@ -27,7 +30,10 @@ use super::{BuildError, Found};
 use crate::BuildOptions;
 use crate::train::{Outcome, Rows, TrainOptions, Trained, duel, grow, judge};
 use log::Log;
+use night::{Night, Seen, nights_of, seen};
 use shown::{Shown, shown_in};
+
+pub use night::Past;
 
 const DAY_MS: i64 = 86_400_000;
 /// Days before a night that say what its scenes are like.
@@ -41,26 +47,33 @@ const SINGLE: [&str; 3] = [
     "user_video_chance",
 ];
 
-/// Keeps events until the nights are played again.
+/// Keeps events until the nights are looked back at.
 #[derive(Debug, Default)]
 pub(super) struct Rehearsal {
     log: Log,
-}
-
-/// One day's impressions, as the night before saw them.
-pub(super) struct Night {
-    pub(super) index: Arc<Index>,
-    pub(super) outlook: Outlook,
-    pub(super) profiles: Vec<(UserId, Profile)>,
-    found: Found,
-    pub(super) as_of_ms: i64,
+    past: Vec<Past>,
 }
 
 impl Rehearsal {
-    pub(super) fn add(&mut self, event: &Event, options: &BuildOptions) {
+    pub(super) fn add(&mut self, event: &Event, options: &BuildOptions, train: &TrainOptions) {
         if event.ts_ms <= options.as_of_ms {
-            self.log.add(event, options.long_view_ms);
+            // The days that are read, and a slate may be older than its impression.
+            let days = i64::from(train.days) + 2;
+            let slates_from_ms = options.as_of_ms.saturating_sub(days * DAY_MS);
+            self.log.add(event, options.long_view_ms, slates_from_ms);
         }
+    }
+
+    pub(super) fn add_past(&mut self, past: Past) {
+        self.past.push(past);
+    }
+
+    pub(super) fn generations(&self) -> &[SmolStr] {
+        self.log.generations()
+    }
+
+    pub(super) fn has_met(&self, user: &UserId) -> bool {
+        self.log.has_met(user)
     }
 
     /// The model a generation should carry, and how it came about.
@@ -71,14 +84,7 @@ impl Rehearsal {
         options: &BuildOptions,
         train: &TrainOptions,
     ) -> Result<(Option<Vec<u8>>, Trained), BuildError> {
-        self.log.settle();
-        let stage = Stage {
-            log: &self.log,
-            catalogue,
-            diary,
-            options,
-            train,
-        };
+        let stage = self.stage(catalogue, diary, options, train);
         let mut trained = Trained::default();
         let new = stage.model(&mut trained)?;
         let model = match (new, &train.current) {
@@ -103,39 +109,68 @@ impl Rehearsal {
         options: &BuildOptions,
         train: &TrainOptions,
     ) -> Result<Vec<Rows>, BuildError> {
+        Ok(self.stage(catalogue, diary, options, train).days()?.rows)
+    }
+
+    fn stage<'a>(
+        &'a mut self,
+        catalogue: &'a Catalogue,
+        diary: &'a Diary,
+        options: &'a BuildOptions,
+        train: &'a TrainOptions,
+    ) -> Stage<'a> {
         self.log.settle();
-        let stage = Stage {
+        Stage {
             log: &self.log,
+            past: &self.past,
             catalogue,
             diary,
             options,
             train,
-        };
-        Ok(stage.days()?.0.into_iter().map(|(rows, _)| rows).collect())
+        }
     }
 }
 
 /// Everything a training reads.
 struct Stage<'a> {
     log: &'a Log,
+    past: &'a [Past],
     catalogue: &'a Catalogue,
     diary: &'a Diary,
     options: &'a BuildOptions,
     train: &'a TrainOptions,
 }
 
+/// The days that are learned from and judged on.
+#[derive(Default)]
+struct Days {
+    /// Newest first.
+    rows: Vec<Rows>,
+    /// Before the newest of them: the night that most of its rows are from.
+    night: Option<Night>,
+    /// What scenes are like up to now.
+    scenes: Scenes,
+    /// Rows that were read from the generation that served them.
+    as_served: usize,
+}
+
 impl Stage<'_> {
     /// A model that does not lose; `None` otherwise, and where there is too little.
     fn model(&self, trained: &mut Trained) -> Result<Option<Model>, BuildError> {
         let train = self.train;
-        let (mut days, scenes) = self.days()?;
-        if days.len() < 3 {
+        let Days {
+            rows: mut days,
+            night,
+            scenes,
+            as_served,
+        } = self.days()?;
+        trained.as_served = as_served;
+        let Some(night) = night.filter(|_| days.len() >= 3) else {
             return Ok(None);
-        }
-        let (held, night) = days.remove(0);
-        let newest = days.remove(0).0;
+        };
+        let (held, newest) = (days.remove(0), days.remove(0));
         let mut rows = Rows::default();
-        days.iter().rev().for_each(|(day, _)| rows.extend(day));
+        days.iter().rev().for_each(|day| rows.extend(day));
         drop(days);
         if rows.len() < train.rows_min || held.len() < train.rows_min {
             return Ok(None);
@@ -180,11 +215,11 @@ impl Stage<'_> {
         best.map_or_else(|| vec![0.0; rows.len()], |(_, marks)| marks)
     }
 
-    /// Rows of each day that has them, newest first, with the night before it; and the rates of
-    /// scenes up to now. A day whose night had met no impression yet knows no rates and is left out.
-    fn days(&self) -> Result<(Vec<(Rows, Night)>, Scenes), BuildError> {
+    /// Rows of each day that has them. A day whose night had met no impression yet knows no rates and
+    /// is left out.
+    fn days(&self) -> Result<Days, BuildError> {
         let Some(newest_ms) = self.log.newest_ms() else {
-            return Ok((Vec::new(), Scenes::default()));
+            return Ok(Days::default());
         };
         let recent = self.options.as_of_ms.saturating_sub(newest_ms) < DAY_MS;
         let end_ms = if recent {
@@ -203,19 +238,31 @@ impl Stage<'_> {
             let before = shown.get(day..day + SCENE_DAYS).unwrap_or_default();
             self.scenes(before, long_views)
         };
-        let (mut days, mut known) = (Vec::new(), None);
+        let (mut days, mut known) = (Days::default(), None);
+        days.scenes = scenes(0);
         for (day, today) in shown.iter().enumerate().take(judged) {
             let older = shown.get(day + 1..).unwrap_or_default();
             if today.is_empty() || older.iter().all(Vec::is_empty) {
                 continue;
             }
-            if let Some(night) = self.night(begin(day), scenes(day + 1), known)? {
-                known = Some(night.found);
-                let rows = self.rows(&night, today, long_views);
-                days.push((rows, night));
+            let scenes = scenes(day + 1);
+            let mut nights = nights_of(today, self.past, self.log, &scenes);
+            if seen(today, &nights, self.log).len() * 2 < today.len() {
+                nights.extend(self.night(begin(day), scenes, known)?);
             }
+            let seen = seen(today, &nights, self.log);
+            let read = |night: usize| seen.iter().filter(|seen| seen.night == night).count();
+            let Some(most) = (0..nights.len()).max_by_key(|night| read(*night)) else {
+                continue;
+            };
+            let rows = self.rows(&nights, &seen, long_views);
+            days.as_served += rows.as_served;
+            days.rows.push(rows.rows);
+            let night = nights.swap_remove(most);
+            known.get_or_insert(night.found);
+            days.night.get_or_insert(night);
         }
-        Ok((days, scenes(0)))
+        Ok(days)
     }
 
     /// The generation of a night and its profiles, made again. Trials take most of a night and are
@@ -236,20 +283,8 @@ impl Stage<'_> {
             diary.add(&event, &options)?;
         }
         let history = diary.arrange(self.catalogue, &options)?;
-        let mut built = super::build(self.catalogue, &history, known, &options);
-        let Ok(index) = Index::open(Arc::new(built.to_bytes())) else {
-            return Ok(None);
-        };
-        Ok(Some(Night {
-            outlook: Outlook::new(&index, scenes),
-            index: Arc::new(index),
-            profiles: built.profiles,
-            found: Found {
-                cf: built.report.cf,
-                findings: built.report.findings,
-            },
-            as_of_ms,
-        }))
+        let built = super::build(self.catalogue, &history, known, &options);
+        Ok(Night::again(built, scenes))
     }
 
     fn scenes(&self, days: &[Vec<Shown>], long_views: bool) -> Scenes {
@@ -266,50 +301,71 @@ impl Stage<'_> {
     }
 
     /// The vectors of a day's impressions, by user; of too many a share of the users.
-    fn rows(&self, night: &Night, shown: &[Shown], long_views: bool) -> Rows {
+    fn rows(&self, nights: &[Night], seen: &[Seen<'_>], long_views: bool) -> Read {
         let most = self.train.rows_max / self.train.days.max(1) as usize;
-        let share = most as f64 / shown.len().max(1) as f64;
-        let mut rows = Rows::default();
+        let share = most as f64 / seen.len().max(1) as f64;
+        let mut read = Read::default();
         let mut scratch = Scratch::default();
-        for own in shown.chunk_by(|a, b| a.user == b.user) {
-            let Some(user) = own.first().and_then(|first| self.log.user(first.user)) else {
+        for own in seen.chunk_by(|a, b| a.shown.user == b.shown.user) {
+            let Some(user) = own
+                .first()
+                .and_then(|first| self.log.user(first.shown.user))
+            else {
                 continue;
             };
-            let place = engine::UserState::user_hash(user) as f64 / u64::MAX as f64;
+            let place = UserState::user_hash(user) as f64 / u64::MAX as f64;
             if place > share {
                 continue;
             }
-            let taste = Taste::new(
-                &night.index,
-                &night.outlook,
-                night.profile(user),
-                &mut scratch,
-            );
-            for one in own {
-                let video = self.log.video(one.video);
-                let Some(item) = video.and_then(|video| night.index.find(video.as_str())) else {
-                    continue;
-                };
-                let scene = self.log.scenes().get(one.scene as usize);
-                let scene = night.outlook.scene(scene.map_or("", |name| name.as_str()));
-                rows.vectors.push(taste.vector(item, scene, one.ts_ms));
-                rows.right.push(one.right(long_views));
-                rows.clicked.push(one.clicked);
-                rows.positions.push(one.position);
-                rows.users.push(one.user);
-                rows.items.push(item);
+            for (number, night) in nights.iter().enumerate() {
+                let own = own.iter().filter(|seen| seen.night == number);
+                self.take(&mut read, (night, user), own, long_views, &mut scratch);
             }
         }
-        rows
+        read
+    }
+
+    /// Adds the vectors of one user's impressions that are read from one night.
+    fn take<'a>(
+        &self,
+        read: &mut Read,
+        (night, user): (&Night, &UserId),
+        own: impl Iterator<Item = &'a Seen<'a>>,
+        long_views: bool,
+        scratch: &mut Scratch,
+    ) {
+        let mut own = own.peekable();
+        if own.peek().is_none() {
+            return;
+        }
+        let taste = Taste::new(&night.index, &night.outlook, night.profile(user), scratch);
+        let rows = &mut read.rows;
+        for Seen {
+            shown, moment_ms, ..
+        } in own
+        {
+            let video = self.log.video(shown.video);
+            let Some(item) = video.and_then(|video| night.index.find(video.as_str())) else {
+                continue;
+            };
+            let scene = self.log.scenes().get(shown.scene as usize);
+            let scene = night.outlook.scene(scene.map_or("", |name| name.as_str()));
+            rows.vectors.push(taste.vector(item, scene, *moment_ms));
+            rows.right.push(shown.right(long_views));
+            rows.clicked.push(shown.clicked);
+            rows.positions.push(shown.position);
+            rows.users.push(shown.user);
+            rows.items.push(item);
+            read.as_served += usize::from(night.has_served());
+        }
     }
 }
 
-impl Night {
-    pub(super) fn profile(&self, user: &UserId) -> Option<&Profile> {
-        let place = self.profiles.binary_search_by(|(id, _)| id.cmp(user));
-        let row = place.ok().and_then(|place| self.profiles.get(place));
-        row.map(|(_, profile)| profile)
-    }
+/// Rows, and how many of them were read from the generation that served them.
+#[derive(Default)]
+struct Read {
+    rows: Rows,
+    as_served: usize,
 }
 
 fn chances(forest: &Forest, rows: &Rows) -> Vec<f32> {

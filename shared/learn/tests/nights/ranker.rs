@@ -1,5 +1,6 @@
 //! The ranker: what it learns, what it may not know, and what is refused.
 
+mod as_served;
 pub mod knowledge;
 mod trees;
 

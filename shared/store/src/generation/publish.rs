@@ -13,8 +13,9 @@ use crate::life::GenerationOrder;
 use crate::ports::Objects;
 use crate::{Error, ErrorKind};
 
-/// Generations that stay: the current one and those to go back to.
-pub const GENERATIONS_KEPT: usize = 3;
+/// Generations that stay: the current one, those to go back to, and those that served the days the
+/// ranker learns from.
+pub const GENERATIONS_KEPT: usize = 8;
 
 const PREFIX: &str = "index/";
 const POINTER_KEY: &str = "index/current.json";

@@ -93,12 +93,18 @@ async fn the_pointer_is_swapped_last_and_only_the_newest_generations_stay() {
         house.generations().pointer(&house.deadline).await.unwrap(),
         None
     );
-    for generation in [
+    let published = [
         "2026-11-20.9",
         "2026-11-20.10",
         "2026-11-21.1",
         "2026-11-21.2",
-    ] {
+        "2026-11-21.3",
+        "2026-11-21.4",
+        "2026-11-22.1",
+        "2026-11-23.1",
+        "2026-11-24.1",
+    ];
+    for generation in published {
         let manifest = house.publish(generation).await.unwrap();
         assert_eq!(manifest.bytes, built(generation).len() as u64);
         let pointer = house
@@ -111,14 +117,15 @@ async fn the_pointer_is_swapped_last_and_only_the_newest_generations_stay() {
     }
     let written = house.objects.written.lock().unwrap().clone();
     let last = [
-        "index/2026-11-21.2/index.bin",
-        "index/2026-11-21.2/manifest.json",
+        "index/2026-11-24.1/index.bin",
+        "index/2026-11-24.1/manifest.json",
     ];
     assert_eq!(
         written[written.len() - 3..],
         [last[0], last[1], "index/current.json"]
     );
-    let kept = ["2026-11-20.10", "2026-11-21.1", "2026-11-21.2"];
+    let kept = &published[1..];
+    assert_eq!(kept.len(), GENERATIONS_KEPT);
     let files = |g: &&str| {
         [
             format!("index/{g}/index.bin"),

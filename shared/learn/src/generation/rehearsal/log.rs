@@ -1,14 +1,19 @@
-//! Every event, 48 bytes each, to be told again.
+//! Every event, 48 bytes each, to be told again; and which generation each slate came from.
 
 use engine::event::LONG_VIEW_MS;
 use engine::{Event, EventKind, UserId, VideoId};
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::train::POSITION_UNKNOWN;
 
 /// Most events; of more, the ranker of before serves on.
 const DEEDS_MAX: usize = 50_000_000;
+/// Most slates whose generation is remembered; of more, every night is made again.
+const SLATES_MAX: usize = 10_000_000;
+/// The deed answers no slate that is asked about.
+const NO_SLATE: u32 = u32::MAX;
 
 /// One event. Numbers are the log's.
 #[derive(Debug, Clone, Copy)]
@@ -18,12 +23,22 @@ pub(super) struct Deed {
     pub(super) video: u32,
     market: u32,
     pub(super) scene: u32,
+    pub(super) slate: u32,
     watch_ms: Option<u32>,
     duration_ms: u32,
     pub(super) position: u16,
     pub(super) kind: EventKind,
     pub(super) undo: bool,
     pub(super) long_view: bool,
+}
+
+/// Where a slate came from, as the `served` rows say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The log's number of the generation.
+    pub(super) generation: u32,
+    /// When it was first served, which is at most a slate's life after it was made.
+    pub(super) served_ms: i64,
 }
 
 impl Deed {
@@ -99,12 +114,23 @@ pub(super) struct Log {
     videos: Names<VideoId>,
     markets: Names<SmolStr>,
     scenes: Names<SmolStr>,
+    /// Hashes of recommendation ids that impressions name.
+    slates: Names<u64>,
+    generations: Names<SmolStr>,
+    /// By the hash of a recommendation id.
+    origins: FxHashMap<u64, Origin>,
     deeds: Vec<Deed>,
     overflowed: bool,
+    too_many_slates: bool,
 }
 
 impl Log {
-    pub(super) fn add(&mut self, event: &Event, long_view_ms: u32) {
+    /// Takes an event in; whose slate is remembered where it is from after `slates_from_ms`.
+    pub(super) fn add(&mut self, event: &Event, long_view_ms: u32, slates_from_ms: i64) {
+        let recent = event.ts_ms > slates_from_ms && !event.recommendation_id.is_empty();
+        if event.kind == EventKind::Served && recent {
+            self.add_origin(event);
+        }
         if matches!(event.kind, EventKind::Served | EventKind::Exposure) || self.overflowed {
             return;
         }
@@ -113,7 +139,13 @@ impl Log {
             self.deeds = Vec::new();
             return;
         }
+        let slate = if event.kind == EventKind::Impression && recent && !self.too_many_slates {
+            self.slates.number(&slate_hash(event))
+        } else {
+            NO_SLATE
+        };
         self.deeds.push(Deed {
+            slate,
             ts_ms: event.ts_ms,
             user: self.users.number(&event.user_id),
             video: self.videos.number(&event.video_id),
@@ -128,15 +160,42 @@ impl Log {
         });
     }
 
+    /// Of a slate served more than once, the first time counts.
+    fn add_origin(&mut self, event: &Event) {
+        let Some(made) = event.made.as_ref().filter(|_| !self.too_many_slates) else {
+            return;
+        };
+        let new = Origin {
+            generation: self.generations.number(&made.generation),
+            served_ms: event.ts_ms,
+        };
+        let names = &self.generations.all;
+        let order = |one: &Origin| (one.served_ms, names.get(one.generation as usize));
+        let origin = self.origins.entry(slate_hash(event)).or_insert(new);
+        if order(&new) < order(origin) {
+            *origin = new;
+        }
+        if self.origins.len() > SLATES_MAX {
+            self.too_many_slates = true;
+            self.origins = FxHashMap::default();
+            self.generations = Names::default();
+        }
+    }
+
     /// Numbers everything by its name, so that the order of taking in leaves no trace.
     pub(super) fn settle(&mut self) {
         let (users, videos) = (self.users.settle(), self.videos.settle());
         let (markets, scenes) = (self.markets.settle(), self.scenes.settle());
+        let (slates, generations) = (self.slates.settle(), self.generations.settle());
+        for origin in self.origins.values_mut() {
+            origin.generation = renumbered(&generations, origin.generation);
+        }
         for deed in &mut self.deeds {
             deed.user = renumbered(&users, deed.user);
             deed.video = renumbered(&videos, deed.video);
             deed.market = renumbered(&markets, deed.market);
             deed.scene = renumbered(&scenes, deed.scene);
+            deed.slate = renumbered(&slates, deed.slate);
         }
     }
 
@@ -158,6 +217,22 @@ impl Log {
 
     pub(super) fn scenes(&self) -> &[SmolStr] {
         &self.scenes.all
+    }
+
+    /// Whether anything of this user was taken in.
+    pub(super) fn has_met(&self, user: &UserId) -> bool {
+        self.users.numbers.contains_key(user)
+    }
+
+    /// The generations that slates came from.
+    pub(super) fn generations(&self) -> &[SmolStr] {
+        &self.generations.all
+    }
+
+    /// Where the slate came from that a deed answers.
+    pub(super) fn origin(&self, slate: u32) -> Option<Origin> {
+        let hash = self.slates.all.get(slate as usize)?;
+        self.origins.get(hash).copied()
     }
 
     /// The events up to a time, as far as a generation is made of them.
@@ -184,4 +259,8 @@ impl Log {
             })
         })
     }
+}
+
+fn slate_hash(event: &Event) -> u64 {
+    xxh3_64(event.recommendation_id.as_bytes())
 }

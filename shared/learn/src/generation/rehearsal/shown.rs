@@ -15,6 +15,7 @@ pub(super) struct Shown {
     pub(super) user: u32,
     pub(super) video: u32,
     pub(super) scene: u32,
+    pub(super) slate: u32,
     pub(super) position: u16,
     pub(super) clicked: bool,
     pub(super) long_view: bool,
@@ -36,7 +37,7 @@ pub(super) fn shown_in(log: &Log, from_ms: i64, to_ms: i64) -> Vec<Shown> {
     let within = |deed: &&Deed| from_ms < deed.ts_ms && deed.ts_ms <= to_ms;
     let mut deeds: Vec<Deed> = log.deeds().iter().filter(within).copied().collect();
     deeds.sort_unstable_by_key(|deed| {
-        let place = (deed.scene, deed.position);
+        let place = (deed.scene, deed.position, deed.slate);
         (deed.user, deed.video, deed.ts_ms, deed.kind, place)
     });
     let mut all = Vec::new();
@@ -51,6 +52,7 @@ pub(super) fn shown_in(log: &Log, from_ms: i64, to_ms: i64) -> Vec<Shown> {
                     user: deed.user,
                     video: deed.video,
                     scene: deed.scene,
+                    slate: deed.slate,
                     position: deed.position,
                     clicked: false,
                     long_view: false,

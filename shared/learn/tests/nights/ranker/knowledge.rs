@@ -48,7 +48,7 @@ impl Ranker for Notes {
 
 /// What serving knows of a user's candidates at a moment: the night's profile, and everything the
 /// user did since.
-async fn served(
+pub async fn served(
     index: &Arc<Index>,
     profile: Option<Profile>,
     since: Vec<Interaction>,
@@ -93,7 +93,7 @@ pub fn query(index: &Arc<Index>, state: UserState, now_ms: i64) -> Query {
     }
 }
 
-fn bits(vector: &Vector) -> Vec<u32> {
+pub fn bits(vector: &Vector) -> Vec<u32> {
     vector.iter().map(|value| value.to_bits()).collect()
 }
 
