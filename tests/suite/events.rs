@@ -5,6 +5,7 @@
 //! kills ─── the consumers, killed at any await, over the embedded stores and over the emulators
 //! process ─ the local process, killed for real while clients send
 //! served ── what a killed process takes along of what it served
+//! as_served ─ what was served is learned from as it was
 //! archived ─ the archive, killed in the middle of batches
 //! commands ─ what `reelway events tail` finds and follows
 //! fresh ─── what a user does, and what explodes, shows in answers
@@ -16,6 +17,7 @@
 //! ```
 
 mod archived;
+mod as_served;
 mod commands;
 mod delivery;
 mod forget;

@@ -106,7 +106,7 @@ pub(super) fn request(
     let mut connection = TcpStream::connect(addr).ok()?;
     connection.set_read_timeout(Some(PATIENCE)).ok()?;
     let head = format!(
-        "{what} HTTP/1.1\r\nhost: reelway\r\ncontent-type: application/json\r\n\
+        "{what} HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );

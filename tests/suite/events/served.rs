@@ -49,7 +49,7 @@ async fn load(
 }
 
 /// Whose `served` events are in the log.
-async fn told(data: &Path) -> BTreeSet<String> {
+pub(super) async fn told(data: &Path) -> BTreeSet<String> {
     let log = EmbeddedStream::open_to_read(&data.join("log")).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
     let soon = Deadline::after(clock, Duration::from_secs(60));
