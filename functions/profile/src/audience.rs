@@ -59,6 +59,13 @@ impl Audience {
         !forgotten
     }
 
+    /// Whether somebody met was deleted at this time or later.
+    pub fn was_deleted(&self, user: &UserId, since_ms: i64) -> bool {
+        let state = self.met.get(user);
+        let gone_ms = state.and_then(|state| state.tombstone_ms);
+        gone_ms.is_some_and(|gone_ms| gone_ms >= since_ms)
+    }
+
     /// Joins what was learnt into the users' states, many at a time. Answers how many changed.
     pub async fn write(
         self,

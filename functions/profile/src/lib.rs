@@ -15,7 +15,8 @@
 //! - The ranker is trained on the days before the newest and judged on the newest; one that loses to
 //!   the model that serves is left out, and that one stays. What it learns from is read from the
 //!   generations that served those days, where they are kept.
-//! - Memory is bounded by users times what a state remembers, by videos, and by the rows of one day.
+//! - Memory is bounded by users times what a state remembers, by videos, by the rows of one day, and by
+//!   [`store::generation::GENERATIONS_KEPT`] profiles of whoever did something in the last week.
 //! - Writing states is a join: a run may be repeated, and live events are never overwritten.
 //!
 //! Read in the order `lib`, `days`, `current`, `reading`, `past`, `audience`, `publish`, `report`.
@@ -173,8 +174,12 @@ impl Job {
             reading.day(day, hold, deadline).await?;
         }
         self.check(&reading, deadline).await?;
-        past::add(&self.parts, &mut reading.builder, hold, deadline).await?;
         watch.lap("lake");
+        let Reading {
+            builder, audience, ..
+        } = &mut reading;
+        past::add(&self.parts, builder, audience, hold, deadline).await?;
+        watch.lap("past");
         let Reading {
             builder,
             audience,
@@ -191,7 +196,7 @@ impl Job {
         let ranker = built.report.ranker.take();
         let profiles = std::mem::take(&mut built.profiles);
         let known = profiles.len() as u64;
-        publish::write_profiles(lake, date, &profiles, deadline).await?;
+        publish::write_profiles(lake, date, &generation, &profiles, deadline).await?;
         watch.lap("profiles");
         let changed = audience.write(profiles, as_of_ms, users, deadline).await? as u64;
         watch.lap("users");

@@ -21,6 +21,7 @@ const NIGHT_MS_MAX: i64 = 24 * 3_600_000;
 pub(crate) async fn write_profiles(
     lake: &Lake,
     date: Date,
+    generation: &str,
     profiles: &[(UserId, Profile)],
     deadline: &Deadline,
 ) -> Result<(), Error> {
@@ -35,7 +36,8 @@ pub(crate) async fn write_profiles(
         }
     }
     for (part, rows) in (0..PROFILE_PARTS).zip(parts) {
-        lake.write_profiles(date, part, rows, deadline).await?;
+        lake.write_profiles(date, part, generation, rows, deadline)
+            .await?;
     }
     Ok(())
 }

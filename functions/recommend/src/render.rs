@@ -92,14 +92,14 @@ impl Turn<'_> {
         cursor.seal(&self.app.signer)
     }
 
-    /// What is told of a user's page.
+    /// What is told of a user's page; the scene is the one that the slate was made for.
     pub fn told(&self, slate: &Slate, page: &Page<'_>) -> Option<Arc<ServedPage>> {
         let user = self.asked.user()?;
-        let SlateRequest { scene, market, .. } = self.asked;
+        let SlateRequest { market, .. } = self.asked;
         Some(Arc::new(ServedPage {
             user_id: user.clone(),
             slate_id: slate.slate_id.clone(),
-            scene: scene.clone(),
+            scene: self.ask.scene.clone(),
             market: market.clone(),
             arms: SmolStr::default(),
             generation: slate.generation.clone(),

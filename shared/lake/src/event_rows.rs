@@ -38,7 +38,7 @@ pub type EventWriter<W> = TableWriter<LakeRow, W>;
 /// # Errors
 /// `Invalid` when a row does not fit its columns.
 pub fn encode_events(rows: &[LakeRow]) -> Result<Bytes, Error> {
-    table::encode(rows)
+    table::encode(rows, None)
 }
 
 impl TableRow for LakeRow {

@@ -108,7 +108,7 @@ impl Lake {
         Ok(())
     }
 
-    /// Writes one part of a day's profiles; answers its key.
+    /// Writes one part of a day's profiles, made with a generation; answers its key.
     ///
     /// # Errors
     /// `Invalid` when a row does not fit; otherwise the objects' own.
@@ -116,10 +116,13 @@ impl Lake {
         &self,
         day: Date,
         part: u32,
+        generation: &str,
         rows: Vec<ProfileRow>,
         deadline: &Deadline,
     ) -> Result<String, Error> {
-        let bytes = blocking("encode profiles", move || encode_profiles(&rows)).await?;
+        let made_with = SmolStr::new(generation);
+        let encoded = move || encode_profiles(&rows, &made_with);
+        let bytes = blocking("encode profiles", encoded).await?;
         let key = key::profile_key(day, part);
         self.objects.put(&key, bytes, deadline).await?;
         Ok(key)

@@ -28,12 +28,12 @@ pub type ProfileFile = TableFile<ProfileRow>;
 /// Writes a file of profiles.
 pub type ProfileWriter<W> = TableWriter<ProfileRow, W>;
 
-/// Rows as one Parquet file.
+/// Rows as one Parquet file that names the generation of its night.
 ///
 /// # Errors
 /// `Invalid` when a row does not fit its columns.
-pub fn encode_profiles(rows: &[ProfileRow]) -> Result<Bytes, Error> {
-    table::encode(rows)
+pub fn encode_profiles(rows: &[ProfileRow], generation: &str) -> Result<Bytes, Error> {
+    table::encode(rows, Some(generation))
 }
 
 impl TableRow for ProfileRow {
@@ -136,7 +136,8 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn profiles_come_back_as_they_went(rows in prop::collection::vec(profile_row(), 0..40)) {
-            let file = ProfileFile::from_bytes(encode_profiles(&rows).unwrap()).unwrap();
+            let file = ProfileFile::from_bytes(encode_profiles(&rows, "g").unwrap()).unwrap();
+            prop_assert_eq!(file.generation(), Some("g"));
             prop_assert_eq!(file.rows(), rows.len() as u64);
             let read: Vec<ProfileRow> = file.flat_map(Result::unwrap).collect();
             prop_assert_eq!(read, rows);
@@ -154,6 +155,9 @@ mod tests {
             user_id: UserId::parse("u").unwrap(),
             profile,
         }];
-        assert_eq!(encode_profiles(&rows).unwrap_err().kind, ErrorKind::Invalid);
+        assert_eq!(
+            encode_profiles(&rows, "g").unwrap_err().kind,
+            ErrorKind::Invalid
+        );
     }
 }

@@ -26,6 +26,8 @@ pub const GROUP_ROWS: usize = 65_536;
 
 /// In the file's metadata: which table it belongs to and the version of its schema.
 const SCHEMA_KEY: &str = "reelway.schema";
+/// In the file's metadata: the generation it was made with, where there is one.
+const GENERATION_KEY: &str = "reelway.generation";
 
 /// A kind of row with a table of its own.
 pub trait TableRow: Sized {
@@ -49,9 +51,9 @@ pub trait TableRow: Sized {
     fn read(batch: &Batch<Self>) -> Result<Vec<Self>, Error>;
 }
 
-/// Rows as one file in memory.
-pub(crate) fn encode<R: TableRow>(rows: &[R]) -> Result<Bytes, Error> {
-    let mut writer = TableWriter::new(Vec::new())?;
+/// Rows as one file in memory, made with a generation or with none.
+pub(crate) fn encode<R: TableRow>(rows: &[R], generation: Option<&str>) -> Result<Bytes, Error> {
+    let mut writer = TableWriter::made_with(generation, Vec::new())?;
     writer.write(rows)?;
     writer.finish().map(Bytes::from)
 }

@@ -136,10 +136,10 @@ impl GenerationBuilder {
         self.rehearsal.generations()
     }
 
-    /// Whether the ranker may learn from this user.
+    /// Whether the ranker may learn from this user: from somebody who did something in those days.
     #[must_use]
-    pub fn has_met(&self, user: &UserId) -> bool {
-        self.rehearsal.has_met(user)
+    pub fn learns_from(&self, user: &UserId) -> bool {
+        self.rehearsal.learns_from(user)
     }
 
     /// Takes in a generation that served.

@@ -136,6 +136,8 @@ pub struct Trained {
     /// Impressions, learned from or judged on, whose features were read from the generation that
     /// served them; the others' from their night made again.
     pub as_served: usize,
+    /// Impressions of those days that name no generation that is kept, on days when most others do.
+    pub left_out: usize,
     /// Trees that were kept.
     pub trees: usize,
     /// The new model on the newest day.

@@ -92,7 +92,7 @@ pub struct ServedPage {
     pub user_id: UserId,
     /// The slate it was cut from.
     pub slate_id: SmolStr,
-    /// The place in the product.
+    /// The place in the product that the slate was made for.
     pub scene: SmolStr,
     /// The viewer's country; empty when not known.
     pub market: SmolStr,

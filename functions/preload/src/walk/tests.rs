@@ -42,7 +42,7 @@ impl World {
                 user_id: UserId::parse(&format!("u{n}")).unwrap(),
                 profile: Profile::default(),
             });
-            lake.write_profiles(day, part, rows.collect(), &deadline)
+            lake.write_profiles(day, part, GENERATION, rows.collect(), &deadline)
                 .await
                 .unwrap();
         }

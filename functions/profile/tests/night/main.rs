@@ -34,7 +34,15 @@ async fn a_night_makes_a_generation_profiles_and_states() {
     let steps: Vec<&str> = report.steps.iter().map(|step| step.name).collect();
     assert_eq!(
         steps,
-        ["catalogue", "lake", "build", "profiles", "users", "publish"]
+        [
+            "catalogue",
+            "lake",
+            "past",
+            "build",
+            "profiles",
+            "users",
+            "publish"
+        ]
     );
 
     assert!(world.reader.refresh(&world.deadline).await.unwrap());

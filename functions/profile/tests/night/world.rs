@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use embedded::{EmbeddedObjects, EmbeddedTables};
 use engine::event::Made;
-use engine::{Event, EventKind, UserId, UserState, Video, VideoId};
+use engine::{Event, EventKind, Index, Profile, UserId, UserState, Video, VideoId};
 use guard::{Clock, Deadline, ManualClock};
 use jiff::civil::Date;
 use lake::{Lake, LakeRow};
@@ -108,12 +108,7 @@ impl World {
             ticking.clone(),
         );
         let deadline = Deadline::after(ticking.clone(), Duration::from_secs(600));
-        let videos = (0..30).map(|n| Video {
-            categories: vec![if n % 2 == 0 { "music" } else { "sport" }.into()],
-            duration_ms: 20_000,
-            ..Video::new(video(n))
-        });
-        catalogue.put(videos.collect(), &deadline).await.unwrap();
+        catalogue.put(videos(), &deadline).await.unwrap();
         let parts = Parts {
             lake: lake.clone(),
             catalogue,
@@ -205,6 +200,31 @@ impl World {
         rows
     }
 
+    /// Opens a generation by name, and the profiles of its day.
+    pub async fn past(&self, name: &str, day: i64) -> (Arc<Index>, Vec<(UserId, Profile)>) {
+        let files = self.lake.profile_files(date(day), &self.deadline).await;
+        let mut profiles = Vec::new();
+        for file in files.unwrap() {
+            let rows = self.lake.open_profiles(&file.key, &self.deadline).await;
+            let rows = rows.unwrap().flat_map(Result::unwrap);
+            profiles.extend(rows.map(|row| (row.user_id, row.profile)));
+        }
+        let index = self.reader.open(name, &self.deadline).await.unwrap();
+        (index, profiles)
+    }
+
+    /// Everything in the lake.
+    pub async fn events(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for day in self.lake.days(&self.deadline).await.unwrap() {
+            for file in self.lake.files(day, &self.deadline).await.unwrap() {
+                let rows = self.lake.open(&file.key, &self.deadline).await.unwrap();
+                events.extend(rows.flat_map(Result::unwrap).map(|row| row.event));
+            }
+        }
+        events
+    }
+
     pub async fn pointer(&self) -> Option<String> {
         let pointer = self.generations.pointer(&self.deadline).await.unwrap();
         pointer.map(|pointer| pointer.generation.to_string())
@@ -218,6 +238,23 @@ impl World {
             .unwrap();
         states.into_iter().next().unwrap().unwrap_or_default()
     }
+}
+
+/// The catalogue.
+pub fn videos() -> Vec<Video> {
+    let film = |n: usize| Video {
+        categories: vec![
+            if n.is_multiple_of(2) {
+                "music"
+            } else {
+                "sport"
+            }
+            .into(),
+        ],
+        duration_ms: 20_000,
+        ..Video::new(video(n))
+    };
+    (0..30).map(film).collect()
 }
 
 pub fn date(day: i64) -> Date {

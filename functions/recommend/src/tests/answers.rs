@@ -282,6 +282,16 @@ async fn what_is_told_names_the_generation_and_how_likely_each_place_was() {
 }
 
 #[tokio::test]
+async fn what_is_told_names_the_scene_that_the_slate_was_made_for() {
+    let world = World::new().await;
+    world
+        .get("/recommend?user_id=u1&limit=2&scene=made-up")
+        .await;
+    let told = world.told().await;
+    assert!(!told.is_empty() && told.iter().all(|event| event.scene == "home"));
+}
+
+#[tokio::test]
 async fn a_page_that_is_kept_is_told_with_the_market_of_each_request() {
     let world = World::new().await;
     for market in ["FR", "XK", "FR"] {

@@ -124,7 +124,7 @@ fn the_next_version_is_read_and_strangers_are_not() {
         Arc::new(Int32Array::from(vec![1])),
     );
     assert!(refused(forged("events/1", retyped)).contains("without column ts_ms"));
-    assert!(refused(encode_profiles(&[]).unwrap()).contains("version"));
+    assert!(refused(encode_profiles(&[], "g").unwrap()).contains("version"));
 }
 
 #[test]

@@ -118,7 +118,7 @@ async fn profiles_are_kept_by_day_and_part() {
         },
     }];
     for part in 0..2 {
-        lake.write_profiles(day, part, rows.clone(), &deadline())
+        lake.write_profiles(day, part, "g", rows.clone(), &deadline())
             .await
             .unwrap();
     }

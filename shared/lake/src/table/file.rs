@@ -11,8 +11,8 @@ use parquet::schema::types::SchemaDescriptor;
 use store::{Error, ErrorKind};
 
 use super::{
-    BATCH_ROWS, FILE_BYTES_MAX, FILE_ROWS_MAX, SCHEMA_KEY, TableRow, UNCOMPRESSED_BYTES_MAX,
-    corrupt, unread,
+    BATCH_ROWS, FILE_BYTES_MAX, FILE_ROWS_MAX, GENERATION_KEY, SCHEMA_KEY, TableRow,
+    UNCOMPRESSED_BYTES_MAX, corrupt, unread,
 };
 use crate::batch::Batch;
 use crate::pages::caught;
@@ -80,6 +80,12 @@ impl<R: TableRow> TableFile<R> {
         self.rows
     }
 
+    /// The generation it says it was made with.
+    #[must_use]
+    pub fn generation(&self) -> Option<&str> {
+        said(self.file.metadata(), GENERATION_KEY)
+    }
+
     fn read_batch(&mut self) -> Result<Option<Vec<R>>, Error> {
         while self.left == 0 {
             if self.group >= self.file.num_row_groups() {
@@ -118,19 +124,20 @@ impl<R> fmt::Debug for TableFile<R> {
     }
 }
 
+/// What a footer says under a key.
+fn said<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {
+    let mut pairs = metadata.file_metadata().key_value_metadata()?.iter();
+    pairs.find(|pair| pair.key == key)?.value.as_deref()
+}
+
 /// Judges a file by its footer; answers how many rows it has.
 fn check_footer<R: TableRow>(metadata: &ParquetMetaData) -> Result<u64, Error> {
-    let version = metadata
-        .file_metadata()
-        .key_value_metadata()
-        .and_then(|pairs| pairs.iter().find(|pair| pair.key == SCHEMA_KEY))
-        .and_then(|pair| pair.value.as_deref())
-        .and_then(|text| {
-            text.strip_prefix(R::TABLE)?
-                .strip_prefix('/')?
-                .parse::<u32>()
-                .ok()
-        });
+    let version = said(metadata, SCHEMA_KEY).and_then(|text| {
+        text.strip_prefix(R::TABLE)?
+            .strip_prefix('/')?
+            .parse::<u32>()
+            .ok()
+    });
     if !version.is_some_and(|version| (1..=R::VERSION + 1).contains(&version)) {
         return Err(corrupt::<R>("of another table or version".to_owned()));
     }

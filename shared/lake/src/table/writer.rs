@@ -13,7 +13,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use store::{Error, ErrorKind};
 
-use super::{FILE_ROWS_MAX, GROUP_ROWS, SCHEMA_KEY, TableRow};
+use super::{FILE_ROWS_MAX, GENERATION_KEY, GROUP_ROWS, SCHEMA_KEY, TableRow};
 use crate::column::schema;
 use crate::gathered::Gathered;
 
@@ -33,14 +33,24 @@ impl<R: TableRow, W: Write + Send> TableWriter<R, W> {
     /// # Errors
     /// `Unavailable` when it cannot be written to.
     pub fn new(to: W) -> Result<Self, Error> {
+        Self::made_with(None, to)
+    }
+
+    /// Begins a file that says which generation it was made with.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn made_with(generation: Option<&str>, to: W) -> Result<Self, Error> {
         let version = KeyValue::new(
             SCHEMA_KEY.to_owned(),
             format!("{}/{}", R::TABLE, R::VERSION),
         );
+        let made_with =
+            generation.map(|name| KeyValue::new(GENERATION_KEY.to_owned(), name.to_owned()));
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_key_value_metadata(Some(vec![version]));
+            .set_key_value_metadata(Some([version].into_iter().chain(made_with).collect()));
         for column in R::COLUMNS.iter().filter(|column| column.unique) {
             let path = ColumnPath::from(column.name);
             properties = properties.set_column_dictionary_enabled(path, false);

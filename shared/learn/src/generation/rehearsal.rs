@@ -12,16 +12,19 @@
 //! they are what the ranker saw. Impressions that nobody named a generation for (imported ones, or
 //! `served` rows that were lost), or one that was removed since, are read from the generation of the
 //! night before, made again from the events up to it; where they are the lesser part of a day they
-//! are left out instead. Nothing of the day itself can be in either.
+//! are left out instead. Nothing from after an answer can be in what its impressions are read from.
 
 mod blend;
 mod log;
 mod night;
 mod shown;
+mod vectors;
 
-use engine::feature::{Scenes, Scratch, Taste, number};
+use std::ops::Range;
+
+use engine::feature::{Scenes, number};
 use engine::ranker::{Forest, Model, chance};
-use engine::{Event, UserId, UserState};
+use engine::{Event, UserId};
 use smol_str::SmolStr;
 
 use super::diary::Diary;
@@ -30,7 +33,7 @@ use super::{BuildError, Found};
 use crate::BuildOptions;
 use crate::train::{Outcome, Rows, TrainOptions, Trained, duel, grow, judge};
 use log::Log;
-use night::{Night, Seen, nights_of, seen};
+use night::{Night, nights_of, seen};
 use shown::{Shown, shown_in};
 
 pub use night::Past;
@@ -59,8 +62,8 @@ impl Rehearsal {
         if event.ts_ms <= options.as_of_ms {
             // The days that are read, and a slate may be older than its impression.
             let days = i64::from(train.days) + 2;
-            let slates_from_ms = options.as_of_ms.saturating_sub(days * DAY_MS);
-            self.log.add(event, options.long_view_ms, slates_from_ms);
+            let recent_from_ms = options.as_of_ms.saturating_sub(days * DAY_MS);
+            self.log.add(event, options.long_view_ms, recent_from_ms);
         }
     }
 
@@ -72,8 +75,8 @@ impl Rehearsal {
         self.log.generations()
     }
 
-    pub(super) fn has_met(&self, user: &UserId) -> bool {
-        self.log.has_met(user)
+    pub(super) fn learns_from(&self, user: &UserId) -> bool {
+        self.log.is_recent(user)
     }
 
     /// The model a generation should carry, and how it came about.
@@ -148,10 +151,14 @@ struct Days {
     rows: Vec<Rows>,
     /// Before the newest of them: the night that most of its rows are from.
     night: Option<Night>,
+    /// From after when to when the newest of them lasted.
+    newest_ms: Range<i64>,
     /// What scenes are like up to now.
     scenes: Scenes,
     /// Rows that were read from the generation that served them.
     as_served: usize,
+    /// Impressions of which nothing is known that they could be read from.
+    left_out: usize,
 }
 
 impl Stage<'_> {
@@ -161,10 +168,12 @@ impl Stage<'_> {
         let Days {
             rows: mut days,
             night,
+            newest_ms,
             scenes,
             as_served,
+            left_out,
         } = self.days()?;
-        trained.as_served = as_served;
+        (trained.as_served, trained.left_out) = (as_served, left_out);
         let Some(night) = night.filter(|_| days.len() >= 3) else {
             return Ok(None);
         };
@@ -191,7 +200,7 @@ impl Stage<'_> {
         if duel.is_lost() || trained.judgement.is_none() {
             return Ok(None);
         }
-        trained.blend = blend::choose(self.log, &night, &forest, train);
+        trained.blend = blend::choose(self.log, &night, &newest_ms, &forest, train);
         Ok(Some(Model {
             forest,
             scenes,
@@ -247,7 +256,8 @@ impl Stage<'_> {
             }
             let scenes = scenes(day + 1);
             let mut nights = nights_of(today, self.past, self.log, &scenes);
-            if seen(today, &nights, self.log).len() * 2 < today.len() {
+            let named = seen(today, &nights, self.log).len();
+            if named < (today.len() / 2).max(self.train.rows_min.min(today.len())) {
                 nights.extend(self.night(begin(day), scenes, known)?);
             }
             let seen = seen(today, &nights, self.log);
@@ -257,6 +267,10 @@ impl Stage<'_> {
             };
             let rows = self.rows(&nights, &seen, long_views);
             days.as_served += rows.as_served;
+            days.left_out += today.len() - seen.len();
+            if days.rows.is_empty() {
+                days.newest_ms = begin(day)..begin(day) + DAY_MS;
+            }
             days.rows.push(rows.rows);
             let night = nights.swap_remove(most);
             known.get_or_insert(night.found);
@@ -299,73 +313,6 @@ impl Stage<'_> {
         let rows = names.iter().zip(&counts).take(SCENES_MAX);
         Scenes::counted(rows.map(|(name, (met, right))| (name.as_str(), *met, *right)))
     }
-
-    /// The vectors of a day's impressions, by user; of too many a share of the users.
-    fn rows(&self, nights: &[Night], seen: &[Seen<'_>], long_views: bool) -> Read {
-        let most = self.train.rows_max / self.train.days.max(1) as usize;
-        let share = most as f64 / seen.len().max(1) as f64;
-        let mut read = Read::default();
-        let mut scratch = Scratch::default();
-        for own in seen.chunk_by(|a, b| a.shown.user == b.shown.user) {
-            let Some(user) = own
-                .first()
-                .and_then(|first| self.log.user(first.shown.user))
-            else {
-                continue;
-            };
-            let place = UserState::user_hash(user) as f64 / u64::MAX as f64;
-            if place > share {
-                continue;
-            }
-            for (number, night) in nights.iter().enumerate() {
-                let own = own.iter().filter(|seen| seen.night == number);
-                self.take(&mut read, (night, user), own, long_views, &mut scratch);
-            }
-        }
-        read
-    }
-
-    /// Adds the vectors of one user's impressions that are read from one night.
-    fn take<'a>(
-        &self,
-        read: &mut Read,
-        (night, user): (&Night, &UserId),
-        own: impl Iterator<Item = &'a Seen<'a>>,
-        long_views: bool,
-        scratch: &mut Scratch,
-    ) {
-        let mut own = own.peekable();
-        if own.peek().is_none() {
-            return;
-        }
-        let taste = Taste::new(&night.index, &night.outlook, night.profile(user), scratch);
-        let rows = &mut read.rows;
-        for Seen {
-            shown, moment_ms, ..
-        } in own
-        {
-            let video = self.log.video(shown.video);
-            let Some(item) = video.and_then(|video| night.index.find(video.as_str())) else {
-                continue;
-            };
-            let scene = self.log.scenes().get(shown.scene as usize);
-            let scene = night.outlook.scene(scene.map_or("", |name| name.as_str()));
-            rows.vectors.push(taste.vector(item, scene, *moment_ms));
-            rows.right.push(shown.right(long_views));
-            rows.clicked.push(shown.clicked);
-            rows.positions.push(shown.position);
-            rows.users.push(shown.user);
-            rows.items.push(item);
-            read.as_served += usize::from(night.has_served());
-        }
-    }
-}
-
-/// Rows, and how many of them were read from the generation that served them.
-#[derive(Default)]
-struct Read {
-    rows: Rows,
-    as_served: usize,
 }
 
 fn chances(forest: &Forest, rows: &Rows) -> Vec<f32> {

@@ -4,6 +4,7 @@
 //! pipeline of the night before that day proposes for users who watched something new in it, and the
 //! power of the chance is taken that finds most of it.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,7 +32,6 @@ const BLENDS: [f32; 7] = [0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5];
 const PLACES: usize = 20;
 /// With fewer users nothing is concluded.
 const USERS_MIN: usize = 50;
-const DAY_MS: i64 = 86_400_000;
 
 /// One user's candidates, and what they watched.
 struct Exam {
@@ -40,10 +40,17 @@ struct Exam {
     wanted: FxHashSet<u32>,
 }
 
-/// The power that finds most; 0 where no other is better by more than a standard error of the
-/// paired differences.
-pub(super) fn choose(log: &Log, night: &Night, forest: &Forest, train: &TrainOptions) -> f32 {
-    let exams = exams(log, night, forest, train);
+/// The power that finds most in a day; 0 where no other is better by more than a standard error of the
+/// paired differences. The night may be older than the day before it.
+pub(super) fn choose(
+    log: &Log,
+    night: &Night,
+    day_ms: &Range<i64>,
+    forest: &Forest,
+    train: &TrainOptions,
+) -> f32 {
+    let from_ms = day_ms.start.max(night.as_of_ms);
+    let exams = exams(log, night, &(from_ms..day_ms.end), forest, train);
     if exams.len() < USERS_MIN {
         return 0.0;
     }
@@ -83,10 +90,15 @@ impl Exam {
 }
 
 /// Users who watched something new in the day, chosen by a hash of their ids.
-fn exams(log: &Log, night: &Night, forest: &Forest, train: &TrainOptions) -> Vec<Exam> {
+fn exams(
+    log: &Log,
+    night: &Night,
+    day_ms: &Range<i64>,
+    forest: &Forest,
+    train: &TrainOptions,
+) -> Vec<Exam> {
     let mut users: FxHashMap<u32, Vec<&Deed>> = FxHashMap::default();
-    let day_ms = night.as_of_ms + DAY_MS;
-    let watched = |deed: &&Deed| deed.ts_ms > night.as_of_ms && deed.ts_ms <= day_ms;
+    let watched = |deed: &&Deed| deed.ts_ms > day_ms.start && deed.ts_ms <= day_ms.end;
     for deed in log.deeds().iter().filter(watched) {
         users.entry(deed.user).or_default();
     }
@@ -99,12 +111,12 @@ fn exams(log: &Log, night: &Night, forest: &Forest, train: &TrainOptions) -> Vec
     chosen.truncate(train.users_max * 3);
     users.clear();
     users.extend(chosen.iter().map(|(_, user)| (*user, Vec::new())));
-    for deed in log.deeds() {
+    for deed in log.deeds().iter().filter(|deed| deed.ts_ms <= day_ms.end) {
         if let Some(own) = users.get_mut(&deed.user) {
             own.push(deed);
         }
     }
-    let mut asker = Asker::new(night);
+    let mut asker = Asker::new(night, day_ms.start);
     let exams = chosen.iter().filter_map(|(_, user)| {
         let deeds = users.get_mut(user)?;
         deeds.sort_unstable_by_key(|deed| (deed.ts_ms, deed.video, deed.kind));
@@ -140,6 +152,8 @@ impl Ranker for Recorder {
 /// Asks the pipeline of a night.
 struct Asker<'a> {
     night: &'a Night,
+    /// Users ask right after it.
+    from_ms: i64,
     index: Arc<Index>,
     pipeline: Pipeline,
     recorded: Arc<Mutex<Vec<(u32, f32)>>>,
@@ -148,12 +162,13 @@ struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    fn new(night: &'a Night) -> Self {
+    fn new(night: &'a Night, from_ms: i64) -> Self {
         let recorded = Arc::default();
         let mut pipeline = Pipeline::standard();
         pipeline.set_ranker(Box::new(Recorder(Arc::clone(&recorded))));
         Self {
             night,
+            from_ms,
             index: Arc::clone(&night.index),
             pipeline,
             recorded,
@@ -163,7 +178,7 @@ impl<'a> Asker<'a> {
     }
 
     fn exam(&mut self, log: &Log, forest: &Forest, user: u32, deeds: &[&Deed]) -> Option<Exam> {
-        let split = deeds.partition_point(|deed| deed.ts_ms <= self.night.as_of_ms);
+        let split = deeds.partition_point(|deed| deed.ts_ms <= self.from_ms);
         let (before, after) = deeds.split_at_checked(split)?;
         let met: FxHashSet<u32> = before.iter().map(|deed| deed.video).collect();
         let wanted: FxHashSet<u32> = after
@@ -205,7 +220,7 @@ impl<'a> Asker<'a> {
     }
 
     fn query(&self, state: UserState) -> Query {
-        let now_ms = self.night.as_of_ms + 1;
+        let now_ms = self.from_ms + 1;
         let clock = Arc::new(ManualClock::starting_at(now_ms));
         Query {
             index: Arc::clone(&self.index),

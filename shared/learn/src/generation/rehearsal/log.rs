@@ -10,7 +10,7 @@ use crate::train::POSITION_UNKNOWN;
 
 /// Most events; of more, the ranker of before serves on.
 const DEEDS_MAX: usize = 50_000_000;
-/// Most slates whose generation is remembered; of more, every night is made again.
+/// Most slates that are remembered; of more, every night is made again.
 const SLATES_MAX: usize = 10_000_000;
 /// The deed answers no slate that is asked about.
 const NO_SLATE: u32 = u32::MAX;
@@ -37,6 +37,8 @@ pub(super) struct Deed {
 pub(super) struct Origin {
     /// The log's number of the generation.
     pub(super) generation: u32,
+    /// The log's number of the scene that it was made for.
+    pub(super) scene: u32,
     /// When it was first served, which is at most a slate's life after it was made.
     pub(super) served_ms: i64,
 }
@@ -119,16 +121,19 @@ pub(super) struct Log {
     generations: Names<SmolStr>,
     /// By the hash of a recommendation id.
     origins: FxHashMap<u64, Origin>,
+    /// By the log's number of a user: whether they did anything in the time that slates are of.
+    recent: Vec<bool>,
     deeds: Vec<Deed>,
     overflowed: bool,
     too_many_slates: bool,
 }
 
 impl Log {
-    /// Takes an event in; whose slate is remembered where it is from after `slates_from_ms`.
-    pub(super) fn add(&mut self, event: &Event, long_view_ms: u32, slates_from_ms: i64) {
-        let recent = event.ts_ms > slates_from_ms && !event.recommendation_id.is_empty();
-        if event.kind == EventKind::Served && recent {
+    /// Takes an event in. Slates are remembered that are from after `recent_from_ms`.
+    pub(super) fn add(&mut self, event: &Event, long_view_ms: u32, recent_from_ms: i64) {
+        let recent = event.ts_ms > recent_from_ms;
+        let slate = recent && !event.recommendation_id.is_empty() && !self.too_many_slates;
+        if event.kind == EventKind::Served && slate {
             self.add_origin(event);
         }
         if matches!(event.kind, EventKind::Served | EventKind::Exposure) || self.overflowed {
@@ -137,17 +142,28 @@ impl Log {
         if self.deeds.len() >= DEEDS_MAX {
             self.overflowed = true;
             self.deeds = Vec::new();
+            self.forget_slates();
             return;
         }
-        let slate = if event.kind == EventKind::Impression && recent && !self.too_many_slates {
+        let slate = if event.kind == EventKind::Impression && slate {
             self.slates.number(&slate_hash(event))
         } else {
             NO_SLATE
         };
+        let user = self.users.number(&event.user_id);
+        if self.recent.len() <= user as usize {
+            self.recent.resize(user as usize + 1, false);
+        }
+        if let Some(own) = self.recent.get_mut(user as usize) {
+            *own |= recent;
+        }
+        if self.slates.all.len() > SLATES_MAX {
+            self.forget_slates();
+        }
         self.deeds.push(Deed {
             slate,
             ts_ms: event.ts_ms,
-            user: self.users.number(&event.user_id),
+            user,
             video: self.videos.number(&event.video_id),
             market: self.markets.number(&event.market),
             scene: self.scenes.number(&event.scene),
@@ -162,24 +178,33 @@ impl Log {
 
     /// Of a slate served more than once, the first time counts.
     fn add_origin(&mut self, event: &Event) {
-        let Some(made) = event.made.as_ref().filter(|_| !self.too_many_slates) else {
+        let Some(made) = &event.made else {
             return;
         };
         let new = Origin {
             generation: self.generations.number(&made.generation),
+            scene: self.scenes.number(&event.scene),
             served_ms: event.ts_ms,
         };
-        let names = &self.generations.all;
-        let order = |one: &Origin| (one.served_ms, names.get(one.generation as usize));
+        let (names, scenes) = (&self.generations.all, &self.scenes.all);
+        let order = |one: &Origin| {
+            let name = names.get(one.generation as usize);
+            (one.served_ms, name, scenes.get(one.scene as usize))
+        };
         let origin = self.origins.entry(slate_hash(event)).or_insert(new);
         if order(&new) < order(origin) {
             *origin = new;
         }
         if self.origins.len() > SLATES_MAX {
-            self.too_many_slates = true;
-            self.origins = FxHashMap::default();
-            self.generations = Names::default();
+            self.forget_slates();
         }
+    }
+
+    fn forget_slates(&mut self) {
+        self.too_many_slates = true;
+        self.slates = Names::default();
+        self.origins = FxHashMap::default();
+        self.generations = Names::default();
     }
 
     /// Numbers everything by its name, so that the order of taking in leaves no trace.
@@ -189,6 +214,7 @@ impl Log {
         let (slates, generations) = (self.slates.settle(), self.generations.settle());
         for origin in self.origins.values_mut() {
             origin.generation = renumbered(&generations, origin.generation);
+            origin.scene = renumbered(&scenes, origin.scene);
         }
         for deed in &mut self.deeds {
             deed.user = renumbered(&users, deed.user);
@@ -219,9 +245,10 @@ impl Log {
         &self.scenes.all
     }
 
-    /// Whether anything of this user was taken in.
-    pub(super) fn has_met(&self, user: &UserId) -> bool {
-        self.users.numbers.contains_key(user)
+    /// Whether this user did anything in the time that slates are of; before [`Self::settle`].
+    pub(super) fn is_recent(&self, user: &UserId) -> bool {
+        let number = self.users.numbers.get(user);
+        number.is_some_and(|number| self.recent.get(*number as usize) == Some(&true))
     }
 
     /// The generations that slates came from.

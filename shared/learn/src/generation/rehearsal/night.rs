@@ -12,11 +12,9 @@ use crate::generation::{Built, Found};
 /// A generation that served, opened from where it was published.
 #[derive(Debug, Clone)]
 pub struct Past {
-    /// The generation.
-    pub index: Arc<Index>,
-    /// The profiles of its night, ordered by user. Those of users
-    /// [`has_met`](crate::GenerationBuilder::has_met) knows are enough.
-    pub profiles: Arc<[(UserId, Profile)]>,
+    index: Arc<Index>,
+    /// Ordered by user.
+    profiles: Arc<[(UserId, Profile)]>,
 }
 
 /// What was known before a day.
@@ -38,6 +36,21 @@ pub(super) struct Seen<'a> {
     pub(super) night: usize,
     /// The moment its features are of.
     pub(super) moment_ms: i64,
+    /// The log's number of the scene its features are of.
+    pub(super) scene: u32,
+}
+
+impl Past {
+    /// A generation with the profiles of its night, in any order. Those of users that
+    /// [`learns_from`](crate::GenerationBuilder::learns_from) names are enough.
+    #[must_use]
+    pub fn new(index: Arc<Index>, mut profiles: Vec<(UserId, Profile)>) -> Self {
+        profiles.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Self {
+            index,
+            profiles: profiles.into(),
+        }
+    }
 }
 
 impl Night {
@@ -84,10 +97,11 @@ impl Night {
         self.generation.is_some()
     }
 
-    /// Whether a slate came from it. What is said to have been served before it knew what it knows
-    /// did not.
-    fn made(&self, origin: Origin) -> bool {
-        self.generation == Some(origin.generation) && origin.served_ms > self.as_of_ms
+    /// Whether what was shown came from it. What was shown, or is said to have been served, before it
+    /// knew what it knows did not.
+    fn made(&self, origin: Origin, shown: &Shown) -> bool {
+        let since = origin.served_ms.min(shown.ts_ms);
+        self.generation == Some(origin.generation) && since > self.as_of_ms
     }
 }
 
@@ -107,21 +121,23 @@ pub(super) fn nights_of(shown: &[Shown], past: &[Past], log: &Log, scenes: &Scen
     opened.collect()
 }
 
-/// What each impression is to be read from: the generation its slate came from, at the moment that
-/// was served; else the night that was made again. Who has neither is left out.
+/// What each impression is to be read from: the generation its slate came from, at the moment and in
+/// the scene that it was served; else the night that was made again. Who has neither is left out.
 pub(super) fn seen<'a>(shown: &'a [Shown], nights: &[Night], log: &Log) -> Vec<Seen<'a>> {
     let again = nights.iter().position(|night| !night.has_served());
     let read = |shown: &'a Shown| {
         let origin = log.origin(shown.slate);
         let served = origin.and_then(|origin| {
-            let night = nights.iter().position(|night| night.made(origin))?;
-            Some((night, origin.served_ms))
+            let night = nights.iter().position(|night| night.made(origin, shown))?;
+            Some((night, origin.served_ms, origin.scene))
         });
-        let (night, moment_ms) = served.or(again.map(|night| (night, shown.ts_ms)))?;
+        let told = || Some((again?, shown.ts_ms, shown.scene));
+        let (night, moment_ms, scene) = served.or_else(told)?;
         Some(Seen {
             shown,
             night,
             moment_ms,
+            scene,
         })
     };
     shown.iter().filter_map(read).collect()

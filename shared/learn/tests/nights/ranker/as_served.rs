@@ -3,20 +3,37 @@
 use std::sync::Arc;
 
 use engine::event::Made;
+use engine::feature::number;
+use engine::index::Index;
 use engine::{Event, EventKind, Interaction, Profile, UserId, Video, VideoId};
-use learn::train::Rows;
+use learn::train::{Rows, TrainOptions};
 use learn::{Built, GenerationBuilder, Past};
 use smol_str::format_smolstr;
 
 use super::knowledge::{bits, served};
-use super::{DAYS, USERS, builder, days, films, night_ms, train};
+use super::{DAY_MS, DAYS, USERS, builder, films, night_ms, train};
 use crate::town::{by, open, video};
 
 /// The day that is looked back at.
 const TODAY: i64 = DAYS - 1;
 
+/// Where a video is shown.
+fn scene(video: &VideoId) -> &'static str {
+    let of_four = video.as_str().ends_with(['0', '4', '8']);
+    if of_four { "up_next" } else { "home" }
+}
+
+/// The days' events in two scenes.
+fn days(days: std::ops::Range<i64>) -> Vec<Event> {
+    let placed = |event: Event| Event {
+        scene: scene(&event.video_id).into(),
+        ..event
+    };
+    super::days(days).into_iter().map(placed).collect()
+}
+
 /// What is known tonight, with everything of today told by slates of one generation: what happened,
-/// and `served` rows a minute before each impression.
+/// of which clients say no scene, and `served` rows a minute before each impression.
 fn told(generation: &str) -> (Vec<Event>, Vec<Event>) {
     let mut happened = days(0..DAYS);
     let mut rows = Vec::new();
@@ -29,6 +46,7 @@ fn told(generation: &str) -> (Vec<Event>, Vec<Event>) {
                 made: Made::new(generation, Made::CERTAIN_PPB),
                 ..event.clone()
             });
+            event.scene = "".into();
         }
     }
     (happened, rows)
@@ -41,7 +59,8 @@ fn late() -> impl Iterator<Item = Event> {
     before.filter(|event| event.user_id.as_str() < "u2")
 }
 
-fn served_up_to_now() -> (Built, Past) {
+/// The generation that served today.
+fn serves() -> (Built, Arc<Index>) {
     let arrived = days(0..TODAY);
     let late: Vec<Event> = late().collect();
     let known: Vec<Event> = arrived
@@ -51,16 +70,17 @@ fn served_up_to_now() -> (Built, Past) {
     let mut built = builder(night_ms(TODAY), &known, Some(train()))
         .finish()
         .unwrap();
-    let past = Past {
-        index: Arc::new(open(&mut built)),
-        profiles: built.profiles.clone().into(),
-    };
-    (built, past)
+    let index = Arc::new(open(&mut built));
+    (built, index)
 }
 
 /// Tonight's builder: since last night the catalogue has changed, and late events have come.
 fn tonight(happened: &[Event], rows: &[Event]) -> GenerationBuilder {
-    let mut builder = builder(night_ms(DAYS), happened, Some(train()));
+    tonight_with(happened, rows, train())
+}
+
+fn tonight_with(happened: &[Event], rows: &[Event], train: TrainOptions) -> GenerationBuilder {
+    let mut builder = builder(night_ms(DAYS), happened, Some(train));
     rows.iter().for_each(|row| builder.add_event(row).unwrap());
     let changed = |film: Video| Video {
         duration_ms: film.duration_ms / 2,
@@ -83,12 +103,15 @@ fn vectors(rows: &Rows) -> Vec<Vec<u32>> {
 
 #[tokio::test]
 async fn features_are_those_that_were_served_whatever_is_known_by_now() {
-    let (built, past) = served_up_to_now();
-    assert!(past.index.ranking().is_some());
+    let (built, index) = serves();
+    let past = Past::new(Arc::clone(&index), built.profiles.clone());
+    let (_, outlook) = index.ranking().unwrap();
+    let of_scene = number("scene_long_view_rate").unwrap();
     let (happened, rows) = told("night");
     let looked_back = |past: Option<Past>| {
         let mut builder = tonight(&happened, &rows);
         assert_eq!(builder.served_by(), ["night"]);
+        assert!(builder.learns_from(&user("u1")) && !builder.learns_from(&user("nobody")));
         past.into_iter().for_each(|past| builder.add_past(past));
         newest(builder)
     };
@@ -98,16 +121,16 @@ async fn features_are_those_that_were_served_whatever_is_known_by_now() {
         vectors(&with) != vectors(&without),
         "the night again is another"
     );
-    let mut users: Vec<UserId> = (0..USERS)
-        .map(|n| UserId::parse(&format!("u{n}")).unwrap())
-        .collect();
+    let mut users: Vec<UserId> = (0..USERS).map(|n| user(&format!("u{n}"))).collect();
     users.sort();
     let (mut compared, mut place) = (0, 0);
     for own in with.users.chunk_by(|a, b| a == b) {
         let user = &users[own[0] as usize];
         let own_rows = rows.iter().filter(|row| row.user_id == *user);
         for (place, row) in (place..).zip(own_rows) {
-            if place % 37 == 0 {
+            let rate = outlook.scene(scene(&row.video_id));
+            assert_eq!(with.vectors[place][of_scene].to_bits(), rate.to_bits());
+            if place % 37 == 0 && rate.to_bits() == outlook.scene("home").to_bits() {
                 let profile = profile_of(&built, user);
                 let liked = vec![Interaction {
                     video_id: VideoId::parse("v1").unwrap(),
@@ -115,9 +138,9 @@ async fn features_are_those_that_were_served_whatever_is_known_by_now() {
                     ts_ms: row.ts_ms - 1,
                     watch_ratio: 1.0,
                 }];
-                let known = served(&past.index, profile, liked, row.ts_ms).await;
+                let known = served(&index, profile, liked, row.ts_ms).await;
                 let item = with.items[place];
-                assert_eq!(past.index.video_id(item), row.video_id.as_str());
+                assert_eq!(index.video_id(item), row.video_id.as_str());
                 if let Some((_, vector)) = known.iter().find(|(found, _)| *found == item) {
                     assert_eq!(bits(vector), bits(&with.vectors[place]));
                     compared += 1;
@@ -129,6 +152,10 @@ async fn features_are_those_that_were_served_whatever_is_known_by_now() {
     assert!(compared >= 5, "only {compared} were candidates");
 }
 
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
 fn profile_of(built: &Built, user: &UserId) -> Option<Profile> {
     let own = built.profiles.iter().find(|(id, _)| id == user);
     own.map(|(_, profile)| profile.clone())
@@ -136,29 +163,37 @@ fn profile_of(built: &Built, user: &UserId) -> Option<Profile> {
 
 #[test]
 fn rows_that_were_lost_leave_impressions_out_and_when_most_are_the_night_is_made_again() {
-    let (_, past) = served_up_to_now();
+    let (built, index) = serves();
+    let past = Past::new(index, built.profiles);
     let (happened, rows) = told("night");
     let learned = |rows: &[Event], past: Option<&Past>| {
         let mut builder = tonight(&happened, rows);
         past.into_iter()
             .for_each(|past| builder.add_past(past.clone()));
-        let report = builder.finish().unwrap().report.ranker.unwrap();
+        let trained = builder.finish().unwrap().report.ranker.unwrap();
         let mut builder = tonight(&happened, rows);
         past.into_iter()
             .for_each(|past| builder.add_past(past.clone()));
-        (report.as_served, newest(builder).len())
+        (trained.as_served, trained.left_out, newest(builder).len())
     };
-    let all = rows.len();
-    assert_eq!(learned(&rows, Some(&past)), (all, all));
-    assert_eq!(
-        learned(&rows[all / 4..], Some(&past)),
-        (all - all / 4, all - all / 4)
-    );
-    let few = &rows[..all / 4];
-    assert_eq!(learned(few, Some(&past)), (all / 4, all));
+    let (all, quarter) = (rows.len(), rows.len() / 4);
+    assert_eq!(learned(&rows, Some(&past)), (all, 0, all));
+    let most = learned(&rows[quarter..], Some(&past));
+    assert_eq!(most, (all - quarter, quarter, all - quarter));
+    let few = learned(&rows[..quarter], Some(&past));
+    assert_eq!(few, (quarter, 0, all));
     // Nothing is at hand, or nothing was said.
-    assert_eq!(learned(&rows, None), (0, all));
-    assert_eq!(learned(&[], Some(&past)), (0, all));
+    assert_eq!(learned(&rows, None), (0, 0, all));
+    assert_eq!(learned(&[], Some(&past)), (0, 0, all));
+    // Most, and still too few to learn from.
+    let wanted = TrainOptions {
+        rows_min: all,
+        ..train()
+    };
+    let mut builder = tonight_with(&happened, &rows[quarter..], wanted);
+    builder.add_past(past);
+    let trained = builder.finish().unwrap().report.ranker.unwrap();
+    assert_eq!((trained.as_served, trained.left_out), (all - quarter, 0));
 }
 
 #[test]
@@ -166,10 +201,7 @@ fn what_is_said_to_be_served_before_it_was_known_is_not_read() {
     let (happened, rows) = told("night");
     // A generation that knows how the day ended, under the name that the rows give.
     let mut built = builder(night_ms(DAYS), &happened, None).finish().unwrap();
-    let future = Past {
-        index: Arc::new(open(&mut built)),
-        profiles: built.profiles.clone().into(),
-    };
+    let future = Past::new(Arc::new(open(&mut built)), built.profiles.clone());
     let mut planted = tonight(&happened, &rows);
     planted.add_past(future);
     let honest = newest(tonight(&happened, &rows));
@@ -180,8 +212,35 @@ fn what_is_said_to_be_served_before_it_was_known_is_not_read() {
 }
 
 #[test]
+fn what_was_shown_before_its_generation_knew_what_it_knows_is_not_read_from_it() {
+    let (built, index) = serves();
+    let (mut happened, mut rows) = told("night");
+    // Clients whose clocks are a day behind answer slates of today.
+    let yesterday = |event: &Event| {
+        (night_ms(TODAY - 1)..night_ms(TODAY)).contains(&event.ts_ms)
+            && event.kind == EventKind::Impression
+    };
+    for (n, event) in happened.iter_mut().enumerate() {
+        if yesterday(event) {
+            event.recommendation_id = format_smolstr!("late{n}");
+            rows.push(Event {
+                kind: EventKind::Served,
+                ts_ms: event.ts_ms + DAY_MS,
+                made: Made::new("night", Made::CERTAIN_PPB),
+                ..event.clone()
+            });
+        }
+    }
+    let mut builder = tonight(&happened, &rows);
+    builder.add_past(Past::new(index, built.profiles));
+    let trained = builder.finish().unwrap().report.ranker.unwrap();
+    assert_eq!(trained.as_served, newest(tonight(&happened, &rows)).len());
+}
+
+#[test]
 fn looking_back_gives_the_same_whatever_the_order_of_events() {
-    let (_, past) = served_up_to_now();
+    let (built, index) = serves();
+    let past = Past::new(index, built.profiles);
     let (mut happened, mut rows) = told("night");
     // Told twice, the second time later and by another: the first counts.
     let again: Vec<Event> = rows
