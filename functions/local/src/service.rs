@@ -45,7 +45,8 @@ pub struct Service {
     /// The same account, for slates and what keeps them fresh: on threads of their own in a process
     /// that serves.
     pub slates: Tasks,
-    /// The same account, for what nobody waits for: consumers and jobs, on others again.
+    /// The same account, for what nobody waits for: `served` events, consumers and jobs, on others
+    /// again.
     pub background: Tasks,
 }
 
@@ -54,7 +55,7 @@ pub struct Service {
 pub struct Threads {
     /// Slates are computed here.
     pub slates: Handle,
-    /// Consumers and jobs run here.
+    /// `served` events, consumers and jobs run here.
     pub background: Handle,
 }
 

@@ -25,14 +25,16 @@ const SWEEP_BUDGET: Duration = Duration::from_secs(60);
 /// How long the flushes of one look may take.
 const FLUSH_BUDGET: Duration = Duration::from_secs(5);
 
-/// Starts everything; it ends when `stop` is cancelled.
+/// Starts everything; it ends when `stop` is cancelled. Nobody waits for `served` events: where there is
+/// more to answer than can be answered, a core that packs and syncs 20 of them an answer would refuse
+/// twice as many.
 pub(super) fn start(service: &Arc<Service>, stop: &CancellationToken) {
     let (outbox, clock) = (&service.serving.outbox, &service.clock);
     let (prompt, behind) = (&service.slates, &service.background);
     let all = [
         (prompt, refresh(Arc::clone(service)).boxed()),
         (
-            prompt,
+            behind,
             send_served(Arc::clone(outbox), Arc::clone(clock)).boxed(),
         ),
         (behind, sweep(Arc::clone(service)).boxed()),
