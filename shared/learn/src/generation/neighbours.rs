@@ -1,29 +1,21 @@
 //! Videos liked by the same people.
 
-use std::hint::black_box;
+mod row;
+
 use std::ops::Range;
 
 use engine::index::IndexWriter;
 use engine::index::format::{Kind, Scored};
 
 use super::counts::{half, newest_ms};
-use super::diary::{History, Liked};
+use super::diary::{History, Liked, Reader};
 use super::rows::Rows;
 use super::shelf::Catalogue;
-use super::sums::{Best, Sums};
 use crate::BuildOptions;
 use crate::options::LikingWeight;
 
-/// A pair seen together in this much evidence counts half of what it would with all of it.
-const SHRINK: f32 = 2.0;
-/// Fans whose likings are asked for at once.
-const FANS: usize = 16;
-/// Videos in a line of the processor's cache.
-const LINE: usize = 16;
-/// Pairs are few where there are fewer than this part of the videos.
-const FEW: usize = 4;
-/// What rounding may take from a score.
-const ROUNDED: f32 = 0.999_99;
+pub(super) use row::{Fan, Likings, Scratch, row, share};
+
 /// Least weight of a liking.
 const WEIGHT_MIN: f32 = 1e-6;
 
@@ -39,29 +31,73 @@ pub(super) fn put(
     options: &BuildOptions,
 ) {
     let table = Table::new(catalogue, history, options);
+    put_rows(index, catalogue.len(), &table, options);
+}
+
+/// Writes every video's row.
+pub(super) fn put_rows<L: Likings + Sync>(
+    index: &mut IndexWriter,
+    videos: usize,
+    likings: &L,
+    options: &BuildOptions,
+) {
     let rows = Rows::new(
         options.threads,
-        catalogue.len(),
+        videos,
         options.neighbours_max,
-        || Scratch {
-            sums: Sums::new(catalogue.len()),
-            best: Best::new(options.neighbours_max),
-        },
-        |scratch, item| table.row(scratch, item),
+        || Scratch::new(videos, options.neighbours_max),
+        |scratch, item| row(likings, scratch, item),
     );
     rows.put(index, Kind::NeighbourStarts, Kind::Neighbours);
 }
 
-struct Scratch {
-    sums: Sums,
-    best: Best,
+/// The likings of a user that count here, newest first.
+pub(super) fn counted<'a>(
+    catalogue: &'a Catalogue,
+    history: &'a History,
+    user: &'a Reader,
+    options: &BuildOptions,
+) -> impl Iterator<Item = &'a Liked> {
+    let newest = history.distinct(user).take(options.history_max);
+    newest.filter(|liked| !catalogue.hidden(liked.item))
 }
 
-/// A user and what a liking of theirs weighs over √n.
-#[derive(Debug, Clone, Copy, Default)]
-struct Fan {
-    user: u32,
-    weight: f32,
+/// What a liking weighs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weighing {
+    by: LikingWeight,
+    half_life_ms: i64,
+}
+
+impl Weighing {
+    pub(super) fn new(options: &BuildOptions) -> Self {
+        Self {
+            by: options.neighbour_weight,
+            half_life_ms: options.neighbour_half_life_ms,
+        }
+    }
+
+    /// Whether every liking weighs 1.
+    pub(super) fn alike(self) -> bool {
+        self.by == LikingWeight::Flat && !self.fades()
+    }
+
+    /// Whether an older one weighs less.
+    pub(super) fn fades(self) -> bool {
+        self.half_life_ms != i64::MAX
+    }
+
+    /// The weight of a liking of such a share at such a time, seen from `newest_ms`.
+    pub(super) fn weigh(self, watched: f32, ts_ms: i64, newest_ms: i64) -> f32 {
+        let watched = match self.by {
+            LikingWeight::Flat => 1.0,
+            LikingWeight::WatchRatio => watched,
+        };
+        let age_ms = newest_ms.saturating_sub(ts_ms);
+        let weight = watched * half(age_ms, self.half_life_ms) as f32;
+        // A sum of 0 stands for a pair that was never seen.
+        weight.max(WEIGHT_MIN)
+    }
 }
 
 /// Who liked what, both ways, row behind row.
@@ -81,29 +117,15 @@ struct Table {
 impl Table {
     fn new(catalogue: &Catalogue, history: &History, options: &BuildOptions) -> Self {
         let newest = newest_ms(history, options);
-        let alike = options.neighbour_weight == LikingWeight::Flat
-            && options.neighbour_half_life_ms == i64::MAX;
-        let weigh = |liked: &Liked| {
-            let watched = match options.neighbour_weight {
-                LikingWeight::Flat => 1.0,
-                LikingWeight::WatchRatio => liked.watched,
-            };
-            let age_ms = newest.saturating_sub(liked.ts_ms);
-            let weight = watched * half(age_ms, options.neighbour_half_life_ms) as f32;
-            // A sum of 0 stands for a pair that was never seen.
-            weight.max(WEIGHT_MIN)
-        };
+        let weighing = Weighing::new(options);
+        let alike = weighing.alike();
         let (mut liked, mut weights, mut user_starts) = (Vec::new(), Vec::new(), vec![0]);
         let mut fan_starts = vec![0u32; catalogue.len() + 1];
         for user in &history.users {
-            let newest_first = history.distinct(user);
-            for one in newest_first.take(options.history_max) {
-                if catalogue.hidden(one.item) {
-                    continue;
-                }
+            for one in counted(catalogue, history, user, options) {
                 liked.push(one.item);
                 if !alike {
-                    weights.push(weigh(one));
+                    weights.push(weighing.weigh(one.watched, one.ts_ms, newest));
                 }
                 if let Some(count) = fan_starts.get_mut(one.item as usize + 1) {
                     *count += 1;
@@ -135,7 +157,7 @@ impl Table {
         let mut weights = self.weights.iter();
         for user in 0..self.user_starts.len().saturating_sub(1) as u32 {
             let own = span_of(&self.liked, span(&self.user_starts, user));
-            let share = 1.0 / (own.len().max(1) as f32).sqrt();
+            let share = share(own.len());
             for item in own {
                 let weight = weights.next().copied().unwrap_or(1.0);
                 if let Some(norm) = self.norms.get_mut(*item as usize) {
@@ -154,103 +176,33 @@ impl Table {
         }
         self.norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
     }
-
-    fn row(&self, scratch: &mut Scratch, item: u32) -> Vec<Scored> {
-        let fans = span_of(&self.fans, span(&self.fan_starts, item));
-        let own = |fan: &Fan| span(&self.user_starts, fan.user).len();
-        let pairs: usize = fans.iter().map(own).sum();
-        let sums = &mut scratch.sums;
-        // Where there are many pairs, looking at every video costs less than noting which.
-        if pairs >= self.norms.len() / FEW {
-            self.add(fans, |other, more| {
-                if let Some(sum) = sums.all().get_mut(other as usize) {
-                    *sum += more;
-                }
-            });
-            self.offer_all(scratch, item);
-        } else {
-            self.add(fans, |other, more| sums.add(other, more));
-            self.offer(scratch, item);
-        }
-        scratch.best.take()
-    }
-
-    /// Adds what fans liked.
-    fn add(&self, fans: &[Fan], mut add: impl FnMut(u32, f32)) {
-        for fans in fans.chunks(FANS) {
-            let mut spans = [const { 0..0 }; FANS];
-            // Their rows lie anywhere in memory. Whoever asks for all of them first waits once.
-            let mut asked = 0;
-            for (slot, fan) in spans.iter_mut().zip(fans) {
-                *slot = span(&self.user_starts, fan.user);
-                for line in span_of(&self.liked, slot.clone()).chunks(LINE) {
-                    asked ^= line.first().copied().unwrap_or(0);
-                }
-            }
-            black_box(asked);
-            for (span, fan) in spans.into_iter().zip(fans) {
-                let liked = span_of(&self.liked, span.clone());
-                if self.weights.is_empty() {
-                    liked.iter().for_each(|other| add(*other, fan.weight));
-                } else {
-                    let likings = liked.iter().zip(span_of(&self.weights, span));
-                    likings.for_each(|(other, weight)| add(*other, fan.weight * weight));
-                }
-            }
-        }
-    }
-
-    /// Offers what was noted in the sums.
-    fn offer(&self, scratch: &mut Scratch, item: u32) {
-        let (own, best) = (self.norm(item), &mut scratch.best);
-        scratch.sums.drain(|other, sum| {
-            let least = best.least() * ROUNDED;
-            // Most are told by this alone, and a norm lies anywhere in memory.
-            if sum > least * SHRINK {
-                let most = own * self.norm(other) + SHRINK;
-                if sum > least * most && other != item {
-                    offer(best, other, sum / most);
-                }
-            }
-        });
-    }
-
-    /// Offers what stands in the sums and clears them, a few at a time.
-    fn offer_all(&self, scratch: &mut Scratch, item: u32) {
-        const LANES: usize = 16;
-        let (own, best) = (self.norm(item), &mut scratch.best);
-        let lanes = scratch
-            .sums
-            .all()
-            .chunks_mut(LANES)
-            .zip(self.norms.chunks(LANES));
-        for (first, (sums, norms)) in (0u32..).step_by(LANES).zip(lanes) {
-            // Most have nothing to offer, and a product tells it without a division.
-            let least = best.least() * ROUNDED;
-            let pairs = || sums.iter().zip(norms);
-            let offers = pairs().fold(false, |any, (sum, theirs)| {
-                any | (*sum > least * (own * theirs + SHRINK))
-            });
-            if offers {
-                for (other, (sum, theirs)) in (first..).zip(pairs()) {
-                    let most = own * theirs + SHRINK;
-                    if *sum > least * most && other != item {
-                        offer(best, other, sum / most);
-                    }
-                }
-            }
-            sums.fill(0.0);
-        }
-    }
-
-    fn norm(&self, item: u32) -> f32 {
-        self.norms.get(item as usize).copied().unwrap_or(0.0)
-    }
 }
 
-fn offer(best: &mut Best, other: u32, score: f32) {
-    if score.is_finite() {
-        best.offer(other, score);
+impl Likings for Table {
+    type Place = Range<usize>;
+
+    fn fans<'a>(&'a self, item: u32, _: &'a mut Vec<Fan>) -> &'a [Fan] {
+        span_of(&self.fans, span(&self.fan_starts, item))
+    }
+
+    fn place(&self, user: u32) -> Range<usize> {
+        span(&self.user_starts, user)
+    }
+
+    fn liked(&self, place: &Range<usize>) -> &[u32] {
+        span_of(&self.liked, place.clone())
+    }
+
+    fn weights(&self, place: &Range<usize>) -> &[f32] {
+        span_of(&self.weights, place.clone())
+    }
+
+    fn alike(&self) -> bool {
+        self.weights.is_empty()
+    }
+
+    fn norms(&self) -> &[f32] {
+        &self.norms
     }
 }
 

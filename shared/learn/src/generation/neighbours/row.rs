@@ -1,0 +1,162 @@
+//! One video's neighbours, wherever it stands who liked what.
+
+use std::hint::black_box;
+
+use engine::index::format::Scored;
+
+use super::super::sums::{Best, Sums};
+
+/// A pair seen together in this much evidence counts half of what it would with all of it.
+const SHRINK: f32 = 2.0;
+/// Fans whose likings are asked for at once.
+const FANS: usize = 16;
+/// Videos in a line of the processor's cache.
+const LINE: usize = 16;
+/// Pairs are few where there are fewer than this part of the videos.
+const FEW: usize = 4;
+/// What rounding may take from a score.
+const ROUNDED: f32 = 0.999_99;
+
+/// A user and what a liking of theirs weighs over √n.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::generation) struct Fan {
+    pub(in crate::generation) user: u32,
+    pub(in crate::generation) weight: f32,
+}
+
+/// Who liked what, both ways.
+pub(in crate::generation) trait Likings {
+    /// Where it stands what one user liked.
+    type Place: Default;
+
+    /// Who liked a video, in the order of the users' ids; `room` is for whoever has to write it down.
+    fn fans<'a>(&'a self, item: u32, room: &'a mut Vec<Fan>) -> &'a [Fan];
+    fn place(&self, user: u32) -> Self::Place;
+    /// The videos, newest first.
+    fn liked(&self, place: &Self::Place) -> &[u32];
+    /// What each of those likings weighs; nothing where all weigh 1.
+    fn weights(&self, place: &Self::Place) -> &[f32];
+    /// Whether all likings weigh 1.
+    fn alike(&self) -> bool;
+    /// Per video: the root of what it gives with itself. One that shares no fan with the video that
+    /// is asked about may have any that is finite and not below 0.
+    fn norms(&self) -> &[f32];
+}
+
+/// Room for one row, all of it empty between two.
+pub(in crate::generation) struct Scratch {
+    sums: Sums,
+    best: Best,
+    fans: Vec<Fan>,
+}
+
+impl Scratch {
+    pub(in crate::generation) fn new(videos: usize, most: usize) -> Self {
+        Self {
+            sums: Sums::new(videos),
+            best: Best::new(most),
+            fans: Vec::new(),
+        }
+    }
+}
+
+/// What one of `liked` videos that all weigh 1 weighs over √n.
+pub(in crate::generation) fn share(liked: usize) -> f32 {
+    1.0 / (liked.max(1) as f32).sqrt()
+}
+
+/// The neighbours of a video, best first.
+pub(in crate::generation) fn row<L: Likings>(
+    likings: &L,
+    scratch: &mut Scratch,
+    item: u32,
+) -> Vec<Scored> {
+    let Scratch { sums, best, fans } = scratch;
+    let fans = likings.fans(item, fans);
+    let own = |fan: &Fan| likings.liked(&likings.place(fan.user)).len();
+    let pairs: usize = fans.iter().map(own).sum();
+    // Where there are many pairs, looking at every video costs less than noting which.
+    if pairs >= likings.norms().len() / FEW {
+        add(likings, fans, |other, more| {
+            if let Some(sum) = sums.all().get_mut(other as usize) {
+                *sum += more;
+            }
+        });
+        offer_all(likings.norms(), sums, best, item);
+    } else {
+        add(likings, fans, |other, more| sums.add(other, more));
+        offer_noted(likings.norms(), sums, best, item);
+    }
+    best.take()
+}
+
+/// Adds what fans liked.
+fn add<L: Likings>(likings: &L, fans: &[Fan], mut add: impl FnMut(u32, f32)) {
+    for fans in fans.chunks(FANS) {
+        let mut places: [L::Place; FANS] = std::array::from_fn(|_| L::Place::default());
+        // Their rows lie anywhere in memory. Whoever asks for all of them first waits once.
+        let mut asked = 0;
+        for (slot, fan) in places.iter_mut().zip(fans) {
+            *slot = likings.place(fan.user);
+            for line in likings.liked(slot).chunks(LINE) {
+                asked ^= line.first().copied().unwrap_or(0);
+            }
+        }
+        black_box(asked);
+        for (place, fan) in places.iter().zip(fans) {
+            let liked = likings.liked(place);
+            if likings.alike() {
+                liked.iter().for_each(|other| add(*other, fan.weight));
+            } else {
+                let both = liked.iter().zip(likings.weights(place));
+                both.for_each(|(other, weight)| add(*other, fan.weight * weight));
+            }
+        }
+    }
+}
+
+/// Offers what was noted in the sums.
+fn offer_noted(norms: &[f32], sums: &mut Sums, best: &mut Best, item: u32) {
+    let norm = |item: u32| norms.get(item as usize).copied().unwrap_or(0.0);
+    let own = norm(item);
+    sums.drain(|other, sum| {
+        let least = best.least() * ROUNDED;
+        // Most are told by this alone, and a norm lies anywhere in memory.
+        if sum > least * SHRINK {
+            let most = own * norm(other) + SHRINK;
+            if sum > least * most && other != item {
+                offer(best, other, sum / most);
+            }
+        }
+    });
+}
+
+/// Offers what stands in the sums and clears them, a few at a time.
+fn offer_all(norms: &[f32], sums: &mut Sums, best: &mut Best, item: u32) {
+    const LANES: usize = 16;
+    let own = norms.get(item as usize).copied().unwrap_or(0.0);
+    let lanes = sums.all().chunks_mut(LANES).zip(norms.chunks(LANES));
+    for (first, (sums, norms)) in (0u32..).step_by(LANES).zip(lanes) {
+        // Most have nothing to offer, and a product tells it without a division.
+        let least = best.least() * ROUNDED;
+        let pairs = || sums.iter().zip(norms);
+        let offers = pairs().fold(false, |any, (sum, theirs)| {
+            any | (*sum > least * (own * theirs + SHRINK))
+        });
+        if offers {
+            for (other, (sum, theirs)) in (first..).zip(pairs()) {
+                let most = own * theirs + SHRINK;
+                if *sum > least * most && other != item {
+                    offer(best, other, sum / most);
+                }
+            }
+        }
+        sums.fill(0.0);
+    }
+}
+
+fn offer(best: &mut Best, other: u32, score: f32) {
+    if score.is_finite() {
+        best.offer(other, score);
+    }
+}
