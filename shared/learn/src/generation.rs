@@ -3,6 +3,7 @@
 mod cohorts;
 mod content;
 mod counts;
+pub mod current;
 mod diary;
 mod findings;
 mod interner;

@@ -17,6 +17,7 @@ pub mod generation;
 pub mod options;
 pub mod train;
 
+pub use generation::current::CurrentCf;
 pub use generation::{BuildError, BuildReport, Built, GenerationBuilder, Past};
 pub use options::{BuildOptions, LikingWeight, Window};
 pub use train::TrainOptions;

@@ -101,17 +101,7 @@ impl Diary {
             return Ok(());
         }
         self.owners.push(user);
-        self.records.push(Record {
-            ts_ms: event.ts_ms,
-            video,
-            market,
-            watch_ms: event
-                .watch_ms
-                .map_or(NOT_MEASURED, |ms| ms.min(NOT_MEASURED - 1)),
-            duration_ms: event.duration_ms.unwrap_or(0),
-            kind: event.kind,
-            undo: event.undo,
-        });
+        self.records.push(Record::of(event, video, market));
         Ok(())
     }
 
@@ -177,8 +167,22 @@ impl Diary {
 }
 
 impl Record {
+    pub(super) fn of(event: &Event, video: u32, market: u16) -> Self {
+        Self {
+            ts_ms: event.ts_ms,
+            video,
+            market,
+            watch_ms: event
+                .watch_ms
+                .map_or(NOT_MEASURED, |ms| ms.min(NOT_MEASURED - 1)),
+            duration_ms: event.duration_ms.unwrap_or(0),
+            kind: event.kind,
+            undo: event.undo,
+        }
+    }
+
     /// Every field but the user, so that what was taken in first does not matter.
-    fn order(&self) -> impl Ord + use<> {
+    pub(super) fn order(&self) -> impl Ord + use<> {
         let what = (self.kind, self.watch_ms, self.duration_ms);
         (self.ts_ms, self.video, what, self.market, self.undo)
     }
@@ -294,6 +298,12 @@ pub(super) struct History {
 }
 
 impl History {
+    /// Forgets everybody.
+    pub(super) fn clear(&mut self) {
+        self.users.clear();
+        self.liked.clear();
+    }
+
     /// Adds a user with another history than their own.
     pub(super) fn push(&mut self, user: &Reader, liked: &[Liked]) {
         let start = self.liked.len();

@@ -25,13 +25,17 @@ struct Named {
     number: u32,
 }
 
+impl Named {
+    #[inline]
+    fn is(&self, beginning: Beginning, text: &str, texts: &[SmolStr]) -> bool {
+        self.beginning == beginning && (beginning.is_all() || text_of(texts, self.number) == text)
+    }
+}
+
 impl Interner {
     pub(super) fn number(&mut self, text: &str) -> Result<u32, BuildError> {
         let beginning = Beginning::of(text);
-        let is = |own: &Named| {
-            own.beginning == beginning
-                && (beginning.is_all() || text_of(&self.texts, own.number) == text)
-        };
+        let is = |own: &Named| own.is(beginning, text, &self.texts);
         // Events of one user and one market come in runs.
         if let Some(last) = self.last.filter(is) {
             return Ok(last.number);
@@ -44,6 +48,14 @@ impl Interner {
         };
         self.last = Some(named);
         Ok(named.number)
+    }
+
+    /// The number of a text that has one.
+    pub(super) fn find(&self, text: &str) -> Option<u32> {
+        let beginning = Beginning::of(text);
+        let is = |own: &Named| own.is(beginning, text, &self.texts);
+        let known = self.numbers.find(beginning.hash(text), is);
+        known.map(|named| named.number)
     }
 
     fn add(&mut self, hash: u64, beginning: Beginning, text: &str) -> Result<Named, BuildError> {
@@ -150,7 +162,9 @@ mod tests {
             for text in &texts {
                 let next = numbers.len() as u32;
                 let expected = *numbers.entry(text.as_str()).or_insert(next);
+                prop_assert_eq!(interner.find(text), (expected != next).then_some(expected));
                 prop_assert_eq!(interner.number(text).unwrap(), expected);
+                prop_assert_eq!(interner.find(text), Some(expected));
             }
             let (sorted, renumbered) = interner.sorted();
             prop_assert!(sorted.iter().eq(numbers.keys()));

@@ -18,7 +18,7 @@ struct Session {
 
 /// Sessions of at least two videos, and what they hold one behind the other.
 #[derive(Debug, Default)]
-struct Sessions {
+pub(super) struct Sessions {
     sessions: Vec<Session>,
     items: Vec<u32>,
 }
@@ -37,26 +37,68 @@ pub(super) fn put(
     let mut all = Sessions::default();
     let mut once = Once::default();
     for user in &history.users {
-        let gap = options.session_gap_ms;
-        let runs = history
-            .liked(user)
-            .chunk_by(|a, b| b.ts_ms.saturating_sub(a.ts_ms) <= gap);
-        runs.for_each(|run| all.take(catalogue, run, &mut once, options));
+        all.read(catalogue, history.liked(user), &mut once, options);
     }
     all.cut(options.session_quantile);
     all.order();
-    index.put(Kind::CfKnobs, &[knobs]);
-    all.put_postings(index, catalogue.len(), options.postings_max);
-    let mut starts = Vec::with_capacity(all.sessions.len() + 1);
-    starts.push(U32::ZERO);
-    starts.extend(all.sessions.iter().map(|session| place(session.end)));
-    index.put(Kind::SessionStarts, &starts);
-    let items: Vec<[u8; 4]> = all.items.iter().map(|item| item.to_le_bytes()).collect();
-    index.put_bytes(Kind::SessionItems, items.into_flattened());
+    all.put(index, catalogue.len(), knobs, options);
     all.sessions.len()
 }
 
 impl Sessions {
+    /// Takes what one user liked, oldest first.
+    pub(super) fn read(
+        &mut self,
+        catalogue: &Catalogue,
+        liked: &[Liked],
+        once: &mut Once,
+        options: &BuildOptions,
+    ) {
+        let gap = options.session_gap_ms;
+        let runs = liked.chunk_by(|a, b| b.ts_ms.saturating_sub(a.ts_ms) <= gap);
+        runs.for_each(|run| self.take(catalogue, run, once, options));
+    }
+
+    /// Takes a session as the newest.
+    pub(super) fn push(&mut self, ended_ms: i64, items: &[u32]) {
+        let start = self.items.len();
+        self.items.extend_from_slice(items);
+        self.sessions.push(Session {
+            ended_ms,
+            start,
+            end: self.items.len(),
+        });
+    }
+
+    /// When each ended and what it holds, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &[u32])> {
+        let each = self.sessions.iter();
+        each.map(|session| (session.ended_ms, self.items_of(session)))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.sessions.clear();
+        self.items.clear();
+    }
+
+    /// Writes sessions that are in order, and what is read off them.
+    pub(super) fn put(
+        &self,
+        index: &mut IndexWriter,
+        videos: usize,
+        knobs: CfKnobs,
+        options: &BuildOptions,
+    ) {
+        index.put(Kind::CfKnobs, &[knobs]);
+        self.put_postings(index, videos, options.postings_max);
+        let mut starts = Vec::with_capacity(self.sessions.len() + 1);
+        starts.push(U32::ZERO);
+        starts.extend(self.sessions.iter().map(|session| place(session.end)));
+        index.put(Kind::SessionStarts, &starts);
+        let items: Vec<[u8; 4]> = self.items.iter().map(|item| item.to_le_bytes()).collect();
+        index.put_bytes(Kind::SessionItems, items.into_flattened());
+    }
+
     fn items_of(&self, session: &Session) -> &[u32] {
         self.items
             .get(session.start..session.end)
@@ -101,12 +143,10 @@ impl Sessions {
     /// Leaves out the longest sessions, those of crawlers and shared devices.
     fn cut(&mut self, quantile: f64) {
         let length = |session: &Session| session.end - session.start;
-        if quantile >= 1.0 || self.sessions.is_empty() {
+        let Some(place) = longest_kept(self.sessions.len(), quantile) else {
             return;
-        }
+        };
         let mut lengths: Vec<usize> = self.sessions.iter().map(length).collect();
-        let place = (lengths.len() as f64 * quantile.max(0.0)) as usize;
-        let place = place.min(lengths.len() - 1);
         let (_, longest, _) = lengths.select_nth_unstable(place);
         let longest = *longest;
         self.sessions.retain(|session| length(session) <= longest);
@@ -167,12 +207,18 @@ impl Sessions {
     }
 }
 
+/// The place of the longest session that is kept, among all ordered by length; `None` where all are.
+pub(super) fn longest_kept(sessions: usize, quantile: f64) -> Option<usize> {
+    let last = sessions.checked_sub(1).filter(|_| quantile < 1.0)?;
+    Some(((sessions as f64 * quantile.max(0.0)) as usize).min(last))
+}
+
 /// An offset; what does not fit is refused when the generation is opened.
 fn place(offset: usize) -> U32 {
     U32::new(u32::try_from(offset).unwrap_or(u32::MAX))
 }
 
-fn idf(sessions: usize, with_it: u32) -> f32 {
+pub(super) fn idf(sessions: usize, with_it: u32) -> f32 {
     if with_it == 0 {
         0.0
     } else {

@@ -7,6 +7,8 @@ mod building;
 #[cfg(test)]
 mod choosing;
 #[cfg(test)]
+mod current;
+#[cfg(test)]
 mod evaluating;
 #[cfg(test)]
 mod exact;

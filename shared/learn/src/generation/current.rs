@@ -1,0 +1,230 @@
+//! Collaborative filtering that is kept current, event by event.
+//!
+//! ```text
+//! event ─► its user's records ─► Judge ─► what the user liked ─┬─► sessions, by recency, per video
+//!                                                              └─► likings, both ways
+//! ```
+//!
+//! The same catalogue and the same events in any order give the same rows, the same sessions and,
+//! written, the same bytes as a [`GenerationBuilder`](crate::GenerationBuilder) gives: one user's
+//! records are judged anew with every event of theirs, by the judge of the night, and what they
+//! contributed before is replaced. What an event costs depends on its user's own history and on
+//! logarithms, never on how much others did. What cannot be changed in part without changing a
+//! rounding is left to the reader: the norm of a video is added up anew, in the order of the night,
+//! when a row is asked for that needs it.
+//!
+//! Memory: 24 bytes a record that is no impression, at most twice that while the list of its user
+//! grows; some 45 a liking that counts, for the fan and for the video; some 80 a session and 16 for
+//! each video in it; some 250 a user and 130 a video. Impressions and events of unknown videos leave
+//! nothing behind.
+//!
+//! Read in the order `sessions`, `likings`.
+
+mod likings;
+mod sessions;
+
+use std::sync::Arc;
+
+use engine::index::IndexWriter;
+use engine::index::format::{CfKnobs, Scored};
+use engine::{Event, EventKind, UserId, Video, VideoId};
+
+use super::diary::{History, Once, Record};
+use super::interner::Interner;
+use super::judge::Judge;
+use super::neighbours::{self, Scratch};
+use super::sessions::Sessions;
+use super::shelf::{Catalogue, Shelf};
+use super::{BuildError, Built, trial};
+use crate::BuildOptions;
+use likings::CurrentLikings;
+use sessions::{CurrentSessions, Session};
+
+/// Who watched what together, as of the event that was taken in last.
+///
+/// Dense ids are those of a generation of the same catalogue.
+pub struct CurrentCf {
+    options: BuildOptions,
+    catalogue: Catalogue,
+    /// Under what numbers the catalogue was taken in.
+    videos: Interner,
+    users: Interner,
+    people: Vec<Person>,
+    sessions: CurrentSessions,
+    likings: CurrentLikings,
+    room: Room,
+}
+
+/// One user's records, in order, and the sessions they make.
+#[derive(Debug, Default)]
+struct Person {
+    records: Vec<Record>,
+    sessions: Vec<Arc<Session>>,
+}
+
+/// What is used for one user, or one row, and then for the next.
+struct Room {
+    history: History,
+    sessions: Sessions,
+    once: Once,
+    row: Scratch,
+}
+
+impl CurrentCf {
+    /// Takes the whole catalogue in; of two videos of one id the second counts.
+    ///
+    /// # Errors
+    /// [`BuildError`] when a video cannot be rendered or there are too many.
+    pub fn new<'a>(
+        options: BuildOptions,
+        catalogue: impl IntoIterator<Item = &'a Video>,
+    ) -> Result<Self, BuildError> {
+        let (mut shelf, mut videos) = (Shelf::default(), Interner::default());
+        for video in catalogue {
+            let number = videos.number(video.video_id.as_str())?;
+            shelf.add(number, video)?;
+        }
+        let catalogue = shelf.arrange(&[]);
+        Ok(Self {
+            sessions: CurrentSessions::new(catalogue.len(), &options),
+            likings: CurrentLikings::new(catalogue.len(), &options),
+            room: Room {
+                history: History::default(),
+                sessions: Sessions::default(),
+                once: Once::default(),
+                row: Scratch::new(catalogue.len(), options.neighbours_max),
+            },
+            options,
+            catalogue,
+            videos,
+            users: Interner::default(),
+            people: Vec::new(),
+        })
+    }
+
+    /// Takes an event in, at its place among its user's. What says nothing of what was liked is left
+    /// out: impressions, what is of our own making, later than the generation's time, or of a video
+    /// that the catalogue does not know.
+    ///
+    /// # Errors
+    /// [`BuildError::TooMany`].
+    pub fn add_event(&mut self, event: &Event) -> Result<(), BuildError> {
+        use EventKind::{Exposure, Impression, Served};
+        let silent = matches!(event.kind, Served | Exposure | Impression);
+        if silent || event.ts_ms > self.options.as_of_ms {
+            return Ok(());
+        }
+        let Some(video) = self.item(&event.video_id) else {
+            return Ok(());
+        };
+        let user = self.users.number(event.user_id.as_str())?;
+        let place = user as usize;
+        if self.people.len() <= place {
+            self.people.resize_with(place + 1, Person::default);
+        }
+        if let Some(person) = self.people.get_mut(place) {
+            // Where viewers come from says nothing here.
+            person.take(Record::of(event, video, 0));
+        }
+        self.judge(user, &event.user_id);
+        Ok(())
+    }
+
+    /// The dense id of a video of the catalogue.
+    #[must_use]
+    pub fn item(&self, video: &VideoId) -> Option<u32> {
+        let number = self.videos.find(video.as_str())?;
+        self.catalogue.dense(number)
+    }
+
+    /// Videos that the same people liked, best first: the row that a generation would hold now.
+    ///
+    /// Costs what the row costs the night, and adding up the norms of those videos that changed
+    /// since they were last asked for.
+    pub fn neighbours(&mut self, item: u32) -> Vec<Scored> {
+        self.likings.refresh(item);
+        neighbours::row(&self.likings, &mut self.room.row, item)
+    }
+
+    /// The newest sessions that hold a video, newest first: what each holds, oldest first.
+    pub fn sessions_with(&self, item: u32) -> impl Iterator<Item = &[u32]> {
+        self.sessions.with(item)
+    }
+
+    /// How much it says that a session holds a video; 0 where none does.
+    #[must_use]
+    pub fn idf(&self, item: u32) -> f32 {
+        self.sessions.idf(item)
+    }
+
+    /// The knobs a night would find best on everything taken in; it reads it all and tries for
+    /// seconds.
+    #[must_use]
+    pub fn choose_knobs(&self) -> CfKnobs {
+        trial::choose(&self.catalogue, &self.history(), &self.options)
+    }
+
+    /// Writes sessions, postings, idf, neighbours and the knobs as sections of a generation.
+    pub fn put(&mut self, index: &mut IndexWriter, knobs: CfKnobs) {
+        let (videos, options) = (self.catalogue.len(), &self.options);
+        self.sessions.flat().put(index, videos, knobs, options);
+        self.likings.refresh_all();
+        neighbours::put_rows(index, videos, &self.likings, options);
+    }
+
+    /// Judges a user's records and replaces what the user contributed before.
+    fn judge(&mut self, user: u32, id: &UserId) {
+        let Some(person) = self.people.get_mut(user as usize) else {
+            return;
+        };
+        let (catalogue, options) = (&self.catalogue, &self.options);
+        let Room {
+            history,
+            sessions,
+            once,
+            ..
+        } = &mut self.room;
+        history.clear();
+        sessions.clear();
+        // Rates are not asked for, nor how often the user was shown something.
+        let mut judge = Judge::new(catalogue, options, i64::MIN);
+        judge.read(history, id.clone(), 0, &person.records);
+        if let Some(reader) = history.users.first() {
+            sessions.read(catalogue, history.liked(reader), once, options);
+        }
+        self.sessions.replace(&mut person.sessions, sessions, user);
+        self.likings.replace(user, id, catalogue, history, options);
+    }
+
+    /// Everybody's history, as the night would hold it.
+    fn history(&self) -> History {
+        let mut history = History::default();
+        let texts = self.users.texts().iter().zip(&self.people);
+        let mut people: Vec<_> = texts.collect();
+        people.sort_unstable_by_key(|(text, _)| *text);
+        let mut judge = Judge::new(&self.catalogue, &self.options, i64::MIN);
+        for (text, person) in people {
+            if let Ok(id) = UserId::parse(text) {
+                judge.read(&mut history, id, 0, &person.records);
+            }
+        }
+        history
+    }
+}
+
+impl Person {
+    fn take(&mut self, record: Record) {
+        let place = self
+            .records
+            .partition_point(|own| own.order() <= record.order());
+        self.records.insert(place, record);
+    }
+}
+
+impl Built {
+    /// Replaces who watched what together by what `cf`, of the same catalogue, knows by now; how it
+    /// is used stays as the night found best.
+    pub fn refresh(&mut self, cf: &mut CurrentCf) {
+        cf.put(&mut self.index, self.report.cf);
+    }
+}
