@@ -189,6 +189,10 @@ impl Likings for Table {
         span(&self.user_starts, user)
     }
 
+    fn count(&self, user: u32) -> usize {
+        span(&self.user_starts, user).len()
+    }
+
     fn liked(&self, place: &Range<usize>) -> &[u32] {
         span_of(&self.liked, place.clone())
     }

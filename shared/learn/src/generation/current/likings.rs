@@ -234,6 +234,10 @@ impl Likings for CurrentLikings {
         user
     }
 
+    fn count(&self, user: u32) -> usize {
+        self.liked(&user).len()
+    }
+
     fn liked(&self, user: &u32) -> &[u32] {
         self.own(*user).map_or(&[], |own| &own.items)
     }

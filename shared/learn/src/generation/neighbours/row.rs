@@ -32,6 +32,8 @@ pub(in crate::generation) trait Likings {
     /// Who liked a video, in the order of the users' ids; `room` is for whoever has to write it down.
     fn fans<'a>(&'a self, item: u32, room: &'a mut Vec<Fan>) -> &'a [Fan];
     fn place(&self, user: u32) -> Self::Place;
+    /// How many videos a user liked.
+    fn count(&self, user: u32) -> usize;
     /// The videos, newest first.
     fn liked(&self, place: &Self::Place) -> &[u32];
     /// What each of those likings weighs; nothing where all weigh 1.
@@ -73,8 +75,7 @@ pub(in crate::generation) fn row<L: Likings>(
 ) -> Vec<Scored> {
     let Scratch { sums, best, fans } = scratch;
     let fans = likings.fans(item, fans);
-    let own = |fan: &Fan| likings.liked(&likings.place(fan.user)).len();
-    let pairs: usize = fans.iter().map(own).sum();
+    let pairs: usize = fans.iter().map(|fan| likings.count(fan.user)).sum();
     // Where there are many pairs, looking at every video costs less than noting which.
     if pairs >= likings.norms().len() / FEW {
         add(likings, fans, |other, more| {
@@ -103,12 +104,12 @@ fn add<L: Likings>(likings: &L, fans: &[Fan], mut add: impl FnMut(u32, f32)) {
             }
         }
         black_box(asked);
-        for (place, fan) in places.iter().zip(fans) {
-            let liked = likings.liked(place);
+        for (place, fan) in places.into_iter().zip(fans) {
+            let liked = likings.liked(&place);
             if likings.alike() {
                 liked.iter().for_each(|other| add(*other, fan.weight));
             } else {
-                let both = liked.iter().zip(likings.weights(place));
+                let both = liked.iter().zip(likings.weights(&place));
                 both.for_each(|(other, weight)| add(*other, fan.weight * weight));
             }
         }
