@@ -23,8 +23,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use engine::index::IndexWriter;
 use engine::index::format::{CfKnobs, Findings, Kind};
+use engine::index::{IndexError, IndexWriter};
 use engine::{Event, Profile, UserId, Video};
 use smol_str::SmolStr;
 
@@ -94,6 +94,9 @@ pub enum BuildError {
     /// A video could not be written as JSON.
     #[error("render video {0}")]
     Render(String, #[source] serde_json::Error),
+    /// What was built is refused by its reader.
+    #[error("open what was built")]
+    Unreadable(#[source] IndexError),
 }
 
 impl GenerationBuilder {

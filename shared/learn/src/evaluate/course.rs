@@ -37,6 +37,8 @@ pub struct Exam {
     pub user: u32,
     /// Which of the user's questions, from 0.
     pub step: u32,
+    /// When it is asked: at the split, or, step by step, when the user did what was right.
+    pub ts_ms: i64,
     /// Everything the user met before, ascending: not to be proposed.
     pub met: Vec<u32>,
     /// What the user liked before, oldest first, each once, at its newest.
@@ -209,9 +211,11 @@ impl Course {
         wanted.sort_unstable();
         wanted.dedup();
         if !wanted.is_empty() {
+            let ts_ms = self.cut(user);
             self.exams.push(Exam {
                 user,
                 step: 0,
+                ts_ms,
                 met,
                 liked: liked.iter().map(|(video, _)| *video).collect(),
                 wanted,
@@ -245,6 +249,7 @@ impl Course {
             let exam = Exam {
                 user,
                 step: 0,
+                ts_ms: self.cut(user),
                 met: met.to_vec(),
                 liked: liked.iter().map(|(video, _)| *video).collect(),
                 wanted: Vec::new(),
@@ -268,6 +273,7 @@ impl Course {
                 self.exams.push(Exam {
                     user,
                     step,
+                    ts_ms: deed.ts_ms,
                     met,
                     liked: liked.clone(),
                     wanted: vec![video],

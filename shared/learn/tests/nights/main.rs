@@ -21,6 +21,8 @@ mod kuairand_ranker;
 #[cfg(test)]
 mod ranker;
 #[cfg(test)]
+mod replaying;
+#[cfg(test)]
 mod serenade;
 #[cfg(test)]
 mod town;
