@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The generation that serves is neither read nor touched: one is built in memory from what lies
-//! before the split. The lake is read twice, so that memory is bounded by 24 bytes an event.
+//! before the split. The lake is read twice, so that memory is bounded by 24 bytes an event; with
+//! `sessions` the judged part is held as well, to be replayed before what is kept current.
 
 mod contenders;
 mod passes;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use engine::event::LONG_VIEW_MS;
 use learn::evaluate::report::Contribution;
-use learn::evaluate::{Contender, Course, Log, Protocol, Report, tuning};
+use learn::evaluate::{Contender, Course, Log, Protocol, Replay, Report, tuning};
 
 use crate::cli::{self, Judged};
 use crate::import::progress::{self, Progress};
@@ -51,11 +52,12 @@ pub async fn evaluate(
     if course.exams.is_empty() {
         bail!("nobody can be asked anything: no user liked something new in the judged part");
     }
-    let learned = passes::learn(&service, &log, &course, shown.as_mut()).await?;
+    let (learned, replay) = passes::learn(&service, &log, &course, shown.as_mut()).await?;
     let judged = Judging {
         log,
         course,
         learned,
+        replay,
         added,
         tuning: service.serving.tuning.snapshot(),
         clock: std::sync::Arc::clone(&service.clock),
@@ -76,6 +78,7 @@ struct Judging {
     log: Log,
     course: Course,
     learned: Learned,
+    replay: Option<Replay>,
     added: Vec<Added>,
     tuning: std::sync::Arc<store::Tuning>,
     clock: std::sync::Arc<dyn guard::Clock>,
@@ -102,6 +105,9 @@ impl Judging {
         let (first, contributions) = asker.whole(shown.as_mut());
         let mut all = vec![first];
         all.extend(asker.alone(shown.as_mut()));
+        if let Some(replay) = self.replay {
+            all.push(asker.kept_current(replay, shown.as_mut())?);
+        }
         shown.begin("baselines", 0);
         let mut tell = |_: &'static str| {};
         let (tuned, validation) = tuning::baselines(log, course, PLACES, &mut tell);

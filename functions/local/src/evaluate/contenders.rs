@@ -11,7 +11,7 @@ use engine::{
 use futures_util::FutureExt as _;
 use guard::{Clock, Deadline, ManualClock};
 use learn::evaluate::report::{Contribution, Latency};
-use learn::evaluate::{Contender, Course, Exam, Log, Protocol, Slates};
+use learn::evaluate::{Contender, Course, Exam, Log, Protocol, Replay, Slates};
 use smol_str::SmolStr;
 use store::Tuning;
 
@@ -24,6 +24,11 @@ const SCENE: &str = "home";
 const NEVER: Duration = Duration::from_secs(10);
 /// Slates between two looks at the progress bar.
 const PER_STEP: usize = 64;
+/// The one contender that learns from the judged part, too, from what is past at each moment.
+const KEPT_CURRENT: &str = "cf kept current";
+const MINUTE_MS: i64 = 60_000;
+/// Time of the log between two refreshments of what is kept current.
+pub(super) const REFRESH_MS: i64 = 10 * MINUTE_MS;
 
 /// What was learned from before the split.
 pub(super) struct Learned {
@@ -71,12 +76,9 @@ impl Asker<'_> {
     pub fn alone(&self, shown: &mut dyn Progress) -> Vec<Contender> {
         let pipeline = Pipeline::standard();
         let one = |source: &'static str| {
-            let mut tuning = EngineTuning::clone(&self.tuning.engine);
-            for scene in tuning.scenes.values_mut() {
-                scene.weights = BTreeMap::from([(source.to_owned(), 1.0)]);
-            }
+            let tuning = self.only(source);
             let name = format!("{source} alone");
-            let (slates, latency) = self.run(&pipeline, &Arc::new(tuning), &name, shown, |_, _| {});
+            let (slates, latency) = self.run(&pipeline, &tuning, &name, shown, |_, _| {});
             Contender {
                 name,
                 chosen: String::new(),
@@ -86,6 +88,54 @@ impl Asker<'_> {
             }
         };
         pipeline.sources().map(one).collect()
+    }
+
+    /// Collaborative filtering alone, asked of a generation that is refreshed as time goes by.
+    ///
+    /// # Errors
+    /// When a generation cannot be refreshed.
+    pub fn kept_current(
+        &self,
+        replay: Replay,
+        shown: &mut dyn Progress,
+    ) -> anyhow::Result<Contender> {
+        let (pipeline, tuning) = (Pipeline::standard(), self.only("cf"));
+        let exams = self.course.exams.len();
+        shown.begin(KEPT_CURRENT, exams as u64);
+        let mut slates = Slates::new();
+        slates.resize(exams, Vec::new());
+        let mut took = Vec::with_capacity(exams);
+        replay.ask(self.course, |place, exam, index| {
+            let query = Query {
+                index: Arc::clone(index),
+                ..self.query(exam, &tuning)
+            };
+            let (ranked, span) = self.answer(&pipeline, &query);
+            if let Some(slate) = slates.get_mut(place) {
+                *slate = self.slate(&ranked);
+            }
+            took.push(span);
+            if took.len() % PER_STEP == 0 {
+                shown.at(took.len() as u64);
+            }
+        })?;
+        shown.end();
+        Ok(Contender {
+            name: KEPT_CURRENT.to_owned(),
+            chosen: format!("refreshed every {} minutes", REFRESH_MS / MINUTE_MS),
+            slates,
+            marks: Vec::new(),
+            latency: Some(latency(took)),
+        })
+    }
+
+    /// The tuning with one source and no other.
+    fn only(&self, source: &str) -> Arc<EngineTuning> {
+        let mut tuning = EngineTuning::clone(&self.tuning.engine);
+        for scene in tuning.scenes.values_mut() {
+            scene.weights = BTreeMap::from([(source.to_owned(), 1.0)]);
+        }
+        Arc::new(tuning)
     }
 
     fn run(
@@ -100,13 +150,9 @@ impl Asker<'_> {
         let mut slates = Slates::with_capacity(self.course.exams.len());
         let mut took = Vec::with_capacity(self.course.exams.len());
         for (done, exam) in self.course.exams.iter().enumerate() {
-            let query = self.query(exam, tuning);
-            let begin = self.clock.now().mono;
-            // Ready at the first poll: built-in stages compute and the clock stands still.
-            let ranked = pipeline.run(&query).now_or_never().unwrap_or_default();
-            took.push(self.clock.now().mono.saturating_sub(begin));
-            let ids = ranked.items.iter().map(|item| item.video_id.as_str());
-            slates.push(ids.filter_map(|id| self.log.video(id)).collect());
+            let (ranked, span) = self.answer(pipeline, &self.query(exam, tuning));
+            took.push(span);
+            slates.push(self.slate(&ranked));
             each(exam, &ranked);
             if done % PER_STEP == 0 {
                 shown.at(done as u64);
@@ -114,6 +160,18 @@ impl Asker<'_> {
         }
         shown.end();
         (slates, latency(took))
+    }
+
+    fn answer(&self, pipeline: &Pipeline, query: &Query) -> (Ranked, Duration) {
+        let begin = self.clock.now().mono;
+        // Ready at the first poll: built-in stages compute and the clock stands still.
+        let ranked = pipeline.run(query).now_or_never().unwrap_or_default();
+        (ranked, self.clock.now().mono.saturating_sub(begin))
+    }
+
+    fn slate(&self, ranked: &Ranked) -> Vec<u32> {
+        let ids = ranked.items.iter().map(|item| item.video_id.as_str());
+        ids.filter_map(|id| self.log.video(id)).collect()
     }
 
     /// What the ranker says of everything viewers were shown; empty where it could not.

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context;
-use engine::{Event, Index, UserId, UserState};
+use engine::{Event, Index, UserId, UserState, Video};
 use guard::Deadline;
 use lake::{Dedupe, LakeRow};
-use learn::evaluate::{Course, Log, LogBuilder};
-use learn::{BuildOptions, GenerationBuilder, TrainOptions};
+use learn::evaluate::{Course, Log, LogBuilder, Protocol, Replay};
+use learn::{BuildError, BuildOptions, Built, CurrentCf, GenerationBuilder, TrainOptions};
 use store::{Error, apply_event, apply_profile};
 
-use super::contenders::Learned;
+use super::contenders::{Learned, REFRESH_MS};
 use crate::import::progress::Progress;
 use crate::jobs::NIGHT_BUDGET;
 use crate::service::Service;
@@ -46,26 +46,31 @@ pub(super) async fn log(
     }
 }
 
-/// Builds a generation and everybody's state from what the course may learn from.
+/// Builds a generation and everybody's state from what the course may learn from; with sessions also
+/// what replays the judged part.
 pub(super) async fn learn(
     service: &Service,
     log: &Log,
     course: &Course,
     shown: &mut dyn Progress,
-) -> anyhow::Result<Learned> {
+) -> anyhow::Result<(Learned, Option<Replay>)> {
     let deadline = service.deadline(NIGHT_BUDGET);
     let as_of_ms = course.now_ms.saturating_sub(1);
     let mut builder = GenerationBuilder::new(BuildOptions {
         ranker: Some(TrainOptions::default()),
         ..BuildOptions::new("evaluate", as_of_ms)
     });
-    let mut failed = None;
+    let (mut failed, mut catalogue) = (None, Vec::new());
+    let sessions = matches!(course.protocol, Protocol::Sessions { .. });
     videos(service, &deadline, |video| {
         if let Err(error) = builder.add_video(video) {
             failed.get_or_insert(error);
         }
+        catalogue.extend(sessions.then(|| video.clone()));
     })
     .await?;
+    let mut moving = Moving::begin(course, &catalogue)?;
+    drop(catalogue);
     let asked = course.exams.iter().map(|exam| exam.user);
     let asked = asked.chain(course.viewers.iter().map(|viewer| viewer.exam.user));
     let mut states: HashMap<UserId, UserState> = asked
@@ -75,7 +80,13 @@ pub(super) async fn learn(
     events(service, "learning", &deadline, shown, |event| {
         let user = log.users.binary_search(&event.user_id).ok();
         let user = user.and_then(|place| u32::try_from(place).ok());
-        if !user.is_some_and(|user| course.teaches(user, event.ts_ms)) {
+        let teaches = user.is_some_and(|user| course.teaches(user, event.ts_ms));
+        if let Some(moving) = &mut moving
+            && let Err(error) = moving.take(event, teaches)
+        {
+            failed.get_or_insert(error);
+        }
+        if !teaches {
             return;
         }
         if let Some(state) = states.get_mut(&event.user_id) {
@@ -101,17 +112,56 @@ pub(super) async fn learn(
     }
     let index = Index::open(Arc::new(built.to_bytes()))?;
     let states = states.into_iter().map(|(id, state)| (id, Arc::new(state)));
-    Ok(Learned {
+    let learned = Learned {
         index: Arc::new(index),
         states: states.collect(),
         now_ms: course.now_ms,
-    })
+    };
+    Ok((learned, moving.map(|moving| moving.replay(built))))
+}
+
+/// What is kept current, up to the split, and what is to come.
+struct Moving {
+    cf: CurrentCf,
+    coming: Vec<Event>,
+    from_ms: i64,
+    until_ms: i64,
+}
+
+impl Moving {
+    /// Nothing but with sessions, where the judged part has moments.
+    fn begin(course: &Course, catalogue: &[Video]) -> Result<Option<Self>, BuildError> {
+        let Protocol::Sessions { from_ms, until_ms } = course.protocol else {
+            return Ok(None);
+        };
+        let options = BuildOptions::new("evaluate", until_ms.saturating_sub(1));
+        Ok(Some(Self {
+            cf: CurrentCf::new(options, catalogue)?,
+            coming: Vec::new(),
+            from_ms,
+            until_ms,
+        }))
+    }
+
+    fn take(&mut self, event: &Event, teaches: bool) -> Result<(), BuildError> {
+        if teaches {
+            return self.cf.add_event(event);
+        }
+        if (self.from_ms..self.until_ms).contains(&event.ts_ms) {
+            self.coming.push(event.clone());
+        }
+        Ok(())
+    }
+
+    fn replay(self, built: Built) -> Replay {
+        Replay::new(built, self.cf, self.coming, self.from_ms, REFRESH_MS)
+    }
 }
 
 async fn videos(
     service: &Service,
     deadline: &Deadline,
-    mut each: impl FnMut(&engine::Video),
+    mut each: impl FnMut(&Video),
 ) -> Result<(), Error> {
     let mut after = None;
     loop {
