@@ -19,13 +19,13 @@ const USERS: usize = 500_000;
 const VIDEOS: usize = 100_000;
 const CATEGORIES: usize = 60;
 const CREATORS: usize = 5_000;
-const DAYS: i64 = 60;
-const DAY_MS: i64 = 86_400_000;
+pub const DAYS: i64 = 60;
+pub const DAY_MS: i64 = 86_400_000;
 /// 1 January 2026, 00:00 UTC.
-const START_MS: i64 = 1_767_225_600_000;
+pub const START_MS: i64 = 1_767_225_600_000;
 const THREADS: usize = 2;
 /// Events that are made before they are taken in.
-const HANDED_OVER: usize = 4_096;
+pub const HANDED_OVER: usize = 4_096;
 
 /// What a section weighs.
 #[derive(Debug, Serialize)]
@@ -45,8 +45,8 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
         ..BuildOptions::new("bench", START_MS + DAYS * DAY_MS)
     };
     let mut builder = GenerationBuilder::new(options);
-    for number in 0..VIDEOS {
-        builder.add_video(&town.video(number)?)?;
+    for video in town.videos() {
+        builder.add_video(&video?)?;
     }
     let adding = take_in(&town, &mut builder, &clock)?;
     let (built, finishing) = timed(&clock, || builder.finish());
@@ -54,7 +54,7 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     let (bytes, writing) = timed(&clock, || built.to_bytes());
     let facts = format!("{:?}", built.report);
     drop(built);
-    let peak = peak_bytes();
+    let peak = memory_bytes("VmHWM:");
     let spent = adding.cpu + finishing.cpu + writing.cpu;
     let wall = adding.wall + finishing.wall + writing.wall;
     let rate = INTERACTIONS as f64 / spent;
@@ -120,7 +120,7 @@ fn take_in(
         adding.wall += spent.wall;
         Ok(added?)
     };
-    town.events(|event| {
+    town.events(INTERACTIONS, |event| {
         made.push(event);
         if made.len() == HANDED_OVER {
             hand_over(&mut made)?;
@@ -145,13 +145,17 @@ fn tell(report: &mut Report, weights: &[Weight]) {
     }
 }
 
+/// Seconds.
 #[derive(Default)]
-struct Spent {
-    cpu: f64,
-    wall: f64,
+pub struct Spent {
+    /// Of all threads.
+    pub cpu: f64,
+    /// On the wall.
+    pub wall: f64,
 }
 
-fn timed<T>(clock: &RealClock, work: impl FnOnce() -> T) -> (T, Spent) {
+/// Does something, and says what it took.
+pub fn timed<T>(clock: &RealClock, work: impl FnOnce() -> T) -> (T, Spent) {
     let (wall, spent) = (clock.now().mono, cpu::this_process());
     let done = work();
     let spent = Spent {
@@ -161,10 +165,11 @@ fn timed<T>(clock: &RealClock, work: impl FnOnce() -> T) -> (T, Spent) {
     (done, spent)
 }
 
-/// The most memory that was resident at once.
-fn peak_bytes() -> u64 {
+/// What the system says of this process's memory: `VmHWM:` is the most that was resident at once, `VmRSS:`
+/// what is.
+pub fn memory_bytes(field: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.unwrap_or_default() << 10
 }
@@ -219,19 +224,28 @@ fn weights(bytes: &[u8]) -> anyhow::Result<Vec<Weight>> {
 }
 
 /// A made town: users with two favourite categories who watch a few videos in a row.
-struct Town {
+pub struct Town {
     users: Vec<UserId>,
     videos: Vec<VideoId>,
 }
 
 impl Town {
-    fn new() -> anyhow::Result<Self> {
+    /// Everybody and every video, by name.
+    ///
+    /// # Errors
+    /// When a made name is no id.
+    pub fn new() -> anyhow::Result<Self> {
         let users = (0..USERS).map(|n| UserId::parse(&format!("user-{n:07}")));
         let videos = (0..VIDEOS).map(|n| VideoId::parse(&format!("video-{n:06}")));
         Ok(Self {
             users: users.collect::<Result<_, _>>()?,
             videos: videos.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The catalogue.
+    pub fn videos(&self) -> impl Iterator<Item = anyhow::Result<Video>> {
+        (0..VIDEOS).map(|number| self.video(number))
     }
 
     fn video(&self, number: usize) -> anyhow::Result<Video> {
@@ -251,16 +265,23 @@ impl Town {
         Ok(video)
     }
 
-    /// Every event, in the order of time.
-    fn events(&self, mut take: impl FnMut(Event) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    /// So many events, in the order of time.
+    ///
+    /// # Errors
+    /// What `take` says.
+    pub fn events(
+        &self,
+        interactions: usize,
+        mut take: impl FnMut(Event) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let mut random = Random(42);
         let mut made = 0;
-        while made < INTERACTIONS {
+        while made < interactions {
             // A few are much more active than the rest.
             let user = (USERS as f64 * random.unit().powi(2)) as usize;
-            let start_ms = START_MS + (DAYS * DAY_MS) * made as i64 / INTERACTIONS as i64;
+            let start_ms = START_MS + (DAYS * DAY_MS) * made as i64 / interactions as i64;
             let likes = [user.wrapping_mul(7) % CATEGORIES, user / 3 % CATEGORIES];
-            for step in 0..(2 + random.below(9)).min(INTERACTIONS - made) {
+            for step in 0..(2 + random.below(9)).min(interactions - made) {
                 let rank = ((VIDEOS / CATEGORIES) as f64).powf(random.unit()) as usize - 1;
                 let category = match random.below(10) {
                     0..5 => likes.first(),

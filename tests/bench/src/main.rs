@@ -15,6 +15,7 @@ use measure::{Report, page};
 mod allocs;
 mod build;
 mod cf;
+mod current;
 mod drain;
 mod events;
 mod features;
@@ -97,6 +98,11 @@ const BENCHES: &[Bench] = &[
         name: "build",
         title: "Row 15: building an index of ten million interactions",
         run: build::run,
+    },
+    Bench {
+        name: "current",
+        title: "Collaborative filtering kept current, event by event",
+        run: current::run,
     },
     Bench {
         name: "options",
