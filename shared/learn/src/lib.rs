@@ -9,6 +9,8 @@
 //!
 //! Events may come in any order: the same set gives the same bytes. Memory is bounded by the
 //! number of videos, of users and of interactions other than impressions, which are only counted.
+//! [`CurrentCf`] is the one part of it that also exists kept current, event by event, with the bytes of
+//! a rebuild.
 //! Read in the order `options`, `generation`, then what it holds, then `train`, `evaluate`.
 #![forbid(unsafe_code)]
 
