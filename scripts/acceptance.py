@@ -363,6 +363,21 @@ def other_data_sets(binary, folder, data):
         lengths = {len(items) for items in read_slates(out).values()}
         require(lengths == {20}, f"{preset}: slates of {sorted(lengths)} videos")
         shown(f"{preset}: import, profile, {len(read_slates(out))} slates in {time.monotonic() - begin:.1f} s")
+        if preset == "sessions":
+            current_sessions(reelway)
+
+
+def current_sessions(reelway):
+    """What is kept current answers every click of the last day at least as well as the night before it."""
+    report = last_json(reelway.run("evaluate", "--protocol", "sessions", "--json"))
+    rows = {row["name"]: row for row in report["rows"]}
+    current, alone = rows["cf kept current"], rows["cf alone"]
+    require(not any(current["breaches"].values()), f"rules are broken: {current['breaches']}")
+    for name in ("Recall@20", "MRR@20"):
+        pair = current["this_minus_twin"][name]
+        shown(f"click sessions: {name} of cf kept current {current['measures'][name]['mean']:.4f}, of cf alone "
+              f"{alone['measures'][name]['mean']:.4f}, difference {pair['mean']:+.4f} [{pair['low']:+.4f}, {pair['high']:+.4f}]")
+        require(pair["high"] > 0, f"being current is worse: {pair}")
 
 
 def bad_rows(binary, folder, _data):

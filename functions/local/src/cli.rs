@@ -66,7 +66,8 @@ pub enum Command {
   reelway evaluate --slates-out split
   reelway evaluate --add EASE=split/ease.tsv
 
-It learns from what lies before the judged part and from nothing else; what serves is not touched.
+It learns from what lies before the judged part and from nothing else, but for one contender with
+sessions, which is kept current and learns from what lies before each moment; what serves is not touched.
 Baselines get the parameters that do best on the part before the judged one.")]
     Evaluate(Evaluate),
     /// Look at the event log, or apply a day of it again.

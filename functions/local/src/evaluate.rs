@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The generation that serves is neither read nor touched: one is built in memory from what lies
-//! before the split. The lake is read twice, so that memory is bounded by 24 bytes an event; with
-//! `sessions` the judged part is held as well, to be replayed before what is kept current.
+//! before the split. The lake is read twice, so that memory is bounded by 24 bytes an event. With
+//! `sessions` likings, sessions and the judged part are held besides, some 200 bytes an event, to
+//! replay that part before what is kept current.
 
 mod contenders;
 mod passes;
@@ -117,6 +118,7 @@ impl Judging {
             slates: one.slates,
             marks: one.marks,
             latency: None,
+            twin: None,
         }));
         for added in &self.added {
             all.push(slates::read(log, course, &added.name, &added.path)?);

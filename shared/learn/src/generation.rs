@@ -91,6 +91,9 @@ pub enum BuildError {
     /// More of something than 32-bit numbers can name.
     #[error("too many {0} for one generation")]
     TooMany(&'static str),
+    /// What is kept current is of another catalogue than the generation.
+    #[error("what is kept current is of another catalogue")]
+    OtherCatalogue,
     /// A video could not be written as JSON.
     #[error("render video {0}")]
     Render(String, #[source] serde_json::Error),

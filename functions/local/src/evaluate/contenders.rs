@@ -26,6 +26,8 @@ const NEVER: Duration = Duration::from_secs(10);
 const PER_STEP: usize = 64;
 /// The one contender that learns from the judged part, too, from what is past at each moment.
 const KEPT_CURRENT: &str = "cf kept current";
+/// The same of the night before.
+const CF_ALONE: &str = "cf alone";
 const MINUTE_MS: i64 = 60_000;
 /// Time of the log between two refreshments of what is kept current.
 pub(super) const REFRESH_MS: i64 = 10 * MINUTE_MS;
@@ -68,6 +70,7 @@ impl Asker<'_> {
             slates,
             marks: self.marks(&pipeline, &tuning),
             latency: Some(latency),
+            twin: None,
         };
         (contender, tally.finish())
     }
@@ -85,6 +88,7 @@ impl Asker<'_> {
                 slates,
                 marks: Vec::new(),
                 latency: Some(latency),
+                twin: None,
             }
         };
         pipeline.sources().map(one).collect()
@@ -126,6 +130,7 @@ impl Asker<'_> {
             slates,
             marks: Vec::new(),
             latency: Some(latency(took)),
+            twin: Some(CF_ALONE),
         })
     }
 

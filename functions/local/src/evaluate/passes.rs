@@ -71,12 +71,7 @@ pub(super) async fn learn(
     .await?;
     let mut moving = Moving::begin(course, &catalogue)?;
     drop(catalogue);
-    let asked = course.exams.iter().map(|exam| exam.user);
-    let asked = asked.chain(course.viewers.iter().map(|viewer| viewer.exam.user));
-    let mut states: HashMap<UserId, UserState> = asked
-        .filter_map(|user| log.users.get(user as usize))
-        .map(|id| (id.clone(), UserState::default()))
-        .collect();
+    let mut states = empty_states(log, course);
     events(service, "learning", &deadline, shown, |event| {
         let user = log.users.binary_search(&event.user_id).ok();
         let user = user.and_then(|place| u32::try_from(place).ok());
@@ -110,14 +105,23 @@ pub(super) async fn learn(
             apply_profile(state, profile, as_of_ms);
         }
     }
-    let index = Index::open(Arc::new(built.to_bytes()))?;
     let states = states.into_iter().map(|(id, state)| (id, Arc::new(state)));
     let learned = Learned {
-        index: Arc::new(index),
+        index: Arc::new(Index::open(Arc::new(built.to_bytes()))?),
         states: states.collect(),
         now_ms: course.now_ms,
     };
     Ok((learned, moving.map(|moving| moving.replay(built))))
+}
+
+/// A state for everybody who is asked or was shown something.
+fn empty_states(log: &Log, course: &Course) -> HashMap<UserId, UserState> {
+    let asked = course.exams.iter().map(|exam| exam.user);
+    let asked = asked.chain(course.viewers.iter().map(|viewer| viewer.exam.user));
+    asked
+        .filter_map(|user| log.users.get(user as usize))
+        .map(|id| (id.clone(), UserState::default()))
+        .collect()
 }
 
 /// What is kept current, up to the split, and what is to come.
@@ -147,7 +151,7 @@ impl Moving {
         if teaches {
             return self.cf.add_event(event);
         }
-        if (self.from_ms..self.until_ms).contains(&event.ts_ms) {
+        if (self.from_ms..self.until_ms).contains(&event.ts_ms) && CurrentCf::hears(event) {
             self.coming.push(event.clone());
         }
         Ok(())

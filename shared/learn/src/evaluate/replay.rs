@@ -81,7 +81,7 @@ impl Replay {
     }
 
     fn refreshed(&mut self) -> Result<Arc<Index>, BuildError> {
-        self.built.refresh(&mut self.cf);
+        self.built.refresh(&mut self.cf)?;
         let index = Index::open(Arc::new(self.built.to_bytes()));
         index.map(Arc::new).map_err(BuildError::Unreadable)
     }

@@ -23,6 +23,8 @@ pub struct Contender {
     pub marks: Vec<f32>,
     /// How long a slate took; none where somebody else made them.
     pub latency: Option<Latency>,
+    /// The contender that it differs from in one thing, to be compared with.
+    pub twin: Option<&'static str>,
 }
 
 /// How long slates took, one at a time.
@@ -60,6 +62,12 @@ pub struct Row {
     /// The first contender minus this one, user by user; empty for the first.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub first_minus_this: BTreeMap<String, Interval>,
+    /// The contender it is compared with besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub twin: Option<&'static str>,
+    /// This one minus its twin, user by user; empty without one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub this_minus_twin: BTreeMap<String, Interval>,
     /// Coverage, Gini, popularity, novelty.
     pub together: BTreeMap<String, f64>,
     /// How it separates what was watched from what was only shown.
@@ -121,14 +129,25 @@ impl Report {
             };
             let value = |means: &[f64], place: usize| means.get(place).copied().unwrap_or(0.0);
             let own = measure(&|means, column| value(means, at(place, column)));
-            let against = measure(&|means, column| {
-                value(means, at(0, column)) - value(means, at(place, column))
-            });
+            let minus = |one: usize, other: usize| {
+                measure(&|means, column| {
+                    value(means, at(one, column)) - value(means, at(other, column))
+                })
+            };
+            let twin = contenders
+                .iter()
+                .position(|other| Some(other.name.as_str()) == contender.twin);
             Row {
                 name: contender.name.clone(),
                 chosen: contender.chosen.clone(),
                 measures: own,
-                first_minus_this: if place > 0 { against } else { BTreeMap::new() },
+                first_minus_this: if place > 0 {
+                    minus(0, place)
+                } else {
+                    BTreeMap::new()
+                },
+                twin: twin.and(contender.twin),
+                this_minus_twin: twin.map_or_else(BTreeMap::new, |twin| minus(place, twin)),
                 together: scores.together.clone(),
                 separation: separate(course, &contender.marks),
                 latency: contender.latency,
@@ -221,6 +240,18 @@ impl Report {
                 pair("HR@10"),
                 pair("MRR@20"),
                 row.chosen
+            ));
+        }
+        for row in &self.rows {
+            let Some(twin) = row.twin else { continue };
+            let pair = |name: &str| row.this_minus_twin.get(name).map(sure).unwrap_or_default();
+            pairs.push(format!(
+                "({} minus {twin})|{}|{}|{}|{}|",
+                row.name,
+                pair("Recall@20"),
+                pair("NDCG@10"),
+                pair("HR@10"),
+                pair("MRR@20"),
             ));
         }
         text.push('\n');

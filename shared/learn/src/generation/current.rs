@@ -11,7 +11,12 @@
 //! contributed before is replaced. What an event costs depends on its user's own history and on
 //! logarithms, never on how much others did. What cannot be changed in part without changing a
 //! rounding is left to the reader: the norm of a video is added up anew, in the order of the night,
-//! when a row is asked for that needs it.
+//! when a row is asked for that needs it. Where likings fade (`neighbour_half_life_ms`) they do so for
+//! everybody with each newest event, and a row adds up the norms of all videos that its fans liked.
+//!
+//! It is for a bounded stretch of time: nothing is taken out but what an event replaces. Who is
+//! deleted, and what falls out of the window, is left out by beginning anew, as every night does. What
+//! a recommendation reads is what was written ([`CurrentCf::put`]): flat arrays, numbered by recency.
 //!
 //! Memory: 24 bytes a record that is no impression, at most twice that while the list of its user
 //! grows; some 45 a liking that counts, for the fan and for the video, and 16 more where likings do
@@ -57,8 +62,9 @@ pub struct CurrentCf {
 }
 
 /// One user's records, in order, and the sessions they make.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Person {
+    id: UserId,
     records: Vec<Record>,
     sessions: Vec<Arc<Session>>,
 }
@@ -110,25 +116,33 @@ impl CurrentCf {
     /// # Errors
     /// [`BuildError::TooMany`].
     pub fn add_event(&mut self, event: &Event) -> Result<(), BuildError> {
-        use EventKind::{Exposure, Impression, Served};
-        let silent = matches!(event.kind, Served | Exposure | Impression);
-        if silent || event.ts_ms > self.options.as_of_ms {
+        if !Self::hears(event) || event.ts_ms > self.options.as_of_ms {
             return Ok(());
         }
         let Some(video) = self.item(&event.video_id) else {
             return Ok(());
         };
         let user = self.users.number(event.user_id.as_str())?;
-        let place = user as usize;
-        if self.people.len() <= place {
-            self.people.resize_with(place + 1, Person::default);
+        if self.people.len() == user as usize {
+            self.people.push(Person {
+                id: event.user_id.clone(),
+                records: Vec::new(),
+                sessions: Vec::new(),
+            });
         }
-        if let Some(person) = self.people.get_mut(place) {
+        if let Some(person) = self.people.get_mut(user as usize) {
             // Where viewers come from says nothing here.
             person.take(Record::of(event, video, 0));
         }
-        self.judge(user, &event.user_id);
+        self.judge(user);
         Ok(())
+    }
+
+    /// Whether an event of this kind can say what was liked.
+    #[must_use]
+    pub fn hears(event: &Event) -> bool {
+        use EventKind::{Exposure, Impression, Served};
+        !matches!(event.kind, Served | Exposure | Impression)
     }
 
     /// The dense id of a video of the catalogue.
@@ -152,7 +166,7 @@ impl CurrentCf {
         self.sessions.with(item)
     }
 
-    /// How much it says that a session holds a video; 0 where none does.
+    /// How much it says that a session holds a video; 0 where none does. Counts them.
     #[must_use]
     pub fn idf(&self, item: u32) -> f32 {
         self.sessions.idf(item)
@@ -165,16 +179,19 @@ impl CurrentCf {
         trial::choose(&self.catalogue, &self.history(), &self.options)
     }
 
-    /// Writes sessions, postings, idf, neighbours and the knobs as sections of a generation.
-    pub fn put(&mut self, index: &mut IndexWriter, knobs: CfKnobs) {
+    /// Writes sessions, postings, idf, neighbours and the knobs as sections of a generation; answers
+    /// how many sessions there are.
+    pub fn put(&mut self, index: &mut IndexWriter, knobs: CfKnobs) -> usize {
         let (videos, options) = (self.catalogue.len(), &self.options);
-        self.sessions.flat().put(index, videos, knobs, options);
+        let flat = self.sessions.flat();
+        flat.put(index, videos, knobs, options);
         self.likings.refresh_all();
         neighbours::put_rows(index, videos, &self.likings, options);
+        flat.len()
     }
 
     /// Judges a user's records and replaces what the user contributed before.
-    fn judge(&mut self, user: u32, id: &UserId) {
+    fn judge(&mut self, user: u32) {
         let Some(person) = self.people.get_mut(user as usize) else {
             return;
         };
@@ -189,25 +206,23 @@ impl CurrentCf {
         sessions.clear();
         // Rates are not asked for, nor how often the user was shown something.
         let mut judge = Judge::new(catalogue, options, i64::MIN);
-        judge.read(history, id.clone(), 0, &person.records);
+        judge.read(history, person.id.clone(), 0, &person.records);
         if let Some(reader) = history.users.first() {
             sessions.read(catalogue, history.liked(reader), once, options);
         }
         self.sessions.replace(&mut person.sessions, sessions, user);
-        self.likings.replace(user, id, catalogue, history, options);
+        self.likings
+            .replace(user, &person.id, catalogue, history, options);
     }
 
     /// Everybody's history, as the night would hold it.
     fn history(&self) -> History {
         let mut history = History::default();
-        let texts = self.users.texts().iter().zip(&self.people);
-        let mut people: Vec<_> = texts.collect();
-        people.sort_unstable_by_key(|(text, _)| *text);
+        let mut people: Vec<&Person> = self.people.iter().collect();
+        people.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let mut judge = Judge::new(&self.catalogue, &self.options, i64::MIN);
-        for (text, person) in people {
-            if let Ok(id) = UserId::parse(text) {
-                judge.read(&mut history, id, 0, &person.records);
-            }
+        for person in people {
+            judge.read(&mut history, person.id.clone(), 0, &person.records);
         }
         history
     }
@@ -225,7 +240,14 @@ impl Person {
 impl Built {
     /// Replaces who watched what together by what `cf`, of the same catalogue, knows by now; how it
     /// is used stays as the night found best.
-    pub fn refresh(&mut self, cf: &mut CurrentCf) {
-        cf.put(&mut self.index, self.report.cf);
+    ///
+    /// # Errors
+    /// [`BuildError::OtherCatalogue`] when `cf` has another number of videos.
+    pub fn refresh(&mut self, cf: &mut CurrentCf) -> Result<(), BuildError> {
+        if cf.catalogue.len() != self.report.videos {
+            return Err(BuildError::OtherCatalogue);
+        }
+        self.report.sessions = cf.put(&mut self.index, self.report.cf);
+        Ok(())
     }
 }

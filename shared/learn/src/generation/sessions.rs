@@ -42,7 +42,7 @@ pub(super) fn put(
     all.cut(options.session_quantile);
     all.order();
     all.put(index, catalogue.len(), knobs, options);
-    all.sessions.len()
+    all.len()
 }
 
 impl Sessions {
@@ -74,6 +74,10 @@ impl Sessions {
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &[u32])> {
         let each = self.sessions.iter();
         each.map(|session| (session.ended_ms, self.items_of(session)))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
     }
 
     pub(super) fn clear(&mut self) {

@@ -3,12 +3,12 @@
 use engine::index::format::{CfKnobs, Entry, Header, Kind, Scored};
 use engine::index::{Index, IndexWriter};
 use engine::{Event, EventKind, Video};
-use learn::{BuildOptions, Built, CurrentCf, LikingWeight};
+use learn::{BuildError, BuildOptions, Built, CurrentCf, LikingWeight};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use zerocopy::FromBytes;
 
-use crate::town::{HOUR_MS, START_MS, build, event, open, options, video};
+use crate::town::{HOUR_MS, START_MS, build, event, open, options, video, watch};
 
 /// What collaborative filtering reads of a generation.
 const SECTIONS: [Kind; 8] = [
@@ -124,6 +124,35 @@ fn any_event() -> impl Strategy<Value = Event> {
     )
 }
 
+/// Few people do much with few videos at the same few moments, and what they do weighs by when and how.
+fn crowded() -> impl Strategy<Value = (Vec<(Event, Look)>, BuildOptions)> {
+    let event =
+        (any_event(), 0usize..2, 0u32..4, 0i64..3).prop_map(|(event, who, film, moment)| {
+            let named = watch(USERS[who], &format!("v{film}"), 1 + moment * 10, 0);
+            Event {
+                kind: event.kind,
+                watch_ms: event.watch_ms,
+                undo: event.undo,
+                ..named
+            }
+        });
+    let look = prop_oneof![
+        1 => Just(Look::Nothing),
+        2 => (0u32..4).prop_map(Look::Video),
+    ];
+    let weighed = prop_oneof![
+        Just((LikingWeight::Flat, 10 * HOUR_MS)),
+        Just((LikingWeight::WatchRatio, i64::MAX)),
+    ];
+    let options = (any_options(), weighed).prop_map(|(options, weighed)| BuildOptions {
+        neighbour_weight: weighed.0,
+        neighbour_half_life_ms: weighed.1,
+        history_max: 300,
+        ..options
+    });
+    (vec((event, look), 0..25), options)
+}
+
 fn any_options() -> impl Strategy<Value = BuildOptions> {
     let one_of = |all: &[usize]| prop::sample::select(all.to_vec());
     let weights = (
@@ -184,24 +213,70 @@ proptest! {
         others in prop::sample::select(vec![0usize, 300]),
         options in any_options(),
     ) {
-        let videos = catalogue(hidden, others);
-        let mut cf = CurrentCf::new(options.clone(), &videos).unwrap();
-        let mut before = Vec::new();
-        for (event, look) in steps {
-            cf.add_event(&event).unwrap();
-            before.push(event);
-            let rebuilt = || build(options.clone(), &videos, &before);
-            match look {
-                Look::Nothing => {}
-                Look::Video(item) => assert_video(&mut cf, &open(&mut rebuilt()), item),
-                Look::Everything => assert_sections(&mut cf, &mut rebuilt()),
-            }
-        }
-        let mut built = build(options, &videos, &before);
-        let index = open(&mut built);
-        (0..9).for_each(|item| assert_video(&mut cf, &index, item));
-        assert_sections(&mut cf, &mut built);
+        assert_law(steps, &catalogue(hidden, others), options);
     }
+
+    #[test]
+    fn where_much_happens_at_one_moment_it_is_what_is_built_of_it(
+        (steps, options) in crowded(),
+    ) {
+        assert_law(steps, &catalogue(0, 0), options);
+    }
+}
+
+/// Takes events in one by one, looks, and compares with what is built of those before.
+fn assert_law(steps: Vec<(Event, Look)>, videos: &[Video], options: BuildOptions) {
+    let mut cf = CurrentCf::new(options.clone(), videos).unwrap();
+    let mut before = Vec::new();
+    for (event, look) in steps {
+        cf.add_event(&event).unwrap();
+        before.push(event);
+        let rebuilt = || build(options.clone(), videos, &before);
+        match look {
+            Look::Nothing => {}
+            Look::Video(item) => assert_video(&mut cf, &open(&mut rebuilt()), item),
+            Look::Everything => assert_sections(&mut cf, &mut rebuilt()),
+        }
+    }
+    let mut built = build(options, videos, &before);
+    let index = open(&mut built);
+    (0..9).for_each(|item| assert_video(&mut cf, &index, item));
+    assert_sections(&mut cf, &mut built);
+}
+
+#[test]
+fn likings_that_change_places_change_what_they_weigh() {
+    let videos = catalogue(0, 0);
+    let options = BuildOptions {
+        neighbour_half_life_ms: 10 * HOUR_MS,
+        ..options()
+    };
+    let mut cf = CurrentCf::new(options.clone(), &videos).unwrap();
+    let click = |video: &str, hour| event(EventKind::Click, "a", video, hour);
+    let like = |video: &str| event(EventKind::Like, "b", video, 11);
+    let mut events = vec![
+        click("v0", 1),
+        click("v1", 1),
+        click("v0", 11),
+        like("v0"),
+        like("v2"),
+    ];
+    events.iter().for_each(|event| cf.add_event(event).unwrap());
+    cf.neighbours(0);
+    // It replaces the click on v1: what was liked last is v1 now, and no share or time has changed.
+    events.push(watch("a", "v1", 11, 70_000));
+    cf.add_event(&events[5]).unwrap();
+    let mut built = build(options, &videos, &events);
+    assert_video(&mut cf, &open(&mut built), 0);
+    assert_sections(&mut cf, &mut built);
+}
+
+#[test]
+fn a_generation_of_another_catalogue_is_left_alone() {
+    let mut cf = CurrentCf::new(options(), &catalogue(0, 1)).unwrap();
+    let mut built = build(options(), &catalogue(0, 0), &[]);
+    let refused = built.refresh(&mut cf).unwrap_err();
+    assert!(matches!(refused, BuildError::OtherCatalogue), "{refused}");
 }
 
 /// A made town with enough people for the night to try its knobs, in an order without any sense.
@@ -294,7 +369,8 @@ fn a_generation_takes_over_what_is_current() {
     let knobs = old.report.cf;
     let mut new = build(options(), &videos, &events);
     assert_ne!(sections(&old.to_bytes()), sections(&new.to_bytes()));
-    old.refresh(&mut cf);
+    old.refresh(&mut cf).unwrap();
+    assert_eq!(old.report.sessions, new.report.sessions);
     let (index, expected) = (open(&mut old), open(&mut new));
     assert_eq!(*index.cf_knobs(), knobs, "how it is used stays");
     for item in 0..index.videos() as u32 {

@@ -209,7 +209,7 @@ fn judge_current(built: &mut Built, mut cf: CurrentCf, valid: &Clicks, every_ms:
     let knobs = built.report.cf;
     let events = by_time(valid);
     let (mut taken, mut known) = (0, BTreeMap::<UserId, Vec<VideoId>>::new());
-    built.refresh(&mut cf);
+    built.refresh(&mut cf).unwrap();
     let mut index = open(built);
     for event in &events {
         let refreshed_ms = event.ts_ms - (event.ts_ms - events[0].ts_ms) % every_ms;
@@ -218,7 +218,7 @@ fn judge_current(built: &mut Built, mut cf: CurrentCf, valid: &Clicks, every_ms:
                 cf.add_event(&events[taken]).unwrap();
                 taken += 1;
             }
-            built.refresh(&mut cf);
+            built.refresh(&mut cf).unwrap();
             index = open(built);
         }
         let clicks = known.entry(event.user_id.clone()).or_default();

@@ -80,7 +80,9 @@ impl CurrentLikings {
         let old = std::mem::replace(own, new);
         let (before, after) = (sorted(&old.items), sorted(&own.items));
         // A liking weighs by how many there are of its user's, and by itself.
-        let all = before.len() != after.len() || old.likings != own.likings;
+        let other_weights =
+            !self.weighing.alike() && (old.items != own.items || old.likings != own.likings);
+        let all = before.len() != after.len() || other_weights;
         let newest = own.newest_ms;
         self.move_newest(old.newest_ms, newest);
         for item in &before {
