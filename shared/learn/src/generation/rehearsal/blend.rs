@@ -268,3 +268,6 @@ fn state(log: &Log, deeds: &[&Deed]) -> UserState {
     state.recent.reverse();
     state
 }
+
+#[cfg(test)]
+mod tests;
