@@ -4,8 +4,8 @@
 //! Once with questions that mostly have a kept answer, once with questions that have none. Where an
 //! answer has to be computed, the goodput is held by the process itself. Where it costs hardly more than
 //! reading the question, a refusal costs nearly half of it (decision 0024), so what a process can do
-//! at most leaves no room for refusing as much again: the interface's limit makes that room. Then its
-//! knee is the limit. What happens without one is shown, too.
+//! at most leaves no room for refusing as much again. The interface's limit, at half of it, makes that
+//! room: twice the limit is offered, and twice what the process could do without one.
 
 use std::time::Duration;
 
@@ -29,9 +29,6 @@ const GENERATOR_LATE: Duration = Duration::from_millis(50);
 /// What is promised: goodput as a share of the knee's, and how soon a refusal is there.
 const SHARE_MIN: f64 = 0.9;
 const REFUSED_WITHIN: Duration = Duration::from_millis(20);
-/// What the interface's limit may be of what a process answers without one, so that as much again can
-/// be refused beside it, in percent.
-const LIMIT_PERCENT: u32 = 50;
 /// A process takes as much as that from everybody together, where no limit is wanted.
 const UNLIMITED_PER_S: u32 = 1_000_000;
 
@@ -74,23 +71,10 @@ pub(super) async fn twice(pace: Pace, matrix: &mut Matrix) -> Vec<String> {
             ));
             continue;
         };
-        let fell_short = verdict(asked, knee, &row);
-        matrix.add(row);
-        match asked {
-            Asked::Kept => {
-                if !fell_short.is_empty() {
-                    let what = fell_short.join(", ");
-                    matrix.note(format!("without a limit at the interface nothing is promised of pages at hand (decision 0024): {what}"));
-                }
-                broken.extend(under_a_limit(&world, knee, matrix).await);
-            }
-            Asked::Anew => broken.extend(fell_short),
+        broken.extend(judged(asked, knee, row, matrix));
+        if asked == Asked::Kept {
+            broken.extend(under_a_limit(&world, knee, matrix).await);
         }
-    }
-    for missed in &broken {
-        matrix.note(format!(
-            "missed: {missed}; promised are 90 % and refusals within 20 ms"
-        ));
     }
     broken
 }
@@ -113,9 +97,9 @@ async fn beyond_the_knee(world: &World, asked: Asked) -> Option<(Knee, Row)> {
     }
 }
 
-/// The knee with the interface's limit where it should be, which is the limit; and twice of that.
+/// With the interface's limit at half of the knee: twice the limit, and twice the knee.
 async fn under_a_limit(world: &World, free: Knee, matrix: &mut Matrix) -> Vec<String> {
-    let rate_per_s = free.rate_per_s * LIMIT_PERCENT / 100;
+    let rate_per_s = free.rate_per_s / 2;
     world.retune(&limited_to(rate_per_s)).await;
     let goodput = match probe(world, Asked::Kept, rate_per_s).await {
         Ok(goodput) => goodput,
@@ -134,9 +118,24 @@ async fn under_a_limit(world: &World, free: Knee, matrix: &mut Matrix) -> Vec<St
         goodput,
         limit: Limit::Interface,
     };
-    let row = beyond(world, Asked::Kept, limit, 2 * rate_per_s).await;
-    let fell_short = verdict(Asked::Kept, limit, &row);
+    let mut broken = Vec::new();
+    for offered in [2 * rate_per_s, 2 * free.rate_per_s] {
+        let row = beyond(world, Asked::Kept, limit, offered).await;
+        broken.extend(judged(Asked::Kept, limit, row, matrix));
+    }
+    broken
+}
+
+/// Adds the row, and says where it fell short of the promise.
+fn judged(asked: Asked, knee: Knee, row: Row, matrix: &mut Matrix) -> Vec<String> {
+    let fell_short = verdict(asked, knee, &row);
     matrix.add(row);
+    if !fell_short.is_empty() {
+        matrix.note(format!(
+            "missed: {}; promised are 90 % and refusals within 20 ms (decision 0024 says why)",
+            fell_short.join(", ")
+        ));
+    }
     fell_short
 }
 

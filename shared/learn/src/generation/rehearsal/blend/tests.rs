@@ -1,6 +1,6 @@
 use engine::feature::Scenes;
 use engine::ranker::Split;
-use engine::{Event, EventKind, UserId, Video, VideoId};
+use engine::{Event, Video, VideoId};
 
 use super::*;
 use crate::{BuildOptions, GenerationBuilder};
@@ -10,23 +10,11 @@ const DAY_MS: i64 = 86_400_000;
 const NIGHT_MS: i64 = 20_000 * DAY_MS;
 
 fn watch(user: &str, video: usize, ts_ms: i64) -> Event {
-    Event {
-        event_id: SmolStr::new_static("e"),
-        kind: EventKind::Watch,
-        user_id: UserId::parse(user).unwrap(),
-        video_id: VideoId::parse(&format!("v{video}")).unwrap(),
-        ts_ms,
-        watch_ms: Some(60_000),
-        duration_ms: Some(60_000),
-        scene: SmolStr::default(),
-        market: SmolStr::default(),
-        creator_id: None,
-        undo: false,
-        recommendation_id: SmolStr::default(),
-        slate_position: None,
-        arms: SmolStr::default(),
-        made: None,
-    }
+    let told = serde_json::json!({
+        "event_id": "e", "kind": "watch", "user_id": user, "video_id": format!("v{video}"),
+        "ts_ms": ts_ms, "watch_ms": 60_000, "duration_ms": 60_000,
+    });
+    serde_json::from_value(told).unwrap()
 }
 
 #[test]
