@@ -1,5 +1,6 @@
 //! Builds one generation.
 
+mod ahead;
 mod cohorts;
 mod content;
 mod counts;
@@ -226,7 +227,7 @@ fn build(
     });
     (report.cf, report.findings) = (cf, found);
     report.sessions = sessions::put(&mut index, catalogue, history, cf, options);
-    neighbours::put(&mut index, catalogue, history, options);
+    neighbours::put(&mut index, catalogue, history, |_| true, options);
     index.put(Kind::Findings, &[found]);
     content.put(&mut index, Kind::ContentStarts, Kind::Content);
     let window = Window {
@@ -239,6 +240,7 @@ fn build(
     let cohorts = cohorts::put(&mut index, catalogue, history, &tastes, options);
     report.cohorts = cohorts.len();
     catalogue.put(&mut index, &counts, &trends);
+    catalogue.put_fragments(&mut index);
     let profiles = profiles::finish(catalogue, history, &tastes, &cohorts, options);
     Built {
         index,

@@ -9,6 +9,7 @@ use ops::RealClock;
 use serde::Serialize;
 use smol_str::{SmolStr, format_smolstr};
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::FromBytes;
 
 use crate::measure::compare::Random;
@@ -79,6 +80,10 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     let weights = weights(&bytes)?;
     tell(report, &weights);
     let size = bytes.len();
+    report.note(format!(
+        "The generation's bytes, hashed by XXH3: {:016x}.",
+        xxh3_64(&bytes)
+    ));
     let (opened, opening) = timed(&clock, || Index::open(Arc::new(bytes)));
     opened?;
     report.tell(

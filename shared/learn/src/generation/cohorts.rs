@@ -6,11 +6,13 @@ use engine::index::format::{Kind, Scored};
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
+use super::ahead::{ahead, fetch_row};
 use super::counts::{half, newest_ms};
-use super::diary::{History, Reader};
+use super::diary::{History, Liked};
 use super::neighbours::{best, key};
 use super::profiles::{Taste, Tastes};
 use super::shelf::Catalogue;
+use super::sums::Marks;
 use crate::BuildOptions;
 
 /// Likings of everybody that are mixed into a cohort's own, in likings.
@@ -94,40 +96,40 @@ pub(super) fn put(
     options: &BuildOptions,
 ) -> Cohorts {
     let cohorts = Cohorts::choose(catalogue, tastes, options);
-    let mut members: Vec<Vec<&Reader>> = vec![Vec::new(); cohorts.len()];
+    let mut members: Vec<Vec<&[Liked]>> = vec![Vec::new(); cohorts.len()];
     for (user, cohort) in history.users.iter().zip(cohorts.of_users()) {
         if let Some(own) = members.get_mut(*cohort as usize) {
-            own.push(user);
+            own.push(history.liked(user));
         }
     }
     let newest = newest_ms(history, options);
     let mut dense: Vec<f64> = vec![0.0; catalogue.len()];
     let mut everybody: Vec<f64> = vec![0.0; catalogue.len()];
+    let mut met = Marks::new(catalogue.len());
     let mut sums: Vec<Vec<(u32, f64)>> = Vec::with_capacity(cohorts.len());
     for members in &members {
-        let mut touched: Vec<(u32, f64)> = Vec::new();
-        for user in members {
+        for (liked, later) in ahead(members) {
+            fetch_row(later.copied().unwrap_or_default());
             // A video counts once, at its newest liking.
-            for liked in history.distinct(user) {
+            for liked in liked.iter().filter(|liked| liked.last) {
                 let age_ms = newest.saturating_sub(liked.ts_ms);
                 let weight = half(age_ms, options.popular_half_life_ms).max(f64::MIN_POSITIVE);
                 if let Some(sum) = dense.get_mut(liked.item as usize) {
-                    if *sum == 0.0 {
-                        touched.push((liked.item, 0.0));
-                    }
                     *sum += weight;
+                    met.set(liked.item);
                 }
             }
         }
-        touched.sort_unstable_by_key(|(item, _)| *item);
-        for (item, sum) in &mut touched {
-            let own = dense.get_mut(*item as usize);
-            *sum = own.map(std::mem::take).unwrap_or_default();
-            if let Some(all) = everybody.get_mut(*item as usize) {
-                *all += *sum;
+        let mut own: Vec<(u32, f64)> = Vec::new();
+        met.drain(|item| {
+            let sum = dense.get_mut(item as usize).map(std::mem::take);
+            let sum = sum.unwrap_or_default();
+            own.push((item, sum));
+            if let Some(all) = everybody.get_mut(item as usize) {
+                *all += sum;
             }
-        }
-        sums.push(touched);
+        });
+        sums.push(own);
     }
     let keys = cohorts.keys.iter().map(SmolStr::as_str);
     index.put_texts(Kind::CohortKeyStarts, Kind::CohortKeyBytes, keys);

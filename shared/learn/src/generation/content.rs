@@ -55,7 +55,7 @@ pub(super) fn neighbours(catalogue: &Catalogue, counts: &Counts, options: &Build
         catalogue.len(),
         options.content_max,
         || Scratch {
-            sums: table.sums(),
+            sums: vec![0.0; catalogue.len()],
             met: Marks::new(catalogue.len()),
             new: Marks::new(catalogue.len()),
             found: Vec::new(),
@@ -68,21 +68,13 @@ pub(super) fn neighbours(catalogue: &Catalogue, counts: &Counts, options: &Build
 
 struct Scratch {
     /// Per video.
-    sums: Vec<Sum>,
+    sums: Vec<f32>,
     /// Videos found in any round, and in this one.
     met: Marks,
     new: Marks,
     found: Vec<u32>,
     ways: Vec<Way>,
     best: Best,
-}
-
-/// What is summed up for a video, and what belongs to it.
-#[derive(Clone, Copy)]
-struct Sum {
-    sum: f32,
-    lift: f32,
-    norm: f32,
 }
 
 /// A feature of the video whose row is made.
@@ -187,17 +179,6 @@ impl Table {
         }
     }
 
-    /// No sums.
-    fn sums(&self) -> Vec<Sum> {
-        let own = self.lift.iter().zip(&self.norms);
-        own.map(|(lift, norm)| Sum {
-            sum: 0.0,
-            lift: *lift,
-            norm: *norm,
-        })
-        .collect()
-    }
-
     /// The exact best. Videos are looked for by the features that can make the highest scores, and
     /// no further once the rest together cannot make one of the best (as the threshold algorithm of
     /// Fagin, Lotem and Naor stops).
@@ -282,26 +263,32 @@ impl Table {
             if let Some(marks) = broad.filter(|_| holders.len() > ASKED * new.len()) {
                 let whole = self.weights.get(*feature as usize).copied().unwrap_or(0.0);
                 for other in new.iter().filter(|other| marks.has(**other)) {
-                    if let Some(own) = scratch.sums.get_mut(*other as usize) {
-                        own.sum += weight * (whole / own.norm);
+                    if let (Some(sum), Some(norm)) = (
+                        scratch.sums.get_mut(*other as usize),
+                        self.norms.get(*other as usize),
+                    ) {
+                        *sum += weight * (whole / norm);
                     }
                 }
                 continue;
             }
             for (other, theirs) in holders {
                 if scratch.new.has(*other)
-                    && let Some(own) = scratch.sums.get_mut(*other as usize)
+                    && let Some(sum) = scratch.sums.get_mut(*other as usize)
                 {
-                    own.sum += weight * theirs;
+                    *sum += weight * theirs;
                 }
             }
         }
         for other in new {
             scratch.new.forget(*other);
-            if let Some(own) = scratch.sums.get_mut(*other as usize) {
-                let sum = std::mem::take(&mut own.sum);
+            if let (Some(sum), Some(lift)) = (
+                scratch.sums.get_mut(*other as usize),
+                self.lift.get(*other as usize),
+            ) {
+                let sum = std::mem::take(sum);
                 if *other != item {
-                    scratch.best.offer(*other, sum * own.lift);
+                    scratch.best.offer(*other, sum * lift);
                 }
             }
         }

@@ -46,14 +46,16 @@ impl Counts {
             count.total = *total;
         }
         let newest = newest_ms(history, options);
-        for user in &history.users {
-            for liked in history.distinct(user) {
-                if let Some(count) = videos.get_mut(liked.item as usize) {
-                    count.users += 1;
-                    let age_ms = newest.saturating_sub(liked.ts_ms);
-                    count.popularity += half(age_ms, options.popular_half_life_ms);
-                }
+        let mut numbers: Vec<(u32, f64)> = vec![(0, 0.0); catalogue.len()];
+        for liked in history.liked.iter().filter(|liked| liked.last) {
+            if let Some((users, popularity)) = numbers.get_mut(liked.item as usize) {
+                *users += 1;
+                let age_ms = newest.saturating_sub(liked.ts_ms);
+                *popularity += half(age_ms, options.popular_half_life_ms);
             }
+        }
+        for (count, (users, popularity)) in videos.iter_mut().zip(numbers) {
+            (count.users, count.popularity) = (users, popularity);
         }
         let sum = |part: fn(&Total) -> f64| history.totals.iter().map(part).sum::<f64>();
         let (shown, long) = (sum(met), sum(|total| f64::from(total.long_views)));

@@ -186,7 +186,7 @@ impl CurrentCf {
         let flat = self.sessions.flat();
         flat.put(index, videos, knobs, options);
         self.likings.refresh_all();
-        neighbours::put_rows(index, videos, &self.likings, options);
+        neighbours::put_rows(index, videos, &self.likings, |_| true, options);
         flat.len()
     }
 

@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 use super::BuildError;
+use super::ahead::{ahead, fetch};
 use super::interner::Interner;
 use super::judge::Judge;
 use super::shelf::Catalogue;
@@ -138,22 +139,28 @@ impl Diary {
         let (records, mut unknown) = (std::mem::take(&mut self.records), 0);
         history.liked.reserve(records.len());
         let mut own: Vec<Record> = Vec::new();
+        let mut places = ahead(&places);
         for ((text, met), span) in user_texts.iter().zip(&met).zip(starts.windows(2)) {
-            let (Ok(id), &[start, end]) = (UserId::parse(text), span) else {
+            let &[start, end] = span else {
                 continue;
             };
-            let places = places.get(start..end).unwrap_or_default().iter();
             own.clear();
-            own.extend(places.filter_map(|place| {
+            let places = places.by_ref().take(end - start);
+            own.extend(places.filter_map(|(place, later)| {
+                fetch(&records, later.copied());
                 let record = *records.get(*place as usize)?;
                 let dense = catalogue.dense(record.video);
                 unknown += u64::from(dense.is_none());
+                fetch(&history.totals, dense);
                 Some(Record {
                     video: dense?,
                     market: new(&market_numbers, record.market.into()) as u16,
                     ..record
                 })
             }));
+            let Ok(id) = UserId::parse(text) else {
+                continue;
+            };
             if own.is_empty() {
                 continue;
             }
@@ -283,6 +290,7 @@ pub(super) struct Reader {
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) users: Vec<Reader>,
+    /// What they liked, row behind row in the users' order and nothing between.
     pub(super) liked: Vec<Liked>,
     /// Impressions, ordered.
     pub(super) shown: Vec<(Shown, u32)>,

@@ -200,6 +200,12 @@ impl<'a> Exam<'a> {
         }
     }
 
+    /// What a prediction starts from.
+    fn asked(&self) -> &[Seed] {
+        let most = SEEDS_MAX.min(self.seeds.len());
+        self.seeds.get(..most).unwrap_or_default()
+    }
+
     /// NDCG of the first [`PLACES`] that are new to the user.
     fn gain(&self, list: impl Iterator<Item = u32>) -> f64 {
         let discount = |rank: u32| 1.0 / f64::from(rank + 1).log2();
@@ -270,7 +276,8 @@ fn before(
             sample.push(user, liked);
         }
     }
-    small(catalogue, &sample, options)
+    let seeds = exams.iter().flat_map(Exam::asked);
+    small(catalogue, &sample, seeds, options)
 }
 
 impl Exam<'_> {
@@ -285,10 +292,7 @@ impl Exam<'_> {
         sums: &mut Sums,
     ) -> [Vec<Proposal>; 3] {
         let new = |item: &u32| !self.known.contains(item);
-        let seeds = self
-            .seeds
-            .get(..SEEDS_MAX.min(self.seeds.len()))
-            .unwrap_or_default();
+        let seeds = self.asked();
         let cf = predict_best(index, knobs, seeds, ROWS, |item| new(&item), scratch).to_vec();
         let proposal = |item: u32, score: f32| Proposal {
             item,

@@ -7,6 +7,7 @@ use std::ops::Range;
 use engine::index::IndexWriter;
 use engine::index::format::{Kind, Scored};
 
+use super::ahead::{ahead, fetch};
 use super::counts::{half, newest_ms};
 use super::diary::{History, Liked, Reader};
 use super::rows::Rows;
@@ -19,7 +20,7 @@ pub(super) use row::{Fan, Likings, Scratch, row, share};
 /// Least weight of a liking.
 const WEIGHT_MIN: f32 = 1e-6;
 
-/// Writes each video's neighbours.
+/// Writes the neighbours of each video that is `asked` for, and none of the others.
 ///
 /// A user with n liked videos gives a pair w₁ × w₂ / √n, the two likings' weights: who likes
 /// everything says little. The sum is normalised by √(a × b), a and b being what the two videos
@@ -28,17 +29,19 @@ pub(super) fn put(
     index: &mut IndexWriter,
     catalogue: &Catalogue,
     history: &History,
+    asked: impl Fn(u32) -> bool + Sync,
     options: &BuildOptions,
 ) {
     let table = Table::new(catalogue, history, options);
-    put_rows(index, catalogue.len(), &table, options);
+    put_rows(index, catalogue.len(), &table, asked, options);
 }
 
-/// Writes every video's row.
+/// Writes the rows that are asked for.
 pub(super) fn put_rows<L: Likings + Sync>(
     index: &mut IndexWriter,
     videos: usize,
     likings: &L,
+    asked: impl Fn(u32) -> bool + Sync,
     options: &BuildOptions,
 ) {
     let rows = Rows::new(
@@ -46,7 +49,13 @@ pub(super) fn put_rows<L: Likings + Sync>(
         videos,
         options.neighbours_max,
         || Scratch::new(videos, options.neighbours_max),
-        |scratch, item| row(likings, scratch, item),
+        |scratch, item| {
+            if asked(item) {
+                row(likings, scratch, item)
+            } else {
+                Vec::new()
+            }
+        },
     );
     rows.put(index, Kind::NeighbourStarts, Kind::Neighbours);
 }
@@ -155,10 +164,13 @@ impl Table {
     fn turn(&mut self) {
         let mut free = self.fan_starts.clone();
         let mut weights = self.weights.iter();
+        let mut all = ahead(&self.liked);
         for user in 0..self.user_starts.len().saturating_sub(1) as u32 {
-            let own = span_of(&self.liked, span(&self.user_starts, user));
-            let share = share(own.len());
-            for item in own {
+            let own = span(&self.user_starts, user).len();
+            let share = share(own);
+            for (item, later) in all.by_ref().take(own) {
+                let later = later.and_then(|item| free.get(*item as usize));
+                fetch(&self.fans, later.copied());
                 let weight = weights.next().copied().unwrap_or(1.0);
                 if let Some(norm) = self.norms.get_mut(*item as usize) {
                     *norm += weight * weight * share;
@@ -179,26 +191,16 @@ impl Table {
 }
 
 impl Likings for Table {
-    type Place = Range<usize>;
-
     fn fans<'a>(&'a self, item: u32, _: &'a mut Vec<Fan>) -> &'a [Fan] {
         span_of(&self.fans, span(&self.fan_starts, item))
     }
 
-    fn place(&self, user: u32) -> Range<usize> {
-        span(&self.user_starts, user)
+    fn liked(&self, user: u32) -> &[u32] {
+        span_of(&self.liked, span(&self.user_starts, user))
     }
 
-    fn count(&self, user: u32) -> usize {
-        span(&self.user_starts, user).len()
-    }
-
-    fn liked(&self, place: &Range<usize>) -> &[u32] {
-        span_of(&self.liked, place.clone())
-    }
-
-    fn weights(&self, place: &Range<usize>) -> &[f32] {
-        span_of(&self.weights, place.clone())
+    fn weights(&self, user: u32) -> &[f32] {
+        span_of(&self.weights, span(&self.user_starts, user))
     }
 
     fn alike(&self) -> bool {

@@ -73,18 +73,21 @@ pub(super) fn tastes(catalogue: &Catalogue, history: &History, options: &BuildOp
 }
 
 fn rarity(catalogue: &Catalogue, history: &History) -> Vec<f32> {
+    let mut of_videos = vec![0u32; catalogue.len()];
+    for liked in &history.liked {
+        if let Some(count) = of_videos.get_mut(liked.item as usize) {
+            *count += 1;
+        }
+    }
     let mut likings = vec![0u64; catalogue.categories.len()];
-    let mut all = 0u64;
-    for user in &history.users {
-        for liked in history.liked(user) {
-            all += 1;
-            for category in catalogue.categories_of(liked.item) {
-                if let Some(count) = likings.get_mut(*category as usize) {
-                    *count += 1;
-                }
+    for (item, count) in (0u32..).zip(of_videos) {
+        for category in catalogue.categories_of(item) {
+            if let Some(sum) = likings.get_mut(*category as usize) {
+                *sum += u64::from(count);
             }
         }
     }
+    let all = history.liked.len();
     likings
         .iter()
         .map(|n| (1.0 + all as f64 / (*n).max(1) as f64).ln() as f32)

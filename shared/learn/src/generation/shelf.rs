@@ -227,7 +227,7 @@ impl Catalogue {
         self.hidden.get(item as usize).copied().unwrap_or(true)
     }
 
-    /// Writes what the catalogue and its counts say about each video.
+    /// Writes what the catalogue and its counts say about each video, but not the video as it is shown.
     pub(super) fn put(&self, index: &mut IndexWriter, counts: &Counts, trends: &Trends) {
         let rows: Vec<ItemRow> = (0u32..)
             .zip(&self.books)
@@ -255,10 +255,10 @@ impl Catalogue {
         index.put_list(Kind::MarketSetStarts, Kind::MarketSets, sets);
         let categories = (0..self.len() as u32).map(|item| numbers(self.categories_of(item)));
         index.put_list(Kind::ItemCategoryStarts, Kind::ItemCategories, categories);
-        self.put_fragments(index);
     }
 
-    fn put_fragments(&self, index: &mut IndexWriter) {
+    /// Writes each video as it is shown.
+    pub(super) fn put_fragments(&self, index: &mut IndexWriter) {
         let mut starts = vec![U64::ZERO];
         let mut bytes = Vec::new();
         for book in &self.books {

@@ -83,6 +83,17 @@ impl Marks {
             *word &= !(1 << (item % 64));
         }
     }
+
+    /// Hands out every marked video, in the order of the ids, and forgets it.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(u32)) {
+        for (first, word) in (0u32..).step_by(64).zip(&mut self.words) {
+            let mut left = std::mem::take(word);
+            while left != 0 {
+                take(first + left.trailing_zeros());
+                left &= left - 1;
+            }
+        }
+    }
 }
 
 /// The best of rows that come one by one, in room for a few times as many.

@@ -14,11 +14,12 @@ use engine::pipeline::prepared::Seed;
 use engine::source::cf::{Scratch, predict_best};
 use rustc_hash::FxHashSet;
 use xxhash_rust::xxh3::xxh3_64;
-use zerocopy::little_endian::{F32, U32};
+use zerocopy::little_endian::{F32, U32, U64};
 
 use super::counts::{Counts, newest_ms};
 use super::diary::{History, Liked, Reader};
 use super::shelf::Catalogue;
+use super::sums::Marks;
 use super::trends::Trends;
 use super::{neighbours, sessions};
 use crate::BuildOptions;
@@ -54,7 +55,8 @@ pub(super) fn choose(catalogue: &Catalogue, history: &History, options: &BuildOp
     if exams.len() < JUDGED_MIN {
         return options.cf;
     }
-    let Some(index) = small(catalogue, &sample, options) else {
+    let seeds = exams.iter().flat_map(|exam| &exam.seeds);
+    let Some(index) = small(catalogue, &sample, seeds, options) else {
         return options.cf;
     };
     let mut scratch = Scratch::default();
@@ -191,23 +193,34 @@ impl Exam {
     }
 }
 
-/// A generation with sessions and neighbours and nothing else.
-pub(super) fn small(
+/// A generation with sessions and the seeds' neighbours and nothing else.
+pub(super) fn small<'a>(
     catalogue: &Catalogue,
     history: &History,
+    seeds: impl Iterator<Item = &'a Seed>,
     options: &BuildOptions,
 ) -> Option<Index> {
+    let videos = catalogue.len();
+    let mut asked = Marks::new(videos);
+    seeds.for_each(|seed| asked.set(seed.item));
     let mut index = IndexWriter::new("trial", options.as_of_ms);
     let counts = Counts::new(catalogue, history, options);
     let now_ms = newest_ms(history, options);
     let trends = Trends::everywhere_only(history, catalogue.len(), options.trending, now_ms);
     catalogue.put(&mut index, &counts, &trends);
+    index.put(Kind::FragmentStarts, &vec![U64::ZERO; videos + 1]);
+    index.put_bytes(Kind::FragmentBytes, Vec::new());
     sessions::put(&mut index, catalogue, history, options.cf, options);
-    neighbours::put(&mut index, catalogue, history, options);
+    neighbours::put(
+        &mut index,
+        catalogue,
+        history,
+        |item| asked.has(item),
+        options,
+    );
     let empty = |index: &mut IndexWriter, starts, values, rows: usize| {
         index.put_list::<Scored>(starts, values, std::iter::repeat_n([], rows));
     };
-    let videos = catalogue.len();
     empty(&mut index, Kind::ContentStarts, Kind::Content, videos);
     empty(
         &mut index,

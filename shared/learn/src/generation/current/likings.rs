@@ -220,8 +220,6 @@ impl Own {
 }
 
 impl Likings for CurrentLikings {
-    type Place = u32;
-
     fn fans<'a>(&'a self, item: u32, room: &'a mut Vec<Fan>) -> &'a [Fan] {
         room.clear();
         room.extend(self.fans_of(item).filter_map(|user| {
@@ -232,20 +230,12 @@ impl Likings for CurrentLikings {
         room
     }
 
-    fn place(&self, user: u32) -> u32 {
-        user
+    fn liked(&self, user: u32) -> &[u32] {
+        self.own(user).map_or(&[], |own| &own.items)
     }
 
-    fn count(&self, user: u32) -> usize {
-        self.liked(&user).len()
-    }
-
-    fn liked(&self, user: &u32) -> &[u32] {
-        self.own(*user).map_or(&[], |own| &own.items)
-    }
-
-    fn weights(&self, user: &u32) -> &[f32] {
-        self.own(*user).map_or(&[], |own| &own.weights)
+    fn weights(&self, user: u32) -> &[f32] {
+        self.own(user).map_or(&[], |own| &own.weights)
     }
 
     fn alike(&self) -> bool {

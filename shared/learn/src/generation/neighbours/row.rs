@@ -1,17 +1,12 @@
 //! One video's neighbours, wherever it stands who liked what.
 
-use std::hint::black_box;
-
 use engine::index::format::Scored;
 
+use super::super::ahead::{ahead, fetch_row};
 use super::super::sums::{Best, Sums};
 
 /// A pair seen together in this much evidence counts half of what it would with all of it.
 const SHRINK: f32 = 2.0;
-/// Fans whose likings are asked for at once.
-const FANS: usize = 16;
-/// Videos in a line of the processor's cache.
-const LINE: usize = 16;
 /// Pairs are few where there are fewer than this part of the videos.
 const FEW: usize = 4;
 /// What rounding may take from a score.
@@ -26,18 +21,12 @@ pub(in crate::generation) struct Fan {
 
 /// Who liked what, both ways.
 pub(in crate::generation) trait Likings {
-    /// Where it stands what one user liked.
-    type Place: Default;
-
     /// Who liked a video, in the order of the users' ids; `room` is for whoever has to write it down.
     fn fans<'a>(&'a self, item: u32, room: &'a mut Vec<Fan>) -> &'a [Fan];
-    fn place(&self, user: u32) -> Self::Place;
-    /// How many videos a user liked.
-    fn count(&self, user: u32) -> usize;
-    /// The videos, newest first.
-    fn liked(&self, place: &Self::Place) -> &[u32];
+    /// The videos that a user liked, newest first.
+    fn liked(&self, user: u32) -> &[u32];
     /// What each of those likings weighs; nothing where all weigh 1.
-    fn weights(&self, place: &Self::Place) -> &[f32];
+    fn weights(&self, user: u32) -> &[f32];
     /// Whether all likings weigh 1.
     fn alike(&self) -> bool;
     /// Per video: the root of what it gives with itself. One that shares no fan with the video that
@@ -75,7 +64,7 @@ pub(in crate::generation) fn row<L: Likings>(
 ) -> Vec<Scored> {
     let Scratch { sums, best, fans } = scratch;
     let fans = likings.fans(item, fans);
-    let pairs: usize = fans.iter().map(|fan| likings.count(fan.user)).sum();
+    let pairs: usize = fans.iter().map(|fan| likings.liked(fan.user).len()).sum();
     // Where there are many pairs, looking at every video costs less than noting which.
     if pairs >= likings.norms().len() / FEW {
         add(likings, fans, |other, more| {
@@ -91,27 +80,16 @@ pub(in crate::generation) fn row<L: Likings>(
     best.take()
 }
 
-/// Adds what fans liked.
+/// Adds what fans liked. Their rows lie anywhere in memory.
 fn add<L: Likings>(likings: &L, fans: &[Fan], mut add: impl FnMut(u32, f32)) {
-    for fans in fans.chunks(FANS) {
-        let mut places: [L::Place; FANS] = std::array::from_fn(|_| L::Place::default());
-        // Their rows lie anywhere in memory. Whoever asks for all of them first waits once.
-        let mut asked = 0;
-        for (slot, fan) in places.iter_mut().zip(fans) {
-            *slot = likings.place(fan.user);
-            for line in likings.liked(slot).chunks(LINE) {
-                asked ^= line.first().copied().unwrap_or(0);
-            }
-        }
-        black_box(asked);
-        for (place, fan) in places.into_iter().zip(fans) {
-            let liked = likings.liked(&place);
-            if likings.alike() {
-                liked.iter().for_each(|other| add(*other, fan.weight));
-            } else {
-                let both = liked.iter().zip(likings.weights(&place));
-                both.for_each(|(other, weight)| add(*other, fan.weight * weight));
-            }
+    for (fan, later) in ahead(fans) {
+        fetch_row(later.map_or(&[][..], |later| likings.liked(later.user)));
+        let liked = likings.liked(fan.user);
+        if likings.alike() {
+            liked.iter().for_each(|other| add(*other, fan.weight));
+        } else {
+            let both = liked.iter().zip(likings.weights(fan.user));
+            both.for_each(|(other, weight)| add(*other, fan.weight * weight));
         }
     }
 }
