@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 
 use super::ahead::{ahead, fetch_row};
 use super::counts::{half, newest_ms};
-use super::diary::{History, Liked};
+use super::diary::{History, Liked, each_once};
 use super::neighbours::{best, key};
 use super::profiles::{Taste, Tastes};
 use super::shelf::Catalogue;
@@ -108,10 +108,9 @@ pub(super) fn put(
     let mut met = Marks::new(catalogue.len());
     let mut sums: Vec<Vec<(u32, f64)>> = Vec::with_capacity(cohorts.len());
     for members in &members {
-        for (liked, later) in ahead(members) {
-            fetch_row(later.copied().unwrap_or_default());
-            // A video counts once, at its newest liking.
-            for liked in liked.iter().filter(|liked| liked.last) {
+        for (own, later) in ahead(members) {
+            fetch_row(later.copied());
+            for liked in each_once(own) {
                 let age_ms = newest.saturating_sub(liked.ts_ms);
                 let weight = half(age_ms, options.popular_half_life_ms).max(f64::MIN_POSITIVE);
                 if let Some(sum) = dense.get_mut(liked.item as usize) {

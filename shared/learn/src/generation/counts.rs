@@ -3,7 +3,7 @@
 use engine::index::format::StatsRow;
 use zerocopy::little_endian::U32;
 
-use super::diary::{History, Total};
+use super::diary::{History, Total, each_once};
 use super::shelf::Catalogue;
 use crate::BuildOptions;
 
@@ -46,8 +46,9 @@ impl Counts {
             count.total = *total;
         }
         let newest = newest_ms(history, options);
+        // Apart from the rest, so that all of them stay near the processor.
         let mut numbers: Vec<(u32, f64)> = vec![(0, 0.0); catalogue.len()];
-        for liked in history.liked.iter().filter(|liked| liked.last) {
+        for liked in each_once(&history.liked) {
             if let Some((users, popularity)) = numbers.get_mut(liked.item as usize) {
                 *users += 1;
                 let age_ms = newest.saturating_sub(liked.ts_ms);

@@ -139,14 +139,15 @@ impl Diary {
         let (records, mut unknown) = (std::mem::take(&mut self.records), 0);
         history.liked.reserve(records.len());
         let mut own: Vec<Record> = Vec::new();
-        let mut places = ahead(&places);
+        // All users' in turn: each takes what is theirs, in full.
+        let mut in_turn = ahead(&places);
         for ((text, met), span) in user_texts.iter().zip(&met).zip(starts.windows(2)) {
             let &[start, end] = span else {
                 continue;
             };
             own.clear();
-            let places = places.by_ref().take(end - start);
-            own.extend(places.filter_map(|(place, later)| {
+            let theirs = in_turn.by_ref().take(end - start);
+            own.extend(theirs.filter_map(|(place, later)| {
                 fetch(&records, later.copied());
                 let record = *records.get(*place as usize)?;
                 let dense = catalogue.dense(record.video);
@@ -158,12 +159,12 @@ impl Diary {
                     ..record
                 })
             }));
-            let Ok(id) = UserId::parse(text) else {
-                continue;
-            };
             if own.is_empty() {
                 continue;
             }
+            let Ok(id) = UserId::parse(text) else {
+                continue;
+            };
             own.sort_unstable_by_key(Record::order);
             judge.read(&mut history, id, *met, &own);
         }
@@ -246,6 +247,11 @@ pub(super) struct Liked {
     pub(super) watched: f32,
     /// Whether it is the user's last of this video.
     pub(super) last: bool,
+}
+
+/// Of what a user liked each video once, at its newest liking, oldest first.
+pub(super) fn each_once(liked: &[Liked]) -> impl DoubleEndedIterator<Item = &Liked> {
+    liked.iter().filter(|liked| liked.last)
 }
 
 /// Tells the first mention of a video from the others, without clearing and without a hash table.
@@ -340,7 +346,7 @@ impl History {
 
     /// The distinct videos a user liked, newest first, each at its newest liking.
     pub(super) fn distinct(&self, user: &Reader) -> impl Iterator<Item = &Liked> {
-        self.liked(user).iter().rev().filter(|liked| liked.last)
+        each_once(self.liked(user)).rev()
     }
 
     fn take_shown(

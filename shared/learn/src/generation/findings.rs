@@ -202,8 +202,7 @@ impl<'a> Exam<'a> {
 
     /// What a prediction starts from.
     fn asked(&self) -> &[Seed] {
-        let most = SEEDS_MAX.min(self.seeds.len());
-        self.seeds.get(..most).unwrap_or_default()
+        self.seeds.get(..SEEDS_MAX).unwrap_or(&self.seeds)
     }
 
     /// NDCG of the first [`PLACES`] that are new to the user.

@@ -166,9 +166,9 @@ impl Table {
         let mut weights = self.weights.iter();
         let mut all = ahead(&self.liked);
         for user in 0..self.user_starts.len().saturating_sub(1) as u32 {
-            let own = span(&self.user_starts, user).len();
-            let share = share(own);
-            for (item, later) in all.by_ref().take(own) {
+            let count = span(&self.user_starts, user).len();
+            let share = share(count);
+            for (item, later) in all.by_ref().take(count) {
                 let later = later.and_then(|item| free.get(*item as usize));
                 fetch(&self.fans, later.copied());
                 let weight = weights.next().copied().unwrap_or(1.0);

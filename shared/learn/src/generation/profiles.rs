@@ -73,6 +73,7 @@ pub(super) fn tastes(catalogue: &Catalogue, history: &History, options: &BuildOp
 }
 
 fn rarity(catalogue: &Catalogue, history: &History) -> Vec<f32> {
+    // Per video first: there are far fewer videos than likings.
     let mut of_videos = vec![0u32; catalogue.len()];
     for liked in &history.liked {
         if let Some(count) = of_videos.get_mut(liked.item as usize) {

@@ -269,6 +269,12 @@ impl Catalogue {
         index.put_bytes(Kind::FragmentBytes, bytes);
     }
 
+    /// Writes that no video is to be shown.
+    pub(super) fn put_no_fragments(&self, index: &mut IndexWriter) {
+        index.put(Kind::FragmentStarts, &vec![U64::ZERO; self.len() + 1]);
+        index.put_bytes(Kind::FragmentBytes, Vec::new());
+    }
+
     /// Open addressing at most half full, filled in the order of dense ids.
     fn lookup(&self) -> Vec<U32> {
         let size = (self.books.len() * 2).max(2).next_power_of_two();

@@ -194,6 +194,18 @@ mod tests {
         }
 
         #[test]
+        fn marks_are_handed_out_once_and_in_order(marked in vec(0u32..200, 0..50)) {
+            let mut marks = Marks::new(200);
+            for _ in 0..2 {
+                marked.iter().for_each(|item| marks.set(*item));
+                let mut found = Vec::new();
+                marks.drain(|item| found.push(item));
+                let expected: std::collections::BTreeSet<u32> = marked.iter().copied().collect();
+                prop_assert!(found.iter().eq(&expected));
+            }
+        }
+
+        #[test]
         fn sums_are_handed_out_once(adds in vec((0u32..40, 1u8..9), 0..200)) {
             let mut sums = Sums::new(30);
             for _ in 0..2 {

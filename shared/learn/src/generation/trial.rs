@@ -14,7 +14,7 @@ use engine::pipeline::prepared::Seed;
 use engine::source::cf::{Scratch, predict_best};
 use rustc_hash::FxHashSet;
 use xxhash_rust::xxh3::xxh3_64;
-use zerocopy::little_endian::{F32, U32, U64};
+use zerocopy::little_endian::{F32, U32};
 
 use super::counts::{Counts, newest_ms};
 use super::diary::{History, Liked, Reader};
@@ -208,8 +208,7 @@ pub(super) fn small<'a>(
     let now_ms = newest_ms(history, options);
     let trends = Trends::everywhere_only(history, catalogue.len(), options.trending, now_ms);
     catalogue.put(&mut index, &counts, &trends);
-    index.put(Kind::FragmentStarts, &vec![U64::ZERO; videos + 1]);
-    index.put_bytes(Kind::FragmentBytes, Vec::new());
+    catalogue.put_no_fragments(&mut index);
     sessions::put(&mut index, catalogue, history, options.cf, options);
     neighbours::put(
         &mut index,
@@ -249,3 +248,6 @@ pub(super) fn small<'a>(
     index.put(Kind::Latest, &all.map(U32::new).collect::<Vec<_>>());
     Index::open(Arc::new(index.to_bytes())).ok()
 }
+
+#[cfg(test)]
+mod tests;

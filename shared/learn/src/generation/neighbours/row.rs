@@ -2,7 +2,7 @@
 
 use engine::index::format::Scored;
 
-use super::super::ahead::{ahead, fetch_row};
+use super::super::ahead::{AHEAD, ahead, fetch_row};
 use super::super::sums::{Best, Sums};
 
 /// A pair seen together in this much evidence counts half of what it would with all of it.
@@ -80,10 +80,12 @@ pub(in crate::generation) fn row<L: Likings>(
     best.take()
 }
 
-/// Adds what fans liked. Their rows lie anywhere in memory.
+/// Adds what fans liked. Their rows lie anywhere in memory, so each is asked for long before.
 fn add<L: Likings>(likings: &L, fans: &[Fan], mut add: impl FnMut(u32, f32)) {
+    let ask = |fan: &Fan| fetch_row(Some(likings.liked(fan.user)));
+    fans.iter().take(AHEAD).for_each(ask);
     for (fan, later) in ahead(fans) {
-        fetch_row(later.map_or(&[][..], |later| likings.liked(later.user)));
+        later.into_iter().for_each(ask);
         let liked = likings.liked(fan.user);
         if likings.alike() {
             liked.iter().for_each(|other| add(*other, fan.weight));
