@@ -38,7 +38,6 @@ impl Blocking {
             .await
             .map_err(|failed| Error::because(ErrorKind::Unavailable, what, failed))?
         };
-        check(what, deadline).await?;
         deadline
             .limit(waiting)
             .await
@@ -48,12 +47,8 @@ impl Blocking {
 
 /// Refuses to start work whose deadline is already over.
 pub(crate) async fn check(what: &'static str, deadline: &Deadline) -> Result<(), Error> {
-    if !deadline.expired() {
-        return Ok(());
-    }
-    // Waiting for nothing tells at once whether the instant passed or the caller left.
-    let over = deadline.limit(std::future::pending::<()>()).await;
-    over.map_err(|elapsed| Error::elapsed(elapsed, what))
+    let begun = deadline.limit(std::future::ready(())).await;
+    begun.map_err(|elapsed| Error::elapsed(elapsed, what))
 }
 
 #[cfg(test)]

@@ -119,12 +119,16 @@ impl Deadline {
         &self.clock
     }
 
-    /// Waits for `work` no longer than the deadline.
+    /// Waits for `work` no longer than the deadline. Where nothing is left it never begins: a call
+    /// that is polled once may already have been sent.
     ///
     /// # Errors
     /// [`Elapsed`] says whether the instant passed or the caller went away; `work` is dropped.
     pub async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Elapsed> {
         let remaining = self.remaining();
+        if remaining.is_zero() && !self.cancelled.is_cancelled() {
+            return Err(Elapsed::Timeout);
+        }
         tokio::select! {
             biased;
             () = self.cancelled.cancelled() => Err(Elapsed::Cancelled),

@@ -88,6 +88,18 @@ async fn a_wait_ends_with_its_instant_and_drops_what_it_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_no_time_left_never_begins() {
+    let (passed, clock) = deadline(30);
+    clock.advance(30 * MS);
+    let (gone, _) = deadline(30);
+    gone.cancel();
+    for (over, expected) in [(passed, Elapsed::Timeout), (gone, Elapsed::Cancelled)] {
+        let work = async { panic!("it began") };
+        assert_eq!(over.limit::<()>(work).await, Err(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_goes_away_ends_what_works_for_it_at_once() {
     let (request, _) = deadline(200);
     let (gone, tasks) = (request.clone(), Tasks::new());
