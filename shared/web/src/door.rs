@@ -291,6 +291,13 @@ mod tests {
                 });
             }
             let serving = Serving(Handle::current().metrics());
+            // That it woke up it says when it has done a few of them.
+            for _ in 0..tasks_of_a_millisecond {
+                if serving.naps().is_some() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             let wait = async {
                 tokio::time::sleep(wait).await;
                 queue(&mut here, &tasks).await
