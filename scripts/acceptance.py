@@ -364,15 +364,36 @@ def other_data_sets(binary, folder, data):
         require(lengths == {20}, f"{preset}: slates of {sorted(lengths)} videos")
         shown(f"{preset}: import, profile, {len(read_slates(out))} slates in {time.monotonic() - begin:.1f} s")
         if preset == "sessions":
-            current_sessions(reelway)
+            click_sessions(reelway)
+        else:
+            films(reelway)
 
 
-def current_sessions(reelway):
-    """What is kept current answers every click of the last day at least as well as the night before it."""
+def films(reelway):
+    """Recency rules there, which nobody says: the service is not below popularity of the days it chose."""
+    report = last_json(reelway.run("evaluate", "--days", 7, "--json"))
+    not_below(report, "films, last seven days", "NDCG@10", ("recent popularity", "popularity", "item-kNN"))
+
+
+def not_below(report, where, measure, names):
+    """The first contender is not below these: the interval of the paired difference does not lie under 0."""
+    rows = {row["name"]: row for row in report["rows"]}
+    ours = report["rows"][0]["measures"][measure]["mean"]
+    for name in names:
+        pair, theirs = rows[name]["first_minus_this"][measure], rows[name]["measures"][measure]["mean"]
+        shown(f"{where}: {measure} of reelway {ours:.4f}, {name} {theirs:.4f}, "
+              f"difference {pair['mean']:+.4f} [{pair['low']:+.4f}, {pair['high']:+.4f}]")
+        require(pair["high"] >= 0, f"{where}: below {name}: {pair}")
+
+
+def click_sessions(reelway):
+    """The service is not below its own cf, and what is kept current answers every click of the last day at least
+    as well as the night before it."""
     report = last_json(reelway.run("evaluate", "--protocol", "sessions", "--json"))
     rows = {row["name"]: row for row in report["rows"]}
     current, alone = rows["cf kept current"], rows["cf alone"]
     require(not any(current["breaches"].values()), f"rules are broken: {current['breaches']}")
+    not_below(report, "click sessions", "Recall@20", ("cf alone", "item-kNN", "co-occurrence", "popularity"))
     for name in ("Recall@20", "MRR@20"):
         pair = current["this_minus_twin"][name]
         shown(f"click sessions: {name} of cf kept current {current['measures'][name]['mean']:.4f}, of cf alone "

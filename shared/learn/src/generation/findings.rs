@@ -55,14 +55,16 @@ const WINDOWS: [Window; 12] = [
     Window::last(7 * DAY_MS),
     Window::last(28 * DAY_MS),
 ];
-const COMMON_SHARES: [f32; 5] = [0.1, 0.25, 0.5, 0.75, 0.9];
+const COMMON_SHARES: [f32; 6] = [0.02, 0.1, 0.25, 0.5, 0.75, 0.9];
 /// Weights of cf and content, whose sum is the personal share of the default weights.
 const PERSONAL: [f32; 2] = [0.4, 0.35];
 
-/// One user: what they liked before the stretch, newest first, and what was new to them in it.
+/// One user: what is known of them, and what was new to them after it.
 struct Exam<'a> {
     user: &'a Reader,
+    /// Liked before the stretch.
     before: &'a [Liked],
+    /// What is known to be liked, newest first.
     seeds: Vec<Seed>,
     known: FxHashSet<u32>,
     wanted: FxHashSet<u32>,
@@ -77,10 +79,13 @@ pub(super) fn find(
     knobs: CfKnobs,
     options: &BuildOptions,
 ) -> Findings {
-    let exams = stretch(history, options).map(|cut_ms| (cut_ms, exams(history, cut_ms)));
-    let Some((cut_ms, exams)) = exams.filter(|(_, exams)| exams.len() >= JUDGED_MIN) else {
+    let Some(cut_ms) = stretch(history, options) else {
         return with(options.trending);
     };
+    let mut exams = exams_of(history, cut_ms, Exam::of_stretch);
+    if exams.len() < JUDGED_MIN {
+        return with(options.trending);
+    }
     let lists = by_window(history, catalogue, &WINDOWS, cut_ms, ROWS);
     let judged = WINDOWS.iter().zip(lists).map(|(window, list)| {
         let items = || list.iter().map(|row| row.item.get());
@@ -92,7 +97,14 @@ pub(super) fn find(
         return with(options.trending);
     };
     let found = with(window);
-    let Some(index) = before(catalogue, history, &exams, options) else {
+    if !is_telling(&exams) {
+        // Where hardly anybody comes back, sessions say what seeds are worth.
+        exams = exams_of(history, cut_ms, Exam::of_session);
+        if !is_telling(&exams) {
+            return found;
+        }
+    }
+    let Some(index) = before(catalogue, history, &exams, cut_ms, options) else {
         return found;
     };
     let (mut scratch, mut sums) = (Scratch::default(), Sums::new(catalogue.len()));
@@ -112,26 +124,31 @@ pub(super) fn find(
     }
 }
 
-/// How often the first proposals of each source were right; all 0 where one never was, because
-/// then there is no telling.
+/// Whether enough of them know something of the user.
+fn is_telling(exams: &[Exam<'_>]) -> bool {
+    exams.iter().filter(|exam| !exam.seeds.is_empty()).count() >= JUDGED_MIN
+}
+
+/// How often the first proposals of each source were right; all 0 where none ever was, because then
+/// there is no telling. One that never was counts as right half a time, one that proposed nothing as
+/// the least of the others.
 fn worth(exams: &[Exam<'_>], proposed: &[[Vec<Proposal>; 3]]) -> [f32; 3] {
-    let mut worth = [0.0; 3];
-    for (source, slot) in worth.iter_mut().enumerate() {
-        let (mut right, mut all) = (0u32, 0u32);
-        for (exam, of_exam) in exams.iter().zip(proposed) {
-            let first = of_exam.get(source).map_or(&[][..], Vec::as_slice);
-            for proposal in first.iter().take(WORTH_PLACES) {
-                all += 1;
-                right += u32::from(exam.wanted.contains(&proposal.item));
+    let mut counts = [(0u32, 0u32); 3];
+    for (exam, of_exam) in exams.iter().zip(proposed) {
+        for ((right, all), proposals) in counts.iter_mut().zip(of_exam) {
+            for proposal in proposals.iter().take(WORTH_PLACES) {
+                *all += 1;
+                *right += u32::from(exam.wanted.contains(&proposal.item));
             }
         }
-        *slot = right as f32 / all.max(1) as f32;
     }
-    if worth.contains(&0.0) {
-        [0.0; 3]
-    } else {
-        worth
+    if counts.iter().all(|(right, _)| *right == 0) {
+        return [0.0; 3];
     }
+    let share = |(right, all): (u32, u32)| (right as f32).max(0.5) / all as f32;
+    let proposed = counts.into_iter().filter(|(_, all)| *all > 0);
+    let least = proposed.map(share).fold(1.0, f32::min);
+    counts.map(|(right, all)| if all > 0 { share((right, all)) } else { least })
 }
 
 fn with(window: Window) -> Findings {
@@ -158,7 +175,11 @@ fn stretch(history: &History, options: &BuildOptions) -> Option<i64> {
 }
 
 /// Users who liked something new in the stretch, chosen by a hash of their ids.
-fn exams(history: &History, cut_ms: i64) -> Vec<Exam<'_>> {
+fn exams_of<'a>(
+    history: &'a History,
+    cut_ms: i64,
+    exam: impl Fn(&'a Reader, [&'a [Liked]; 2]) -> Exam<'a>,
+) -> Vec<Exam<'a>> {
     let mut users: Vec<(u64, &Reader)> = history
         .users
         .iter()
@@ -166,9 +187,12 @@ fn exams(history: &History, cut_ms: i64) -> Vec<Exam<'_>> {
         .map(|user| (xxh3_64(user.id.as_str().as_bytes()), user))
         .collect();
     users.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(&b.1.id)));
-    let exams = users
-        .into_iter()
-        .map(|(_, user)| Exam::new(history, user, cut_ms));
+    let exams = users.into_iter().map(|(_, user)| {
+        let liked = history.liked(user);
+        let cut = liked.partition_point(|liked| liked.ts_ms <= cut_ms);
+        let (before, within) = liked.split_at_checked(cut).unwrap_or_default();
+        exam(user, [before, within])
+    });
     exams
         .filter(|exam| !exam.wanted.is_empty())
         .take(JUDGED_MAX)
@@ -176,12 +200,25 @@ fn exams(history: &History, cut_ms: i64) -> Vec<Exam<'_>> {
 }
 
 impl<'a> Exam<'a> {
-    fn new(history: &'a History, user: &'a Reader, cut_ms: i64) -> Self {
-        let liked = history.liked(user);
-        let cut = liked.partition_point(|liked| liked.ts_ms <= cut_ms);
-        let (before, after) = liked.split_at_checked(cut).unwrap_or_default();
+    /// What was new in the stretch is wanted of who is known by what they liked before it.
+    fn of_stretch(user: &'a Reader, [before, within]: [&'a [Liked]; 2]) -> Self {
+        Self::new(user, before, before.iter(), within)
+    }
+
+    /// The last they liked is wanted of who is known by all before that.
+    fn of_session(user: &'a Reader, [before, within]: [&'a [Liked]; 2]) -> Self {
+        let (rest, last) = within.split_at(within.len().saturating_sub(1));
+        Self::new(user, before, before.iter().chain(rest), last)
+    }
+
+    fn new(
+        user: &'a Reader,
+        before: &'a [Liked],
+        told: impl DoubleEndedIterator<Item = &'a Liked>,
+        after: &[Liked],
+    ) -> Self {
         let mut known = FxHashSet::default();
-        let newest_first = before.iter().rev();
+        let newest_first = told.rev();
         let distinct = newest_first.filter(|liked| known.insert(liked.item));
         let seeds: Vec<Seed> = distinct
             .map(|liked| Seed {
@@ -221,7 +258,7 @@ impl<'a> Exam<'a> {
     }
 }
 
-/// The share of what everybody watches that predicts best.
+/// The share of what everybody watches that predicts best, the least of several; none where none does.
 fn common_share(
     exams: &[Exam<'_>],
     proposed: &[[Vec<Proposal>; 3]],
@@ -235,11 +272,10 @@ fn common_share(
             gains.push(exam.blended(&mut shares, *share, trends));
         }
     }
-    let judged = COMMON_SHARES.iter().zip(&gains);
+    let judged = COMMON_SHARES.iter().zip(&gains).rev();
     let judged = judged.map(|(share, gains)| (*share, mean(gains)));
-    judged
-        .max_by(|a, b| a.1.total_cmp(&b.1))
-        .map(|(share, _)| share)
+    let best = judged.max_by(|a, b| a.1.total_cmp(&b.1));
+    best.filter(|(_, gain)| *gain > 0.0).map(|(share, _)| share)
 }
 
 /// A generation of what those who are judged, and others, liked before the stretch.
@@ -247,6 +283,7 @@ fn before(
     catalogue: &Catalogue,
     history: &History,
     exams: &[Exam<'_>],
+    cut_ms: i64,
     options: &BuildOptions,
 ) -> Option<Index> {
     let mut sample = History::default();
@@ -254,11 +291,6 @@ fn before(
         .iter()
         .map(|exam| (exam.user.id.as_str(), exam.before))
         .collect();
-    let cut_ms = exams
-        .iter()
-        .filter_map(|exam| exam.before.last())
-        .map(|l| l.ts_ms)
-        .max()?;
     // Whoever is judged is in it, and others at even distances.
     let step = history.users.len().div_ceil(USERS_MAX).max(1);
     for (place, user) in history.users.iter().enumerate() {

@@ -15,6 +15,8 @@ mod exact;
 #[cfg(test)]
 mod films;
 #[cfg(test)]
+mod finding;
+#[cfg(test)]
 mod kuairand;
 #[cfg(test)]
 mod kuairand_ranker;
