@@ -370,7 +370,8 @@ def other_data_sets(binary, folder, data):
 
 
 def films(reelway):
-    """Recency rules there, which nobody says: the service is not below popularity of the days it chose."""
+    """Recency rules there, which nobody says: the service is not below popularity of recent days, a window which
+    that baseline chose for itself."""
     report = last_json(reelway.run("evaluate", "--days", 7, "--json"))
     not_below(report, "films, last seven days", "NDCG@10", ("recent popularity", "popularity", "item-kNN"))
 

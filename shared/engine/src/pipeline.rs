@@ -9,7 +9,6 @@ pub mod ranked;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use futures_util::poll;
 use guard::Deadline;
 use smol_str::{SmolStr, format_smolstr};
 use tracing::{Instrument, debug_span};
@@ -137,7 +136,8 @@ impl Pipeline {
         };
         let mut candidates: Vec<Candidate> = videos.iter().map(candidate).collect();
         let ranking = self.ranker.rank(&asked, &mut candidates);
-        within(&query.deadline, ranking).await?.ok()?;
+        let ranked = query.deadline.limit_unless_ready(ranking).await;
+        ranked.ok()?.ok()?;
         Some(candidates.iter().map(|candidate| candidate.score).collect())
     }
 
@@ -216,7 +216,8 @@ impl Pipeline {
             let failed = if deadline.allows_stage() {
                 let ranking = self.ranker.rank(asked, &mut candidates);
                 let ranking = ranking.instrument(debug_span!("rank", name = self.ranker.name()));
-                within(deadline, ranking)
+                deadline
+                    .limit_unless_ready(ranking)
                     .await
                     .unwrap_or(Err("rank_timeout"))
                     .err()
@@ -294,18 +295,11 @@ impl std::fmt::Debug for Pipeline {
 /// Asks a source for no longer than recall lasts.
 async fn ask(source: &dyn Source, asked: &Prepared<'_>) -> Proposals {
     let proposing = source.propose(asked);
-    within(&asked.recall_deadline, proposing)
+    asked
+        .recall_deadline
+        .limit_unless_ready(proposing)
         .await
-        .unwrap_or_else(Proposals::overrun)
-}
-
-/// Waits no longer than the deadline. What is ready at once never touches the runtime's timer.
-async fn within<T>(deadline: &Deadline, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = std::pin::pin!(work);
-    match poll!(work.as_mut()) {
-        std::task::Poll::Ready(done) => Some(done),
-        std::task::Poll::Pending => deadline.limit(work).await.ok(),
-    }
+        .unwrap_or_else(|_| Proposals::overrun())
 }
 
 fn merged(asked: &Prepared<'_>, shares: &[Share], trail: &mut Trail) -> Vec<Candidate> {

@@ -1,9 +1,12 @@
 //! An instant that is passed down and never grows.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::poll;
 use tokio_util::sync::CancellationToken;
 
 use crate::Clock;
@@ -119,8 +122,9 @@ impl Deadline {
         &self.clock
     }
 
-    /// Waits for `work` no longer than the deadline. Where nothing is left it never begins: a call
-    /// that is polled once may already have been sent.
+    /// Waits for `work` no longer than the deadline. Where nothing is left it is never polled: a call
+    /// that was polled once may have been sent. What begins before it is polled (a spawned task)
+    /// belongs into an `async` block.
     ///
     /// # Errors
     /// [`Elapsed`] says whether the instant passed or the caller went away; `work` is dropped.
@@ -133,6 +137,30 @@ impl Deadline {
             biased;
             () = self.cancelled.cancelled() => Err(Elapsed::Cancelled),
             done = tokio::time::timeout(remaining, work) => done.map_err(|_| Elapsed::Timeout),
+        }
+    }
+
+    /// As [`Deadline::limit`], but takes what is ready at once, whatever is left: for work that sends
+    /// nothing. It does not touch the runtime's timer then.
+    ///
+    /// ```
+    /// # use guard::{Deadline, Elapsed, ManualClock};
+    /// # use std::{future::{pending, ready}, sync::Arc, time::Duration};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let passed = Deadline::after(Arc::new(ManualClock::default()), Duration::ZERO);
+    /// assert_eq!(passed.limit(ready(7)).await, Err(Elapsed::Timeout));
+    /// assert_eq!(passed.limit_unless_ready(ready(7)).await, Ok(7));
+    /// assert_eq!(passed.limit_unless_ready(pending::<u8>()).await, Err(Elapsed::Timeout));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Deadline::limit`].
+    pub async fn limit_unless_ready<T>(&self, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut work = pin!(work);
+        match poll!(work.as_mut()) {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => self.limit(work).await,
         }
     }
 }

@@ -71,7 +71,8 @@ async fn blocking<T: Send + 'static>(
     deadline: &Deadline,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = deadline.limit(tokio::task::spawn_blocking(work)).await;
+    let begun = async { tokio::task::spawn_blocking(work).await };
+    let done = deadline.limit(begun).await;
     let done = done.map_err(|elapsed| Error::elapsed(elapsed, what))?;
     done.map_err(|error| Error::because(ErrorKind::Unavailable, what, error))?
 }

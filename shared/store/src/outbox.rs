@@ -16,8 +16,8 @@
 //!
 //! What can be lost: at most [`OUTBOX_ANSWERS_MAX`] answers, or those of [`OUTBOX_AGE_MAX`], when a
 //! process is killed without warning, plus what was under way; nothing when it is told to stop and
-//! the stream answers. Where the processor has more to answer than it can, answers go first (decision
-//! 0024) and it may be the whole buffer.
+//! the stream answers. Where a process has no core to spare, answers go first (decision 0024): it
+//! may be the whole buffer ([`OUTBOX_EVENTS_MAX`]) then.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -78,9 +78,8 @@ pub async fn read_body(
     if announced.is_some_and(|length| length > rules.bytes_max as u64) {
         return Err(Problem::too_large());
     }
-    let collected = deadline
-        .limit(Limited::new(body, rules.bytes_max).collect())
-        .await;
+    let collecting = Limited::new(body, rules.bytes_max).collect();
+    let collected = deadline.limit_unless_ready(collecting).await;
     match collected.map_err(|_| Problem::body_late())? {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large()),

@@ -165,7 +165,8 @@ async fn queue(here: &mut UnixStream, tasks: &Tasks) -> io::Result<()> {
 struct Serving(RuntimeMetrics);
 
 impl Serving {
-    /// How often they had nothing to do, so far; none if one has nothing to do now.
+    /// How often they had nothing to do, so far; none if one has nothing to do now, or had so until at most
+    /// 61 tasks ago: so late it tells that it woke up.
     fn naps(&self) -> Option<u64> {
         let counts =
             (0..self.0.num_workers()).map(|thread| self.0.worker_park_unpark_count(thread));
@@ -291,7 +292,7 @@ mod tests {
                 });
             }
             let serving = Serving(Handle::current().metrics());
-            // That it woke up it says when it has done a few of them.
+            // Tokio tells that a thread woke up at its next maintenance, up to 61 tasks later.
             for _ in 0..tasks_of_a_millisecond {
                 if serving.naps().is_some() {
                     break;

@@ -1,5 +1,5 @@
 //! How many `served` events a process takes along that is killed under load: those of its outbox, which
-//! holds a second or fifty answers at most.
+//! holds a second or fifty answers at most while a core is not full.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -263,18 +263,22 @@ async fn too_much_is_429_and_asks_nobody_anything() {
 async fn losing_the_tables_costs_the_history_not_the_recommendation() {
     let world = World::new().await;
     let gone = guard::Deadline::after(world.clock.clone(), std::time::Duration::ZERO);
-    for (uri, status) in [
-        ("/recommend?user_id=u1", 200),
-        ("/trending", 200),
-        ("/videos/v1", 200),
-        ("/users/u1/history", 503),
+    for (method, uri, body, status) in [
+        ("GET", "/recommend?user_id=u1", "", 200),
+        ("POST", "/recommend", r#"{"user_id":"u1"}"#, 200),
+        ("GET", "/trending", "", 200),
+        ("GET", "/videos/v1", "", 200),
+        ("GET", "/users/u1/history", "", 503),
     ] {
-        let request = Request::get(uri)
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("content-type", "application/json")
             .extension(gone.clone())
-            .body(Body::empty())
+            .body(Body::from(body))
             .unwrap();
         let reply = world.send(request).await;
-        assert_eq!(reply.status, status, "{uri} {}", reply.json);
+        assert_eq!(reply.status, status, "{method} {uri} {}", reply.json);
         assert_eq!(
             reply.header("retry-after").is_empty(),
             status == 200,

@@ -3,29 +3,32 @@
 //! Films are watched when they come out, short videos for an afternoon, lectures for years: no
 //! window is right for all, and neither is one share of what everybody watches. So the last
 //! stretch of time is held back, everybody's lists are made as they would have been before it, and
-//! what is taken is what predicts best what users liked in it.
+//! what is taken is what predicts best what users liked in it. Where hardly anybody comes back, it is
+//! what predicts best the last that a session liked in it.
 
 use engine::Index;
 use engine::index::format::{CfKnobs, Findings, NONE, Scored, WORTH_PLACES};
 use engine::pipeline::merge::{Share, merge};
-use engine::pipeline::prepared::Seed;
 use engine::ranker::PriorRanker;
 use engine::source::Proposal;
 use engine::source::cf::{Scratch, predict_best};
-use rustc_hash::{FxHashMap, FxHashSet};
-use xxhash_rust::xxh3::xxh3_64;
+use rustc_hash::FxHashMap;
 use zerocopy::little_endian::{F32, I64};
 
 use super::counts::newest_ms;
-use super::diary::{History, Liked, Reader};
+use super::diary::{History, Liked};
 use super::neighbours::{best, key};
 use super::rows::Rows;
 use super::shelf::Catalogue;
 use super::sums::Sums;
 use super::trends::{Trends, by_window};
-use super::trial::{PLACES, SEEDS_MAX, USERS_MAX, mean, small};
+use super::trial::{PLACES, USERS_MAX, mean, small};
 use crate::BuildOptions;
 use crate::options::Window;
+
+mod exam;
+
+use exam::{Exam, exams_of};
 
 const DAY_MS: i64 = 86_400_000;
 /// Lengths of the stretch that is held back; the first that holds enough is taken.
@@ -34,8 +37,6 @@ const STRETCHES_MS: [i64; 5] = [DAY_MS, 2 * DAY_MS, 4 * DAY_MS, 7 * DAY_MS, 14 *
 const HELD_MIN: usize = 1_000;
 /// What comes before has to be this many times as much.
 const BEFORE_MIN: usize = 3;
-/// Users who are judged, at most.
-const JUDGED_MAX: usize = 2_000;
 /// With fewer of them nothing is concluded.
 const JUDGED_MIN: usize = 100;
 /// Rows of a list that take part.
@@ -58,17 +59,6 @@ const WINDOWS: [Window; 12] = [
 const COMMON_SHARES: [f32; 6] = [0.02, 0.1, 0.25, 0.5, 0.75, 0.9];
 /// Weights of cf and content, whose sum is the personal share of the default weights.
 const PERSONAL: [f32; 2] = [0.4, 0.35];
-
-/// One user: what is known of them, and what was new to them after it.
-struct Exam<'a> {
-    user: &'a Reader,
-    /// Liked before the stretch.
-    before: &'a [Liked],
-    /// What is known to be liked, newest first.
-    seeds: Vec<Seed>,
-    known: FxHashSet<u32>,
-    wanted: FxHashSet<u32>,
-}
 
 /// What predicts best the last stretch; the given window and the default share where there is too
 /// little to tell.
@@ -113,7 +103,7 @@ pub(super) fn find(
         .map(|exam| exam.found(&index, content, &knobs, &shown, &mut scratch, &mut sums))
         .collect();
     let found = Findings {
-        worth: worth(&exams, &proposed).map(F32::new),
+        worth: worth(counts(&exams, &proposed)).map(F32::new),
         ..found
     };
     let trends = Trends::everywhere_only(history, catalogue.len(), window, cut_ms);
@@ -129,11 +119,9 @@ fn is_telling(exams: &[Exam<'_>]) -> bool {
     exams.iter().filter(|exam| !exam.seeds.is_empty()).count() >= JUDGED_MIN
 }
 
-/// How often the first proposals of each source were right; all 0 where none ever was, because then
-/// there is no telling. One that never was counts as right half a time, one that proposed nothing as
-/// the least of the others.
-fn worth(exams: &[Exam<'_>], proposed: &[[Vec<Proposal>; 3]]) -> [f32; 3] {
-    let mut counts = [(0u32, 0u32); 3];
+/// How many of the first proposals of each source were right, and of how many.
+fn counts(exams: &[Exam<'_>], proposed: &[[Vec<Proposal>; 3]]) -> [(u32, u32); 3] {
+    let mut counts = [(0, 0); 3];
     for (exam, of_exam) in exams.iter().zip(proposed) {
         for ((right, all), proposals) in counts.iter_mut().zip(of_exam) {
             for proposal in proposals.iter().take(WORTH_PLACES) {
@@ -142,13 +130,23 @@ fn worth(exams: &[Exam<'_>], proposed: &[[Vec<Proposal>; 3]]) -> [f32; 3] {
             }
         }
     }
-    if counts.iter().all(|(right, _)| *right == 0) {
+    counts
+}
+
+/// How often the first proposals of each source were right; all 0 where none ever was, because then
+/// there is no telling. One that never was counts as if half of one proposal had been, and no more
+/// than the least of the others.
+fn worth(counts: [(u32, u32); 3]) -> [f32; 3] {
+    let share = |right: f32, all: u32| right / all.max(1) as f32;
+    let were_right = counts.into_iter().filter(|(right, _)| *right > 0);
+    let shares = were_right.map(|(right, all)| share(right as f32, all));
+    let Some(least) = shares.reduce(f32::min) else {
         return [0.0; 3];
-    }
-    let share = |(right, all): (u32, u32)| (right as f32).max(0.5) / all as f32;
-    let proposed = counts.into_iter().filter(|(_, all)| *all > 0);
-    let least = proposed.map(share).fold(1.0, f32::min);
-    counts.map(|(right, all)| if all > 0 { share((right, all)) } else { least })
+    };
+    counts.map(|(right, all)| match right {
+        0 => share(0.5, all).min(least),
+        _ => share(right as f32, all),
+    })
 }
 
 fn with(window: Window) -> Findings {
@@ -172,90 +170,6 @@ fn stretch(history: &History, options: &BuildOptions) -> Option<i64> {
                 |liked: &&Liked| liked.ts_ms >= history.rated_from_ms && liked.ts_ms <= *cut_ms;
             held >= HELD_MIN && likings().filter(rated).count() >= BEFORE_MIN * held
         })
-}
-
-/// Users who liked something new in the stretch, chosen by a hash of their ids.
-fn exams_of<'a>(
-    history: &'a History,
-    cut_ms: i64,
-    exam: impl Fn(&'a Reader, [&'a [Liked]; 2]) -> Exam<'a>,
-) -> Vec<Exam<'a>> {
-    let mut users: Vec<(u64, &Reader)> = history
-        .users
-        .iter()
-        .filter(|user| history.liked(user).last().is_some_and(|l| l.ts_ms > cut_ms))
-        .map(|user| (xxh3_64(user.id.as_str().as_bytes()), user))
-        .collect();
-    users.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(&b.1.id)));
-    let exams = users.into_iter().map(|(_, user)| {
-        let liked = history.liked(user);
-        let cut = liked.partition_point(|liked| liked.ts_ms <= cut_ms);
-        let (before, within) = liked.split_at_checked(cut).unwrap_or_default();
-        exam(user, [before, within])
-    });
-    exams
-        .filter(|exam| !exam.wanted.is_empty())
-        .take(JUDGED_MAX)
-        .collect()
-}
-
-impl<'a> Exam<'a> {
-    /// What was new in the stretch is wanted of who is known by what they liked before it.
-    fn of_stretch(user: &'a Reader, [before, within]: [&'a [Liked]; 2]) -> Self {
-        Self::new(user, before, before.iter(), within)
-    }
-
-    /// The last they liked is wanted of who is known by all before that.
-    fn of_session(user: &'a Reader, [before, within]: [&'a [Liked]; 2]) -> Self {
-        let (rest, last) = within.split_at(within.len().saturating_sub(1));
-        Self::new(user, before, before.iter().chain(rest), last)
-    }
-
-    fn new(
-        user: &'a Reader,
-        before: &'a [Liked],
-        told: impl DoubleEndedIterator<Item = &'a Liked>,
-        after: &[Liked],
-    ) -> Self {
-        let mut known = FxHashSet::default();
-        let newest_first = told.rev();
-        let distinct = newest_first.filter(|liked| known.insert(liked.item));
-        let seeds: Vec<Seed> = distinct
-            .map(|liked| Seed {
-                item: liked.item,
-                weight: 1.0,
-            })
-            .collect();
-        let new = after.iter().map(|liked| liked.item);
-        let wanted = new.filter(|item| !known.contains(item)).collect();
-        Self {
-            user,
-            before,
-            seeds,
-            known,
-            wanted,
-        }
-    }
-
-    /// What a prediction starts from.
-    fn asked(&self) -> &[Seed] {
-        self.seeds.get(..SEEDS_MAX).unwrap_or(&self.seeds)
-    }
-
-    /// NDCG of the first [`PLACES`] that are new to the user.
-    fn gain(&self, list: impl Iterator<Item = u32>) -> f64 {
-        let discount = |rank: u32| 1.0 / f64::from(rank + 1).log2();
-        let new = list.filter(|item| !self.known.contains(item)).take(PLACES);
-        let hits = new
-            .zip(1u32..)
-            .filter(|(item, _)| self.wanted.contains(item));
-        let gain: f64 = hits.map(|(_, rank)| discount(rank)).sum();
-        let ideal: f64 = (1u32..)
-            .take(self.wanted.len().min(PLACES))
-            .map(discount)
-            .sum();
-        gain / ideal.max(f64::MIN_POSITIVE)
-    }
 }
 
 /// The share of what everybody watches that predicts best, the least of several; none where none does.
@@ -398,3 +312,27 @@ const SOURCES: [&str; 3] = ["cf", "content", "trending"];
 /// As the content source looks at them.
 const CONTENT_SEEDS: usize = 30;
 const CONTENT_DECAY: f32 = 0.9;
+
+#[cfg(test)]
+mod tests {
+    use super::worth;
+
+    #[test]
+    fn a_source_that_was_never_right_is_worth_no_more_than_one_that_was() {
+        assert_eq!(
+            worth([(40, 1_000), (20, 1_000), (10, 1_000)]),
+            [0.04, 0.02, 0.01]
+        );
+        assert_eq!(
+            worth([(40, 1_000), (0, 1_000), (10, 1_000)]),
+            [0.04, 0.000_5, 0.01]
+        );
+        // It hardly spoke, or not at all.
+        assert_eq!(
+            worth([(40, 1_000), (0, 3), (10, 1_000)]),
+            [0.04, 0.01, 0.01]
+        );
+        assert_eq!(worth([(40, 1_000), (0, 0), (0, 20)]), [0.04, 0.04, 0.025]);
+        assert_eq!(worth([(0, 1_000), (0, 3), (0, 0)]), [0.0; 3]);
+    }
+}

@@ -206,6 +206,10 @@ impl Supervisor {
         deadline: &Deadline,
     ) -> Result<(Value, Arc<Link>), Lapse> {
         let link = self.link(deadline).await?;
+        if deadline.expired() {
+            // What was never sent says nothing of the peer.
+            return Err(Lapse::Timeout);
+        }
         let mut connection = link.connection.clone();
         let under_way = Under::way(&link);
         let replied = deadline.limit(connection.query(command)).await;
