@@ -1,5 +1,7 @@
 //! Why the shared tier gave nothing.
 
+use guard::Elapsed;
+
 use crate::{Error, ErrorKind};
 
 /// Why the shared tier gave nothing; a miss, a metric label and a cause in `degraded`.
@@ -41,5 +43,14 @@ impl Lapse {
             Self::Corrupt => ErrorKind::Corrupt,
         };
         Error::new(kind, what)
+    }
+}
+
+impl From<Elapsed> for Lapse {
+    fn from(elapsed: Elapsed) -> Self {
+        match elapsed {
+            Elapsed::Timeout => Self::Timeout,
+            Elapsed::Cancelled => Self::Cancelled,
+        }
     }
 }

@@ -11,6 +11,7 @@
 //! call's deadline is not thrown away, and bounded by its own budget.
 
 use std::fmt;
+use std::future::ready;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -206,10 +207,8 @@ impl Supervisor {
         deadline: &Deadline,
     ) -> Result<(Value, Arc<Link>), Lapse> {
         let link = self.link(deadline).await?;
-        if deadline.expired() {
-            // What was never sent says nothing of the peer.
-            return Err(Lapse::Timeout);
-        }
+        // What is never sent says nothing of the peer.
+        deadline.limit(ready(())).await?;
         let mut connection = link.connection.clone();
         let under_way = Under::way(&link);
         let replied = deadline.limit(connection.query(command)).await;
